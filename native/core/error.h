@@ -1,0 +1,16 @@
+/*
+ * error.h - filling in the caller's struct pb_error.
+ *
+ * Used on control paths only: never by a brick's process() or a port's
+ * rx_batch()/tx_batch().
+ */
+#ifndef PB_ERROR_H
+#define PB_ERROR_H
+
+#include "packet_bricks.h"
+
+/* Store `code` (a positive errno) and the formatted text; returns -code, so
+ * that `return pb_fail(error, ENODEV, "...")` does both. `error` may be NULL. */
+int pb_fail(struct pb_error *error, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+#endif

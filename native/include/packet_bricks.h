@@ -1,0 +1,187 @@
+/*
+ * packet_bricks.h - the public C header of packet-bricks.
+ *
+ * Three parts:
+ *   1. limits        every fixed bound of the program, one table;
+ *   2. control ABI   what the TypeScript control plane calls (libpacket_bricks.so).
+ *                    engine/abi.ts is generated from this part and checked at load;
+ *   3. pipe reader   what an application uses to read a pipe (libbricks-pipe.so).
+ *
+ * Conventions: functions return a value >= 0, or -errno; the text of the error
+ * is then in the caller's struct pb_error. Nothing here exits or aborts.
+ */
+#ifndef PACKET_BRICKS_H
+#define PACKET_BRICKS_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define PB_API __attribute__((visibility("default")))
+
+/* ------------------------------------------------------------------ limits */
+
+#define PB_ENGINES_MAX 256         /* engines in one process */
+#define PB_ENGINE_NAME_MAX 63      /* bytes in an engine's name */
+#define PB_PORTS_MAX 2048          /* input and output ports of one engine */
+#define PB_BRICKS_MAX 256          /* bricks in one engine */
+#define PB_OUTPUTS_MAX 1024        /* outputs of one brick */
+#define PB_COPIES_MAX 1024         /* copies of one packet that may meet in one brick */
+#define PB_PIPES_MAX 1024          /* pipes served by one process */
+#define PB_PORT_NAME_MAX 4095      /* bytes in a port's name: a path */
+#define PB_PIPE_NAME_MAX 63        /* bytes in a pipe's name */
+#define PB_BATCH_PACKETS_MAX 4096  /* packets in a batch */
+#define PB_BATCH_PACKETS_DEFAULT 256
+#define PB_BUFFER_SLOTS_MAX 524288 /* slots of a pipe's ring: 1 GiB */
+#define PB_BUFFER_SLOTS_MIN 64     /* the longest frame must fit the ring */
+#define PB_BUFFER_SLOTS_DEFAULT 512
+#define PB_BUFFER_SLOT_BYTES 2048
+#define PB_FRAME_BYTES_MAX 262144  /* bytes of a captured packet (libpcap's MAXIMUM_SNAPLEN) */
+#define PB_FRAME_BYTES_LIVE_MAX 65535 /* bytes of a frame on a live port */
+#define PB_ERROR_BYTES 512         /* sizeof(struct pb_error) */
+#define PB_CPUS_MAX 1024           /* processors an engine can be pinned to */
+#define PB_QUEUE_ID_MAX 255        /* highest queue id of an interface */
+
+/* What went wrong: `code` is an errno value, `text` one line that names the
+ * thing and the remedy. */
+struct pb_error {
+    int32_t code;
+    char text[PB_ERROR_BYTES - sizeof(int32_t)];
+};
+
+/* ------------------------------------------------------------- control ABI
+ *
+ * All calls are made from one thread. An engine handle is a small positive
+ * integer with a generation; a stale or foreign one answers -EBADF.
+ */
+
+#define PB_ENGINE_STOPPED 0  /* not started, or stopped */
+#define PB_ENGINE_RUNNING 1  /* the engine thread runs */
+#define PB_ENGINE_FINISHED 2 /* runs, but every source is exhausted and delivered */
+
+/* Hash of this header, as 16 hex digits: two builds that agree on it agree on
+ * every signature and limit. */
+PB_API const char *pb_abi_hash(void);
+
+/* Write the tables of drivers and bricks as one JSON object into `text`.
+ * Returns its length, or the -length needed where `text_bytes` is too small. */
+PB_API int pb_describe(char *text, uint32_t text_bytes);
+
+/* Make an engine. cpu -1: not pinned. Returns a handle. */
+PB_API int pb_engine_create(const char *name, uint32_t buffer_slots, int32_t cpu, uint32_t batch_packets, struct pb_error *error);
+
+/* Add a port. `options` is "key=value&key=value", already validated.
+ * queue_id -1: none. Returns the port's index. Nothing is opened yet. */
+PB_API int pb_engine_add_input(int engine, const char *driver, const char *name, const char *options, int32_t queue_id, struct pb_error *error);
+PB_API int pb_engine_add_output(int engine, const char *driver, const char *name, const char *options, struct pb_error *error);
+
+/* Add a brick with `outputs` outputs. `depth` counts the bricks of the same
+ * kind between it and the input. Returns the brick's index. */
+PB_API int pb_engine_add_brick(int engine, const char *brick, const uint8_t *config, uint32_t config_bytes, uint32_t outputs, uint32_t depth, struct pb_error *error);
+
+/* Edges of the graph: port to brick, brick's output to brick, brick's output to port. */
+PB_API int pb_engine_connect_input(int engine, uint32_t port, uint32_t brick, struct pb_error *error);
+PB_API int pb_engine_connect_brick(int engine, uint32_t brick, uint32_t output, uint32_t to_brick, struct pb_error *error);
+PB_API int pb_engine_connect_output(int engine, uint32_t brick, uint32_t output, uint32_t port, struct pb_error *error);
+
+/* Open the ports and start the thread. On failure everything opened is closed again. */
+PB_API int pb_engine_start(int engine, struct pb_error *error);
+/* Ask the thread to end, join it, close the ports. Counters stay readable. */
+PB_API int pb_engine_stop(int engine, struct pb_error *error);
+/* Free a stopped engine and its handle. */
+PB_API int pb_engine_delete(int engine, struct pb_error *error);
+
+/* The engine's counters: an array of uint64 that only its thread writes.
+ * The memory stays mapped until the process ends; a deleted engine's is reused. */
+PB_API void *pb_engine_counters(int engine);
+PB_API int pb_engine_counters_bytes(int engine);
+/* Write the layout of the counters as JSON, as pb_describe() does. Valid once
+ * the graph is complete (after pb_engine_start()). */
+PB_API int pb_engine_describe(int engine, char *text, uint32_t text_bytes);
+
+/* Reports of engine threads ("port "eth3": the interface is gone; ...").
+ * pb_event_fd() is an eventfd, readable while there are some. pb_event_take()
+ * writes the oldest one, returns its engine's handle, 0 when there is none. */
+PB_API int pb_event_fd(void);
+PB_API int pb_event_take(char *text, uint32_t text_bytes);
+
+/* ------------------------------------------------------------- pipe reader
+ *
+ * One reader per pipe. A reader is used by one thread at a time.
+ *
+ *     struct pb_error error;
+ *     struct pb_pipe_reader *reader;
+ *     if (pb_pipe_open("eth3}0", &reader, &error) < 0) { puts(error.text); return 1; }
+ *     struct pb_pipe_record records[64];
+ *     int n;
+ *     while ((n = pb_pipe_read(reader, records, 64)) >= 0) {
+ *         if (n == 0) { pb_pipe_wait(reader, -1); continue; }
+ *         for (int i = 0; i < n; i++) use(records[i].data, records[i].captured_len);
+ *         pb_pipe_release(reader);
+ *     }
+ *     pb_pipe_close(reader);
+ */
+
+/* One packet, in place in the shared memory: valid until pb_pipe_release(). */
+struct pb_pipe_record {
+    const uint8_t *data;
+    uint64_t timestamp_ns; /* since 1970-01-01 00:00 UTC */
+    uint32_t captured_len; /* bytes at data */
+    uint32_t wire_len;     /* bytes it had on the wire */
+};
+
+/* What pb_pipe_status() tells about a pipe. */
+struct pb_pipe_status {
+    uint64_t packets;       /* records published */
+    uint64_t bytes;         /* their wire lengths */
+    uint64_t dropped;       /* packets that did not get in, for any reason */
+    uint64_t used_bytes;    /* of the ring: published and not yet released */
+    uint64_t ring_bytes;
+    int32_t producer_pid;
+    int32_t reader_pid;     /* 0: no reader */
+    char engine[PB_ENGINE_NAME_MAX + 1];
+};
+
+struct pb_pipe_reader;
+
+/* The directory of the attach sockets: $BRICKS_RUNTIME_DIR, else /run/bricks
+ * for root, else $XDG_RUNTIME_DIR/bricks. Returns 0, or -errno. */
+PB_API int pb_pipe_directory(char *path, uint32_t path_bytes, struct pb_error *error);
+
+/* Attach to pipe `name` ("eth3}0"). -ENOENT: no engine serves it; -EBUSY: it has a reader. */
+PB_API int pb_pipe_open(const char *name, struct pb_pipe_reader **reader, struct pb_error *error);
+
+/* Hand out up to records_max records. 0: none now; -EPIPE: end of stream. Every
+ * call extends what the next pb_pipe_release() gives back. */
+PB_API int pb_pipe_read(struct pb_pipe_reader *reader, struct pb_pipe_record *records, uint32_t records_max);
+
+/* Give back every record handed out so far. */
+PB_API void pb_pipe_release(struct pb_pipe_reader *reader);
+
+/* Sleep until there is a record or the stream ends: 1; 0 after timeout_ms (-1: never); -EINTR. */
+PB_API int pb_pipe_wait(struct pb_pipe_reader *reader, int timeout_ms);
+
+/* A descriptor to poll for POLLIN. Before polling, pb_pipe_read() must have
+ * returned 0 and pb_pipe_arm() 0 (it returns 1 when there is something to read). */
+PB_API int pb_pipe_fd(const struct pb_pipe_reader *reader);
+PB_API int pb_pipe_arm(struct pb_pipe_reader *reader);
+
+/* The link type (LINKTYPE_ number of pcap), known once there was a packet; -EAGAIN before. */
+PB_API int pb_pipe_link_type(const struct pb_pipe_reader *reader);
+
+PB_API void pb_pipe_close(struct pb_pipe_reader *reader);
+
+/* Ask the engine that serves pipe `name`, without attaching to it. */
+PB_API int pb_pipe_status(const char *name, struct pb_pipe_status *status, struct pb_error *error);
+
+/* Call `each` with the name of every pipe in the runtime directory, in
+ * alphabetical order, until it returns non-zero. Returns that value, or -errno. */
+PB_API int pb_pipe_list(int (*each)(const char *name, void *arg), void *arg, struct pb_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

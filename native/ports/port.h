@@ -1,0 +1,165 @@
+/*
+ * port.h - the contract of a port driver.
+ *
+ * A driver's file defines one table and registers it with PB_PORT_DRIVER().
+ * Drivers know nothing of bricks. Threads: open, close and destroy run on the
+ * control thread while the engine thread does not exist; everything else runs
+ * on the engine thread.
+ *
+ * Receiving lends memory: the packets of rx_batch() stay valid until
+ * rx_release(), and rx_batch() is never called again before it.
+ *
+ * Accounting is the driver's duty: each packet offered to tx_batch() ends as
+ * exactly one of: sent (pb_port_sent), dropped with a reason (one of the
+ * driver's PB_COUNTER_DROP counters), held (tx.in_flight), or refused (not
+ * counted; it is offered again).
+ */
+#ifndef PB_PORT_H
+#define PB_PORT_H
+
+#include <poll.h>
+#include <stdbool.h>
+
+#include "../core/batch.h"
+#include "../core/counters.h"
+
+/* Counters every port has, in this order, before the driver's own. */
+enum pb_port_counter {
+    PB_PORT_RX_PACKETS, /* received: handed to the engine */
+    PB_PORT_RX_BYTES,   /* their wire lengths */
+    PB_PORT_TX_PACKETS, /* sent: handed to the kernel, file or reader */
+    PB_PORT_TX_BYTES,
+    PB_PORT_IN_FLIGHT, /* gauge: accepted, neither sent nor dropped yet */
+    PB_PORT_COUNTERS   /* the driver's own start here */
+};
+
+/* An option of a port name ("?key=value"). */
+enum pb_option_type { PB_OPTION_INTEGER, PB_OPTION_NUMBER, PB_OPTION_STRING, PB_OPTION_BOOLEAN };
+
+struct pb_option_desc {
+    const char *name;
+    enum pb_option_type type;
+    const char *default_text;
+    double min, max; /* of numbers */
+    const char *text; /* one line for users; the unit in it */
+};
+
+enum pb_port_role { PB_PORT_INPUT, PB_PORT_OUTPUT };
+
+/* Ways a port can be, decided by its driver in open(). */
+struct pb_port_driver;
+struct pb_port {
+    const struct pb_port_driver *driver;
+    enum pb_port_role role;
+    char *name;             /* as in "packet:NAME", without driver and options */
+    char *options;          /* "key=value&key=value" */
+    int32_t queue_id;       /* -1: none */
+    uint32_t buffer_slots;  /* the engine's buffer size, in PB_BUFFER_SLOT_BYTES */
+    uint32_t batch_packets; /* the most that a batch holds */
+    const char *engine_name;
+    int engine_handle;
+    int engine_wake_fd;     /* eventfd: write 8 bytes to make the engine call attend() */
+    pb_counter *counters;
+
+    bool pausable;  /* input: the engine may leave it unread, nothing is lost */
+    bool exhausted; /* input: no packet will come any more; set by rx_batch() */
+    _Atomic bool attention; /* set by another thread: the engine thread calls attend() */
+    void *state;    /* the driver's own */
+};
+
+/* What the engine sleeps on. */
+struct pb_wait {
+    int fd;             /* -1: none */
+    short events;       /* for poll() */
+    int64_t timeout_ns; /* -1: no limit */
+};
+
+struct pb_port_driver {
+    const char *name;
+    const char *text; /* one line for users */
+    bool input, output;
+    const struct pb_option_desc *options; /* ends with a NULL name */
+    const struct pb_counter_desc *counters;
+    uint32_t counters_count;
+
+    /* Acquire the resource; sets port->state, pausable. 0, or -errno with text. */
+    int (*open)(struct pb_port *port, struct pb_error *error);
+
+    /* Receive up to packets_max packets; 0: none now. Counts them. */
+    uint32_t (*rx_batch)(struct pb_port *port, struct pb_packet *packets, uint32_t packets_max);
+    /* The packets of the last rx_batch() are done with. */
+    void (*rx_release)(struct pb_port *port);
+
+    /* Send packets[index[0..count-1]]. Returns how many, from the front, are dealt
+     * with: all of them unless may_wait, where it stops at the first that must
+     * wait. What was accepted is visible to the other side when it returns. */
+    uint32_t (*tx_batch)(struct pb_port *port, const struct pb_packet *packets, const uint16_t *index, uint32_t count,
+                         bool may_wait);
+
+    /* Before the engine sleeps: what to sleep on until rx_batch() has something, or
+     * until tx_batch() accepts more after it refused. Returns false if it is not
+     * worth sleeping, because that is already so. */
+    bool (*wait)(struct pb_port *port, struct pb_wait *wait);
+
+    /* Called about every 100 ms under load, before sleeping and at the end: fetch
+     * drop counts, report faults. May be NULL. */
+    void (*tick)(struct pb_port *port);
+    /* Output: push out what is buffered. Called when the engine goes idle and when it
+     * ends. May be NULL. */
+    void (*flush)(struct pb_port *port);
+    /* Another thread has set port->attention. May be NULL. */
+    void (*attend)(struct pb_port *port);
+    /* Output: true while a reader still has packets to fetch. May be NULL: never. */
+    bool (*undelivered)(struct pb_port *port);
+
+    /* Release what open() acquired, after tick() and flush(). */
+    void (*close)(struct pb_port *port);
+    /* The engine is deleted: remove what outlives close() (a created interface). May be NULL. */
+    void (*destroy)(struct pb_port *port);
+};
+
+void pb_port_driver_register(const struct pb_port_driver *driver);
+const struct pb_port_driver *pb_port_driver_find(const char *name);
+const struct pb_port_driver *pb_port_driver_at(uint32_t i);
+
+#define PB_PORT_DRIVER(table)                                                                                          \
+    __attribute__((constructor)) static void register_##table(void)                                                    \
+    {                                                                                                                  \
+        pb_port_driver_register(&table);                                                                               \
+    }                                                                                                                  \
+    _Static_assert(sizeof(table) > 0, "a driver's table")
+
+/* Options: the value of `key`, or the default of the driver's table. The control
+ * plane has validated them; strings are percent-decoded into `text`. */
+int64_t pb_port_option_integer(const struct pb_port *port, const char *key);
+double pb_port_option_number(const struct pb_port *port, const char *key);
+bool pb_port_option_boolean(const struct pb_port *port, const char *key);
+/* Returns the length, 0 for an empty value. */
+uint32_t pb_port_option_string(const struct pb_port *port, const char *key, char *text, uint32_t text_bytes);
+
+/* Counting, on the engine thread. */
+static inline void pb_port_received(struct pb_port *port, uint64_t packets, uint64_t bytes)
+{
+    pb_counter_add(&port->counters[PB_PORT_RX_PACKETS], packets);
+    pb_counter_add(&port->counters[PB_PORT_RX_BYTES], bytes);
+}
+
+static inline void pb_port_sent(struct pb_port *port, uint64_t packets, uint64_t bytes)
+{
+    pb_counter_add(&port->counters[PB_PORT_TX_PACKETS], packets);
+    pb_counter_add(&port->counters[PB_PORT_TX_BYTES], bytes);
+}
+
+/* `reason`: place in the driver's counter table. */
+static inline void pb_port_count(struct pb_port *port, uint32_t reason, uint64_t value)
+{
+    pb_counter_add(&port->counters[PB_PORT_COUNTERS + reason], value);
+}
+
+/* Report a fault to the user, once: `port "NAME": TEXT`. From the engine thread. */
+void pb_port_report(const struct pb_port *port, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The names of this machine's interfaces, "lo, eth0", for error texts. */
+const char *pb_interfaces_text(char *text, uint32_t text_bytes);
+
+#endif
