@@ -90,6 +90,8 @@ PB_API int pb_engine_connect_output(int engine, uint32_t brick, uint32_t output,
 PB_API int pb_engine_start(int engine, struct pb_error *error);
 /* Ask the thread to end, join it, close the ports. Counters stay readable. */
 PB_API int pb_engine_stop(int engine, struct pb_error *error);
+/* One of PB_ENGINE_STOPPED, PB_ENGINE_RUNNING, PB_ENGINE_FINISHED. */
+PB_API int pb_engine_state(int engine);
 /* Free a stopped engine and its handle. */
 PB_API int pb_engine_delete(int engine, struct pb_error *error);
 

@@ -1,0 +1,78 @@
+// Every error the control plane raises: one table of texts, one class.
+//
+// A text names the thing and ends with the remedy. Placeholders in braces are filled from `details`.
+import { getSystemErrorName } from 'node:util';
+
+const table = {
+  ARGUMENT_INVALID: '{what}: {problem}; {hint}',
+  LIMIT_EXCEEDED: '{what}: {value} is out of range; it must be {min} to {max}',
+  ENGINE_EXISTS: 'engine "{engine}": exists already; delete it first or choose another name',
+  ENGINE_UNKNOWN: 'engine "{engine}": no such engine; have: {have}',
+  ENGINE_RUNNING: 'engine "{engine}": cannot {action} while it runs; stop it first',
+  ENGINE_STARTED: 'engine "{engine}": runs already; stop it first to start it anew',
+  ENGINE_NOT_RUNNING: 'engine "{engine}": does not run; start it first',
+  ENGINE_NOT_LINKED: 'engine "{engine}": nothing is linked; link a brick first',
+  ENGINE_DELETED: 'engine "{engine}": was deleted; make a new one',
+  BRICK_UNKNOWN: 'brick "{brick}": no such brick; have: {have}',
+  BRICK_IN_USE: 'brick "{brick}": is linked to engine "{engine}" already; make another one',
+  BRICK_PORTS: 'brick "{brick}": has {count} {side}, needs {min} to {max}; use {method}',
+  OPTION_UNKNOWN: '{what}: no option "{option}"; have: {have}',
+  OPTION_INVALID: '{what}: option "{option}" is {value}; it must be {allowed}',
+  PORT_NAME_INVALID: 'port "{port}": {problem}; a name is [driver:]name[{n | }n][?key=value&key=value]',
+  DRIVER_UNKNOWN: 'port "{port}": no driver "{driver}"; have: {have}',
+  DRIVER_DIRECTION: 'port "{port}": driver "{driver}" cannot be an {side}; {hint}',
+  PIPE_END: 'port "{port}": {problem}; write "{other}"',
+  PIPE_INPUT:
+    'port "{port}": no brick linked to this engine has the output "{other}"; connect that output and link the bricks',
+  OUTPUT_TWICE: 'port "{port}": is an output of brick "{brick}" already; an output serves one brick once',
+  INPUT_TWICE: 'port "{port}": is an input of this engine already; use a Duplicator to send it to several bricks',
+  INPUT_SHARED:
+    'port "{port}": is an input of engine "{engine}" already; give a queue id to each: pe:link(brick, batch, queue_id)',
+  OUTPUT_SHARED: 'port "{port}": is an output of engine "{engine}" already; choose another name',
+  GRAPH_CYCLE: 'brick "{brick}": its output leads back to its input ({path}); remove one of these connections',
+  GRAPH_COPIES: 'brick "{brick}": {copies} copies of one packet meet here, at most {max}; use fewer Duplicators',
+  NATIVE_MISSING: '{problem}',
+  NATIVE_MISMATCH: 'the native library {file} is of another version; run npm run build',
+} as const;
+
+/** The `code` of a {@link BricksError} that the control plane raises itself. */
+export type ErrorCode = keyof typeof table;
+
+/** Values for the placeholders of an error's text. */
+export type ErrorDetails = Readonly<Record<string, string | number>>;
+
+/** Every code with its text, for documentation and tests. */
+export const errorTexts: Readonly<Record<ErrorCode, string>> = table;
+
+function fill(text: string, details: ErrorDetails): string {
+  return text.replace(/\{([a-z]+)\}/g, (whole, key: string) => (key in details ? String(details[key]) : whole));
+}
+
+/**
+ * The one error class of packet-bricks.
+ *
+ * `code` is an {@link ErrorCode}, or for a failure that the data plane reports, the name of its errno ("ENODEV").
+ * The message is one line that names the thing and the remedy.
+ */
+export class BricksError extends Error {
+  override readonly name = 'BricksError';
+
+  constructor(
+    readonly code: string,
+    message: string,
+    /** What the message is about: `port`, `brick`, `engine`, ... */
+    readonly details: ErrorDetails = {},
+  ) {
+    super(message);
+  }
+
+  /** An error of the table. */
+  static of(code: ErrorCode, details: ErrorDetails = {}): BricksError {
+    return new BricksError(code, fill(table[code], details), details);
+  }
+
+  /** An error of the data plane: a negative errno and its text. */
+  static native(status: number, text: string): BricksError {
+    return new BricksError(getSystemErrorName(status), text);
+  }
+}

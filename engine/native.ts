@@ -1,0 +1,162 @@
+// The only file that knows koffi: loads the data plane, checks that it fits, and gives each call a type.
+//
+// What crosses is plain integers, strings and buffers (never a pointer from JavaScript, never a callback):
+// engine handles are small integers with a generation that C verifies.
+import { join } from 'node:path';
+import koffi from 'koffi';
+import { buildNative, NativeBuildError, nativeFiles } from '../native/build.ts';
+import { abi, abiFunctions, abiHash } from './abi.ts';
+import { BricksError } from './errors.ts';
+
+type AbiFunction = keyof typeof abiFunctions;
+type Argument = string | number | Uint8Array;
+
+function nativeFolder(): string {
+  if (process.env.BRICKS_NATIVE_DIR !== undefined) return process.env.BRICKS_NATIVE_DIR;
+  try {
+    return buildNative();
+  } catch (error) {
+    if (error instanceof NativeBuildError) throw BricksError.of('NATIVE_MISSING', { problem: error.message });
+    throw error;
+  }
+}
+
+const folder = nativeFolder();
+// Kept for ever: koffi unloads a library whose handle is collected.
+const library = koffi.load(join(folder, nativeFiles.engine));
+
+const functions = new Map<AbiFunction, (...args: Argument[]) => unknown>();
+for (const [name, { result, parameters }] of Object.entries(abiFunctions)) {
+  functions.set(name as AbiFunction, library.func(name, result, [...parameters]));
+}
+
+function callRaw(name: AbiFunction, args: Argument[]): unknown {
+  const native = functions.get(name);
+  if (native === undefined) throw new Error(`${name} is not in the ABI`);
+  return native(...args);
+}
+
+if (callRaw('pb_abi_hash', []) !== abiHash) {
+  throw BricksError.of('NATIVE_MISMATCH', { file: join(folder, nativeFiles.engine) });
+}
+
+function call(name: AbiFunction, ...args: Argument[]): number {
+  return Number(callRaw(name, args));
+}
+
+/** Calls a function whose last parameter is a struct pb_error; throws what that says. */
+function callChecked(name: AbiFunction, ...args: Argument[]): number {
+  const error = Buffer.alloc(abi.errorBytes);
+  const status = call(name, ...args, error);
+  if (status >= 0) return status;
+  const end = error.indexOf(0, 4);
+  throw BricksError.native(status, error.toString('utf8', 4, end < 0 ? undefined : end) || name);
+}
+
+/** Fetches a text whose length is not known before: the answer is the length, or minus the length needed. */
+function callText(name: AbiFunction, ...args: Argument[]): string {
+  for (let bytes = 64 * 1024; ; ) {
+    const text = Buffer.alloc(bytes);
+    const length = call(name, ...args, text, bytes);
+    if (length >= 0) return text.toString('utf8', 0, length);
+    if (-length <= bytes) throw BricksError.native(length, name);
+    bytes = -length;
+  }
+}
+
+/** The folder of the native files in use. */
+export const nativeFilesFolder = folder;
+
+/** The tables of drivers and bricks, as JSON. See pb_describe(). */
+export function describe(): string {
+  return callText('pb_describe');
+}
+
+export function engineCreate(name: string, bufferSlots: number, cpu: number, batchPackets: number): number {
+  return callChecked('pb_engine_create', name, bufferSlots, cpu, batchPackets);
+}
+
+export function engineAddInput(engine: number, driver: string, name: string, options: string, queueId: number): number {
+  return callChecked('pb_engine_add_input', engine, driver, name, options, queueId);
+}
+
+export function engineAddOutput(engine: number, driver: string, name: string, options: string): number {
+  return callChecked('pb_engine_add_output', engine, driver, name, options);
+}
+
+export function engineAddBrick(
+  engine: number,
+  brick: string,
+  config: Uint8Array,
+  outputs: number,
+  depth: number,
+): number {
+  // koffi takes no empty buffer for a pointer.
+  const bytes = config.length > 0 ? config : Buffer.alloc(1);
+  return callChecked('pb_engine_add_brick', engine, brick, bytes, config.length, outputs, depth);
+}
+
+export function engineConnectInput(engine: number, port: number, brick: number): void {
+  callChecked('pb_engine_connect_input', engine, port, brick);
+}
+
+export function engineConnectBrick(engine: number, brick: number, output: number, toBrick: number): void {
+  callChecked('pb_engine_connect_brick', engine, brick, output, toBrick);
+}
+
+export function engineConnectOutput(engine: number, brick: number, output: number, port: number): void {
+  callChecked('pb_engine_connect_output', engine, brick, output, port);
+}
+
+export function engineStart(engine: number): void {
+  callChecked('pb_engine_start', engine);
+}
+
+export function engineStop(engine: number): void {
+  callChecked('pb_engine_stop', engine);
+}
+
+export function engineDelete(engine: number): void {
+  callChecked('pb_engine_delete', engine);
+}
+
+/** One of abi.engineStopped, engineRunning, engineFinished. */
+export function engineState(engine: number): number {
+  return call('pb_engine_state', engine);
+}
+
+/** The layout of an engine's counters, as JSON. See pb_engine_describe(). */
+export function engineDescribe(engine: number): string {
+  return callText('pb_engine_describe', engine);
+}
+
+/**
+ * The engine's counters, live. The memory stays mapped until the process ends, but belongs to another engine
+ * after a delete: drop the view then.
+ */
+export function engineCounters(engine: number): BigUint64Array {
+  const bytes = call('pb_engine_counters_bytes', engine);
+  const pointer = callRaw('pb_engine_counters', [engine]);
+  if (bytes <= 0 || pointer === null) throw BricksError.native(bytes < 0 ? bytes : -9, 'pb_engine_counters');
+  return new BigUint64Array(koffi.view(pointer, bytes));
+}
+
+/** The oldest report of an engine thread, or undefined. */
+export function eventTake(): { engine: number; text: string } | undefined {
+  const text = Buffer.alloc(abi.errorBytes);
+  const engine = call('pb_event_take', text, text.length);
+  if (engine <= 0) return undefined;
+  return { engine, text: text.toString('utf8', 0, text.indexOf(0)) };
+}
+
+/**
+ * Calls `listener` whenever engine threads have reported something. Does not keep the process alive.
+ * The handle is kept for ever: events stop when it is collected, and closing it from its callback crashes.
+ */
+export function eventWatch(listener: () => void): void {
+  watch = koffi.node.poll(call('pb_event_fd'), { readable: true }, () => {
+    listener();
+  });
+  watch.unref();
+}
+let watch: ReturnType<typeof koffi.node.poll> | undefined;

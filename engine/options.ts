@@ -1,0 +1,78 @@
+// Options as a table: one way to declare, check and document those of bricks and ports.
+import { BricksError } from './errors.ts';
+
+/** What a user may give as an option's value. */
+export type OptionValue = string | number | boolean;
+
+/** One option. Numbers have bounds, strings may have a list of allowed values. */
+export interface OptionSchema {
+  readonly type: 'integer' | 'number' | 'string' | 'boolean';
+  readonly default: OptionValue;
+  readonly min?: number;
+  readonly max?: number;
+  readonly values?: readonly OptionValue[];
+  /** Of the value, where it has one: "bytes", "ms". */
+  readonly unit?: string;
+  /** One line for users. */
+  readonly text: string;
+}
+
+/** Options by name. */
+export type OptionSchemas = Readonly<Record<string, OptionSchema>>;
+
+/** Checked options: every one of the schema has a value. */
+export type Options = Readonly<Record<string, OptionValue>>;
+
+function allowedText(schema: OptionSchema): string {
+  if (schema.values !== undefined) return schema.values.map((value) => JSON.stringify(value)).join(' or ');
+  if (schema.type === 'boolean') return '0 or 1';
+  if (schema.type === 'string') return 'a string';
+  const kind = schema.type === 'integer' ? 'a whole number' : 'a number';
+  return schema.min === undefined ? kind : `${kind} from ${schema.min} to ${schema.max}`;
+}
+
+/** The value of `given` in the schema's type, or undefined where it does not fit. */
+function convert(schema: OptionSchema, given: OptionValue): OptionValue | undefined {
+  let value: OptionValue = given;
+  if (schema.type === 'boolean') {
+    if (value === 1 || value === '1' || value === 'true') value = true;
+    if (value === 0 || value === '0' || value === 'false') value = false;
+    if (typeof value !== 'boolean') return undefined;
+  } else if (schema.type === 'string') {
+    if (typeof value !== 'string') return undefined;
+  } else {
+    if (typeof value === 'string' && value.trim() !== '') value = Number(value);
+    if (typeof value !== 'number' || !Number.isFinite(value)) return undefined;
+    if (schema.type === 'integer' && !Number.isInteger(value)) return undefined;
+    if (value < (schema.min ?? -Infinity) || value > (schema.max ?? Infinity)) return undefined;
+  }
+  return schema.values === undefined || schema.values.includes(value) ? value : undefined;
+}
+
+/**
+ * Checks `given` against `schemas` and fills in the defaults.
+ *
+ * `what` names the owner in errors: `brick "LoadBalancer"`. Throws OPTION_UNKNOWN or OPTION_INVALID.
+ */
+export function checkOptions(
+  what: string,
+  schemas: OptionSchemas,
+  given: Readonly<Record<string, OptionValue>>,
+): Options {
+  for (const option of Object.keys(given)) {
+    if (!Object.hasOwn(schemas, option)) {
+      throw BricksError.of('OPTION_UNKNOWN', { what, option, have: Object.keys(schemas).join(', ') || 'none' });
+    }
+  }
+  const checked: Record<string, OptionValue> = {};
+  for (const [option, schema] of Object.entries(schemas)) {
+    const value = given[option];
+    const converted = value === undefined ? schema.default : convert(schema, value);
+    if (converted === undefined) {
+      const allowed = allowedText(schema);
+      throw BricksError.of('OPTION_INVALID', { what, option, value: JSON.stringify(value), allowed });
+    }
+    checked[option] = converted;
+  }
+  return checked;
+}

@@ -1,0 +1,298 @@
+// From description to plan: a pure function that validates a graph and says what to open and connect.
+//
+// It opens nothing and looks at nothing but its arguments. engine/apply.ts acts on its result.
+import { abi } from './abi.ts';
+import { BricksError } from './errors.ts';
+import type { BrickNode, Link, PortCount } from './graph.ts';
+import { checkOptions, type OptionSchemas } from './options.ts';
+import { type PortName, parsePortName, pipeName } from './port_name.ts';
+
+/** What the plan needs to know of a port driver. */
+export interface DriverInfo {
+  readonly name: string;
+  readonly text: string;
+  readonly input: boolean;
+  readonly output: boolean;
+  readonly options: OptionSchemas;
+}
+
+/** A port to open. */
+export interface PlannedPort {
+  /** As the user wrote it. */
+  readonly text: string;
+  readonly driver: string;
+  readonly name: string;
+  /** "key=value&key=value", as the data plane takes it. */
+  readonly options: string;
+}
+
+/** A port to receive from, and the brick that gets its packets. */
+export interface PlannedInput extends PlannedPort {
+  readonly brick: number;
+  readonly queueId: number | undefined;
+}
+
+/** A port to send to, and the brick's output that feeds it. */
+export interface PlannedOutput extends PlannedPort {
+  readonly brick: number;
+  readonly output: number;
+}
+
+/** A brick to make. */
+export interface PlannedBrick {
+  readonly node: BrickNode;
+  /** Bricks between it and the input that chose by the same hash. */
+  readonly depth: number;
+}
+
+/** A brick's output that is another brick's input. */
+export interface PlannedEdge {
+  readonly from: number;
+  readonly output: number;
+  readonly to: number;
+}
+
+/** All that an engine has to do, in order. */
+export interface Plan {
+  readonly bricks: readonly PlannedBrick[];
+  readonly inputs: readonly PlannedInput[];
+  readonly outputs: readonly PlannedOutput[];
+  readonly edges: readonly PlannedEdge[];
+  readonly batchPackets: number;
+}
+
+/** What surrounds the engine: the drivers there are, and which one a bare interface name means. */
+export interface PlanContext {
+  readonly drivers: readonly DriverInfo[];
+  readonly defaultDriver: string;
+}
+
+/** Validates the bricks linked to an engine. Throws the first {@link BricksError} found. */
+export function planGraph(links: readonly Link[], context: PlanContext): Plan {
+  return new Planner(links, context).plan();
+}
+
+class Planner {
+  readonly #nodes: BrickNode[] = [];
+  readonly #links = new Map<BrickNode, Link>();
+  readonly #inputs: PlannedInput[] = [];
+  readonly #outputs: PlannedOutput[] = [];
+  readonly #edges: PlannedEdge[] = [];
+  readonly #context: PlanContext;
+  readonly #driverNames: string[];
+  readonly #batchPackets: number;
+
+  constructor(links: readonly Link[], context: PlanContext) {
+    this.#context = context;
+    this.#driverNames = context.drivers.map((driver) => driver.name);
+    this.#batchPackets = Math.max(...links.map((link) => link.batchPackets ?? abi.batchPacketsDefault));
+    for (const link of links) this.#collect(link.brick, link, []);
+  }
+
+  plan(): Plan {
+    for (const node of this.#nodes) {
+      checkCount(node, 'inputs', node.inputs.length, node.descriptor.inputs);
+      checkCount(node, 'outputs', node.outputs.length, node.descriptor.outputs);
+    }
+    const consumers = this.#connectInputs();
+    this.#connectOutputs(consumers);
+    const order = this.#sorted();
+    this.#checkCopies(order);
+    const depths = this.#depths(order);
+    return {
+      bricks: this.#nodes.map((node, i) => ({ node, depth: depths[i] ?? 0 })),
+      inputs: this.#inputs,
+      outputs: this.#outputs,
+      edges: this.#edges,
+      batchPackets: this.#batchPackets,
+    };
+  }
+
+  /** Walks the linked bricks; a brick reached twice is one node, one below itself is a cycle. */
+  #collect(node: BrickNode, link: Link, above: readonly BrickNode[]): void {
+    if (above.includes(node)) {
+      const path = [...above.slice(above.indexOf(node)), node].map((brick) => brick.descriptor.name).join(' > ');
+      throw BricksError.of('GRAPH_CYCLE', { brick: node.descriptor.name, path });
+    }
+    if (!this.#links.has(node)) {
+      this.#links.set(node, link);
+      this.#nodes.push(node);
+      if (this.#nodes.length > abi.bricksMax) {
+        const value = this.#nodes.length;
+        throw BricksError.of('LIMIT_EXCEEDED', { what: 'bricks of one engine', value, min: 1, max: abi.bricksMax });
+      }
+    }
+    for (const child of node.children) this.#collect(child, link, [...above, node]);
+  }
+
+  #parse(text: string, ownDriver: string | undefined): PortName {
+    return parsePortName(text, this.#driverNames, ownDriver === 'pcap');
+  }
+
+  /** Plans every input port; returns which brick reads which internal pipe. */
+  #connectInputs(): Map<string, { brick: number; text: string }> {
+    const consumers = new Map<string, { brick: number; text: string }>();
+    const seen = new Set<string>();
+    this.#nodes.forEach((node, brick) => {
+      const texts = node.descriptor.nominalInputs ? node.inputs.slice(0, 1) : node.inputs;
+      for (const text of texts) {
+        const port = this.#parse(text, node.descriptor.inputDriver);
+        const planned = this.#port(port, node.descriptor.inputDriver, 'input');
+        const key = `${planned.driver}:${planned.name}`;
+        if (seen.has(key) && planned.driver !== 'null') throw BricksError.of('INPUT_TWICE', { port: text });
+        seen.add(key);
+        if (port.pipe === undefined) {
+          this.#inputs.push({ ...planned, brick, queueId: this.#links.get(node)?.queueId });
+        } else if (port.pipe.end === '{') {
+          const other = `${port.name}}${port.pipe.number}`;
+          throw BricksError.of('PIPE_END', {
+            port: text,
+            problem: "an input is the application's end of a pipe",
+            other,
+          });
+        } else {
+          consumers.set(pipeName(port), { brick, text });
+        }
+      }
+    });
+    return consumers;
+  }
+
+  #connectOutputs(consumers: Map<string, { brick: number; text: string }>): void {
+    const seen = new Map<string, BrickNode>();
+    this.#nodes.forEach((node, brick) => {
+      node.outputs.forEach((text, output) => {
+        const port = this.#parse(text, node.descriptor.outputDriver);
+        const planned = this.#port(port, node.descriptor.outputDriver, 'output');
+        const key = `${planned.driver}:${planned.name}`;
+        const other = seen.get(key);
+        if (other !== undefined && planned.driver !== 'null') {
+          throw BricksError.of('OUTPUT_TWICE', { port: text, brick: other.descriptor.name });
+        }
+        seen.set(key, node);
+        if (port.pipe?.end === '}') {
+          const engineEnd = `${port.name}{${port.pipe.number}`;
+          throw BricksError.of('PIPE_END', {
+            port: text,
+            problem: "an output is the engine's end of a pipe",
+            other: engineEnd,
+          });
+        }
+        const consumer = port.pipe === undefined ? undefined : consumers.get(pipeName(port));
+        if (consumer === undefined) {
+          this.#outputs.push({ ...planned, brick, output });
+        } else {
+          this.#edges.push({ from: brick, output, to: consumer.brick });
+          consumers.delete(pipeName(port));
+        }
+      });
+    });
+    for (const { text } of consumers.values()) {
+      throw BricksError.of('PIPE_INPUT', { port: text, other: text.replace(/\}(\d+)/, '{$1') });
+    }
+    const ports = this.#inputs.length + this.#outputs.length;
+    if (ports > abi.portsMax) {
+      throw BricksError.of('LIMIT_EXCEEDED', { what: 'ports of one engine', value: ports, min: 1, max: abi.portsMax });
+    }
+    const pipes = this.#outputs.filter((port) => port.driver === 'pipe').length;
+    if (pipes > abi.pipesMax) {
+      throw BricksError.of('LIMIT_EXCEEDED', { what: 'pipes', value: pipes, min: 0, max: abi.pipesMax });
+    }
+  }
+
+  /** Which driver serves a name, with checked options. */
+  #port(port: PortName, ownDriver: string | undefined, side: 'input' | 'output'): PlannedPort {
+    const driverName =
+      port.pipe !== undefined && (port.driver === undefined || port.driver === 'pipe')
+        ? 'pipe'
+        : (port.driver ?? ownDriver ?? this.#context.defaultDriver);
+    const driver = this.#context.drivers.find((candidate) => candidate.name === driverName);
+    if (driver === undefined || (port.pipe !== undefined && driverName !== 'pipe')) {
+      throw BricksError.of('DRIVER_UNKNOWN', {
+        port: port.text,
+        driver: driverName,
+        have: this.#driverNames.join(', '),
+      });
+    }
+    const isInternal = port.pipe !== undefined && side === 'input';
+    if (!isInternal && !(side === 'input' ? driver.input : driver.output)) {
+      const others = this.#context.drivers.filter((other) => (side === 'input' ? other.input : other.output));
+      const hint = `drivers that can: ${others.map((other) => other.name).join(', ')}`;
+      throw BricksError.of('DRIVER_DIRECTION', { port: port.text, driver: driverName, side, hint });
+    }
+    if (driverName === 'pipe' && port.pipe === undefined) {
+      throw BricksError.of('PORT_NAME_INVALID', { port: port.text, problem: 'a pipe needs a brace and a number' });
+    }
+    checkOptions(`port "${port.text}"`, driver.options, port.options);
+    const name = port.pipe === undefined ? port.name : pipeName(port);
+    checkNameLength(port.text, name, driverName);
+    const options = Object.entries(port.options).map(([key, value]) => `${key}=${value}`);
+    return { text: port.text, driver: driverName, name, options: options.join('&') };
+  }
+
+  /** Bricks so that each comes after those that feed it. */
+  #sorted(): number[] {
+    const order: number[] = [];
+    const state = new Map<number, 'open' | 'done'>();
+    const visit = (brick: number, path: readonly number[]): void => {
+      if (state.get(brick) === 'done') return;
+      if (state.get(brick) === 'open') {
+        const names = [...path.slice(path.indexOf(brick)), brick].map((i) => this.#nodes[i]?.descriptor.name);
+        throw BricksError.of('GRAPH_CYCLE', { brick: names[0] ?? '', path: names.join(' > ') });
+      }
+      state.set(brick, 'open');
+      for (const edge of this.#edges) if (edge.from === brick) visit(edge.to, [...path, brick]);
+      state.set(brick, 'done');
+      order.unshift(brick);
+    };
+    this.#nodes.forEach((_, brick) => {
+      visit(brick, []);
+    });
+    return order;
+  }
+
+  /** How many copies of one packet can reach each brick. */
+  #checkCopies(order: readonly number[]): void {
+    const copies = this.#nodes.map((_, brick): number => (this.#inputs.some((input) => input.brick === brick) ? 1 : 0));
+    for (const brick of order) {
+      const here = copies[brick] ?? 0;
+      if (here > abi.copiesMax) {
+        const name = this.#nodes[brick]?.descriptor.name ?? '';
+        throw BricksError.of('GRAPH_COPIES', { brick: name, copies: here, max: abi.copiesMax });
+      }
+      for (const edge of this.#edges) {
+        if (edge.from === brick) copies[edge.to] = (copies[edge.to] ?? 0) + here;
+      }
+    }
+  }
+
+  /** For each brick, how many bricks above it chose by the flow hash. */
+  #depths(order: readonly number[]): number[] {
+    const depths = this.#nodes.map(() => 0);
+    for (const brick of order) {
+      const below = (depths[brick] ?? 0) + (this.#nodes[brick]?.descriptor.splitsByHash ? 1 : 0);
+      for (const edge of this.#edges) {
+        if (edge.from === brick) depths[edge.to] = Math.max(depths[edge.to] ?? 0, below);
+      }
+    }
+    return depths;
+  }
+}
+
+function checkCount(node: BrickNode, side: 'inputs' | 'outputs', count: number, allowed: PortCount): void {
+  if (count >= allowed.min && count <= allowed.max) return;
+  const method = side === 'inputs' ? 'connect_input' : 'connect_output';
+  const details = { brick: node.descriptor.name, count, side, min: allowed.min, max: allowed.max, method };
+  throw BricksError.of('BRICK_PORTS', details);
+}
+
+function checkNameLength(text: string, name: string, driver: string): void {
+  const max = driver === 'pipe' ? abi.pipeNameMax : abi.portNameMax;
+  const value = Buffer.byteLength(name);
+  if (name === '' && driver !== 'null') {
+    throw BricksError.of('PORT_NAME_INVALID', { port: text, problem: 'the name is empty' });
+  }
+  if (value > max) {
+    throw BricksError.of('LIMIT_EXCEEDED', { what: `port "${text}": bytes in its name`, value, min: 1, max });
+  }
+}

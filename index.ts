@@ -1,0 +1,11 @@
+// The TypeScript API: what `import … from 'packet-bricks'` gives.
+export { Brick, type BrickArgument } from './bricks/brick.ts';
+export { bricks } from './bricks/registry.ts';
+export type { BrickStats, EngineStats, PortStats } from './engine/counters.ts';
+export { drivers, getDefaultDriver, setDefaultDriver } from './engine/drivers.ts';
+export { BricksError, type ErrorCode, errorTexts } from './engine/errors.ts';
+export type { BrickDescriptor, BrickNode, PortCount } from './engine/graph.ts';
+export type { OptionSchema, OptionSchemas, Options, OptionValue } from './engine/options.ts';
+export { type LinkOptions, PktEngine, type PktEngineOptions, setDefaultBatchPackets } from './engine/pkt_engine.ts';
+export { onReport, type Report } from './engine/reports.ts';
+export { version } from './package_info.ts';
