@@ -150,7 +150,7 @@ export class CounterPage {
   read(engine: string, state: EngineStats['state']): EngineStats {
     const ports = this.#ports();
     const bricks = this.#bricks();
-    const drops: Record<string, number> = {};
+    const drops = this.#kind(this.#layout.engine, 'drop');
     for (const { drops: reasons } of [...ports, ...bricks]) {
       for (const [reason, count] of Object.entries(reasons)) drops[reason] = (drops[reason] ?? 0) + count;
     }

@@ -7,7 +7,8 @@ export type OptionValue = string | number | boolean;
 /** One option. Numbers have bounds, strings may have a list of allowed values. */
 export interface OptionSchema {
   readonly type: 'integer' | 'number' | 'string' | 'boolean';
-  readonly default: OptionValue;
+  /** Missing where something else decides, as the text says. */
+  readonly default?: OptionValue;
   readonly min?: number;
   readonly max?: number;
   readonly values?: readonly OptionValue[];
@@ -20,7 +21,7 @@ export interface OptionSchema {
 /** Options by name. */
 export type OptionSchemas = Readonly<Record<string, OptionSchema>>;
 
-/** Checked options: every one of the schema has a value. */
+/** Checked options: every one that has a default has a value. */
 export type Options = Readonly<Record<string, OptionValue>>;
 
 function allowedText(schema: OptionSchema): string {
@@ -67,6 +68,7 @@ export function checkOptions(
   const checked: Record<string, OptionValue> = {};
   for (const [option, schema] of Object.entries(schemas)) {
     const value = given[option];
+    if (value === undefined && schema.default === undefined) continue;
     const converted = value === undefined ? schema.default : convert(schema, value);
     if (converted === undefined) {
       const allowed = allowedText(schema);

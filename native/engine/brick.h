@@ -35,6 +35,9 @@ struct pb_brick {
     void (*fini)(void *state);
 };
 
+/* process() of bricks that send every packet to their only output. */
+void pb_brick_pass(void *state, const struct pb_batch *batch, struct pb_outputs *outputs);
+
 /* Add a table to the registry; PB_BRICK() calls it before main. */
 void pb_brick_register(const struct pb_brick *brick);
 const struct pb_brick *pb_brick_find(const char *name);

@@ -120,14 +120,16 @@ static enum pcap_result classic_next(struct pcap_format *format, const uint8_t *
         wire_len = first;
     }
     if (captured_len > PB_FRAME_BYTES_MAX)
-        return pcap_format_corrupt(format, format->offset, "a packet of %u captured bytes; the limit is %u", captured_len,
-                                   PB_FRAME_BYTES_MAX);
+        return pcap_format_corrupt(format, format->offset, "a packet of %u captured bytes; the limit is %u",
+                                   captured_len, PB_FRAME_BYTES_MAX);
     if (size - format->record_bytes < captured_len)
         return pcap_format_more(format, format->record_bytes + captured_len);
     *used = format->record_bytes + captured_len;
     format->offset += *used;
-    pb_packet_init(packet, bytes + format->record_bytes, captured_len < format->snaplen ? captured_len : format->snaplen,
-                   wire_len, seconds * 1000000000u + fraction * format->fraction_ns, format->link_type);
+    if (captured_len > format->snaplen)
+        captured_len = format->snaplen;
+    pb_packet_init(packet, bytes + format->record_bytes, captured_len, wire_len,
+                   seconds * 1000000000u + fraction * format->fraction_ns, format->link_type);
     return PCAP_PACKET;
 }
 

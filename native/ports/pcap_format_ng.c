@@ -104,8 +104,7 @@ static enum pcap_result options_parse(struct pcap_format *format, struct pcap_in
         uint32_t length = pcap_load16(format, options + 2);
         uint32_t padded = (length + 3) & ~3u;
         if (size - 4 < padded)
-            return pcap_format_corrupt(format, offset, "an interface's option of %u bytes, which its block does not hold",
-                                       length);
+            return pcap_format_corrupt(format, offset, "an interface's option of %u bytes, beyond its block", length);
         const uint8_t *value = options + 4;
         if (code == OPTION_END)
             break;
@@ -125,7 +124,8 @@ static enum pcap_result options_parse(struct pcap_format *format, struct pcap_in
     return PCAP_OK;
 }
 
-static enum pcap_result interface_add(struct pcap_format *format, const uint8_t *block, uint32_t length, uint64_t offset)
+static enum pcap_result interface_add(struct pcap_format *format, const uint8_t *block, uint32_t length,
+                                      uint64_t offset)
 {
     if (length < 20)
         return pcap_format_corrupt(format, offset, "an interface block of only %u bytes", length);
@@ -150,7 +150,8 @@ static enum pcap_result interface_add(struct pcap_format *format, const uint8_t 
     return result;
 }
 
-static enum pcap_result section_start(struct pcap_format *format, const uint8_t *block, uint32_t length, uint64_t offset)
+static enum pcap_result section_start(struct pcap_format *format, const uint8_t *block, uint32_t length,
+                                      uint64_t offset)
 {
     if (length < 28)
         return pcap_format_corrupt(format, offset, "a section header of only %u bytes", length);
@@ -193,7 +194,8 @@ static enum pcap_result packet_parse(struct pcap_format *format, uint32_t type, 
         return pcap_format_corrupt(format, offset, "a packet of %u captured bytes; the limit is %u", captured_len,
                                    PB_FRAME_BYTES_MAX);
     if (captured_len > length - data_offset - 4)
-        return pcap_format_corrupt(format, offset, "a packet of %u captured bytes in a block of %u", captured_len, length);
+        return pcap_format_corrupt(format, offset, "a packet of %u captured bytes in a block of %u", captured_len,
+                                   length);
     if (captured_len > interface->snaplen)
         captured_len = interface->snaplen;
     pb_packet_init(packet, block + data_offset, captured_len, wire_len, timestamp_ns, interface->link_type);
@@ -232,8 +234,8 @@ static enum pcap_result block_next(struct pcap_format *format, const uint8_t *by
         return pcap_format_corrupt(format, offset, "a section header without its byte order magic");
     uint32_t length = pcap_load32(format, block + 4);
     if (length < BLOCK_BYTES_MIN || length % 4 != 0)
-        return pcap_format_corrupt(format, offset, "a block of %u bytes; it must be a multiple of 4, at least %u", length,
-                                   BLOCK_BYTES_MIN);
+        return pcap_format_corrupt(format, offset, "a block of %u bytes; a block's length is a multiple of 4 from %u",
+                                   length, BLOCK_BYTES_MIN);
     bool is_packet = type == BLOCK_PACKET_ENHANCED || type == BLOCK_PACKET_SIMPLE || type == BLOCK_PACKET_OBSOLETE;
     if (!is_packet && type != BLOCK_SECTION && type != BLOCK_INTERFACE) {
         format->skip_length = length;
@@ -241,7 +243,8 @@ static enum pcap_result block_next(struct pcap_format *format, const uint8_t *by
         return skip_on(format, bytes, size, at);
     }
     if (length > PCAP_BLOCK_BYTES_MAX)
-        return pcap_format_corrupt(format, offset, "a block of %u bytes; the limit is %u", length, PCAP_BLOCK_BYTES_MAX);
+        return pcap_format_corrupt(format, offset, "a block of %u bytes; the limit is %u", length,
+                                   PCAP_BLOCK_BYTES_MAX);
     if (size - *at < length)
         return pcap_format_more(format, length);
     uint32_t again = pcap_load32(format, block + length - 4);

@@ -1,0 +1,84 @@
+// Values across the border between TypeScript and Lua.
+import { type LuaFunction, type LuaState, lauxlib, lua } from './lua_api.ts';
+
+/** Raised by a function that Lua calls: Lua sees the message with the position of the call. */
+export class LuaCallError extends Error {}
+
+/** A Lua string as text; bytes that are not UTF-8 become U+FFFD. */
+export function toText(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
+}
+
+export function pushBytes(L: LuaState, bytes: Uint8Array): void {
+  lua.lua_pushlstring(L, bytes, bytes.length);
+}
+
+export function pushText(L: LuaState, text: string): void {
+  pushBytes(L, Buffer.from(text, 'utf8'));
+}
+
+/** `rxPackets` becomes `rx_packets`; names that are in snake case already stay. */
+function snakeCase(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
+
+/** Pushes a plain value: arrays become sequences, objects tables whose keys are in snake case. */
+export function pushValue(L: LuaState, value: unknown): void {
+  if (value === undefined || value === null) {
+    lua.lua_pushnil(L);
+  } else if (typeof value === 'boolean') {
+    lua.lua_pushboolean(L, value);
+  } else if (typeof value === 'number' || typeof value === 'bigint') {
+    lua.lua_pushnumber(L, Number(value));
+  } else if (typeof value === 'string') {
+    pushText(L, value);
+  } else if (value instanceof Uint8Array) {
+    pushBytes(L, value);
+  } else if (Array.isArray(value)) {
+    lua.lua_createtable(L, value.length, 0);
+    value.forEach((item: unknown, index) => {
+      pushValue(L, item);
+      lua.lua_seti(L, -2, index + 1);
+    });
+  } else if (typeof value === 'object') {
+    lua.lua_createtable(L, 0, 0);
+    for (const [key, item] of Object.entries(value)) {
+      pushValue(L, item);
+      lua.lua_setfield(L, -2, Buffer.from(snakeCase(key)));
+    }
+  } else {
+    throw new TypeError(`a ${typeof value} cannot be given to Lua`);
+  }
+}
+
+/** Sets functions as fields of the table on top of the stack. */
+export function setFunctions(L: LuaState, functions: Readonly<Record<string, LuaFunction>>): void {
+  for (const [name, f] of Object.entries(functions)) {
+    lua.lua_pushcfunction(L, f);
+    lua.lua_setfield(L, -2, Buffer.from(name));
+  }
+}
+
+/** Adds functions to a global table, which is made if it is not there. */
+export function extendTable(L: LuaState, name: string, functions: Readonly<Record<string, LuaFunction>>): void {
+  if (lua.lua_getglobal(L, Buffer.from(name)) === lua.LUA_TNIL) {
+    lua.lua_pop(L, 1);
+    lua.lua_createtable(L, 0, 0);
+    lua.lua_pushvalue(L, -1);
+    lua.lua_setglobal(L, Buffer.from(name));
+  }
+  setFunctions(L, functions);
+  lua.lua_pop(L, 1);
+}
+
+/** The name of a value's type as Lua's own messages have it. */
+export function typeName(L: LuaState, index: number): string {
+  return toText(lua.lua_typename(L, lua.lua_type(L, index)));
+}
+
+/** The text of any value, as tostring() makes it. */
+export function displayText(L: LuaState, index: number): string {
+  const text = toText(lauxlib.luaL_tolstring(L, index));
+  lua.lua_pop(L, 1);
+  return text;
+}

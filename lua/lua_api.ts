@@ -1,0 +1,53 @@
+// Loads fengari, the Lua virtual machine, with the numbers of Lua 5.1. Everything in lua/ takes it from here.
+//
+// fengari's integers have 32 bits and wrap: 2147483647 + 1 is negative, and counters would be. In Lua 5.1 every number is
+// a double, exact to 2^53. Three changes before the first module that copies these functions is loaded make it so:
+// numerals are doubles, what library functions push are doubles, and a whole double prints without ".0".
+import { createRequire } from 'node:module';
+import type { LuaState } from 'fengari';
+import { numberText } from './number_text.ts';
+
+interface LuaConfiguration {
+  lua_number2str(n: number): string;
+  LUA_COMPAT_FLOATSTRING: boolean;
+}
+
+interface LuaObjects {
+  luaO_str2num(text: Uint8Array, value: LuaValue): number;
+}
+
+interface LuaValue {
+  readonly value: number;
+  ttisinteger(): boolean;
+  setfltvalue(value: number): void;
+}
+
+interface LuaCore {
+  lua_pushinteger(L: LuaState, n: number): void;
+  lua_pushnumber(L: LuaState, n: number): void;
+}
+
+const require = createRequire(import.meta.url);
+
+const configuration = require('fengari/src/luaconf.js') as LuaConfiguration;
+configuration.lua_number2str = numberText;
+configuration.LUA_COMPAT_FLOATSTRING = true;
+
+const core = require('fengari/src/lapi.js') as LuaCore;
+core.lua_pushinteger = core.lua_pushnumber;
+
+const objects = require('fengari/src/lobject.js') as LuaObjects;
+const toNumber = objects.luaO_str2num;
+objects.luaO_str2num = (text, value) => {
+  const length = toNumber(text, value);
+  if (length > 0 && value.ttisinteger()) {
+    const numeral = Buffer.from(text).toString('latin1').replaceAll('\0', '').trim();
+    // A hexadecimal numeral above 2^31 has wrapped already.
+    const [, sign, hexadecimal] = /^([+-]?)(0[xX][0-9a-fA-F]+)$/.exec(numeral) ?? [];
+    value.setfltvalue(hexadecimal === undefined ? value.value : Number(hexadecimal) * (sign === '-' ? -1 : 1));
+  }
+  return length;
+};
+
+export const { lua, lauxlib, lualib, to_luastring } = require('fengari') as typeof import('fengari');
+export type { LuaFunction, LuaState, LuaString } from 'fengari';

@@ -1,0 +1,310 @@
+// Runs chunks of Lua so that none of them ever blocks the process.
+//
+// Every chunk is a coroutine. A count hook yields it when its slice of time is over, and the event loop resumes it: one
+// slice a turn, round robin. What has to wait (sleep, a child process, an engine) suspends the chunk until a promise
+// settles. The user's own coroutines (lua/coroutines.ts) pass such a suspension up to the chunk they run in.
+//
+// A chunk that has to end is made to raise first; one that swallows that is suspended and never resumed.
+import { displayText, LuaCallError } from './convert.ts';
+import { type LuaState, lauxlib, lua } from './lua_api.ts';
+
+/** How long a chunk runs before others get their turn. */
+const sliceMs = 5;
+
+/** Instructions between two looks at the clock. */
+const hookInstructions = 1000;
+
+/** Calls of os.clock() in one slice after which the chunk is taken to wait for time to pass. */
+const clockCallsMax = 50;
+
+/** Where a chunk's output goes. */
+export interface Output {
+  out(bytes: Uint8Array): void;
+  err(bytes: Uint8Array): void;
+}
+
+/** How a chunk ended. */
+export type Outcome =
+  | { readonly kind: 'done'; /** What it returned, as text. */ readonly values: readonly string[] }
+  | { readonly kind: 'error'; /** "file:line: text" */ readonly message: string; readonly traceback: string }
+  | { readonly kind: 'interrupted' }
+  | { readonly kind: 'exit'; /** 0 to 255 */ readonly status: number }
+  | { readonly kind: 'shutdown' };
+
+type Wait = (signal: AbortSignal) => Promise<void>;
+
+/** What ends a chunk from inside: passes through pcall() and coroutine.resume(). */
+export class ChunkEnd extends Error {}
+
+/** One chunk on its way. */
+export class Task {
+  readonly thread: LuaState;
+  readonly output: Output;
+  readonly outcome: Promise<Outcome>;
+  readonly settle: (outcome: Outcome) => void;
+  /** What the chunk has returned, as text. */
+  readonly values: string[] = [];
+  /** Set once the chunk has to end, and how. */
+  ending: Outcome | undefined;
+  /** True once the end was raised in it. */
+  isRaised = false;
+  /** True once it is never to be resumed. */
+  isKilled = false;
+  /** What it waits for, set while it suspends. */
+  wait: Wait | undefined;
+  /** Ends the wait at once. */
+  wake: (() => void) | undefined;
+  /** Values on its stack for the next resume. */
+  arguments = 0;
+
+  constructor(thread: LuaState, output: Output) {
+    this.thread = thread;
+    this.output = output;
+    let settle: (outcome: Outcome) => void = () => {};
+    this.outcome = new Promise((resolve) => {
+      settle = resolve;
+    });
+    this.settle = settle;
+  }
+}
+
+export class Scheduler {
+  readonly #main: LuaState;
+  readonly #ready: Task[] = [];
+  readonly #tasks = new Set<Task>();
+  #current: Task | undefined;
+  /** The running chunk's thread, and the coroutines it has resumed: the last one runs. */
+  #chain: LuaState[] = [];
+  #isSuspending = false;
+  #isScheduled = false;
+  #sliceEnd = 0;
+  #clockCalls = 0;
+
+  constructor(main: LuaState) {
+    this.#main = main;
+  }
+
+  /** The chunk that runs now. Only functions that Lua calls may ask. */
+  get current(): Task {
+    if (this.#current === undefined) throw new Error('no chunk is running');
+    return this.#current;
+  }
+
+  /** True while the running code is the chunk's own thread, not a coroutine of the user. */
+  get isChunkThread(): boolean {
+    return this.#chain.length <= 1;
+  }
+
+  /** Starts the function on top of the main thread's stack as a chunk. */
+  start(output: Output): Task {
+    const main = this.#main;
+    const thread = lua.lua_newthread(main);
+    lua.lua_pop(main, 1);
+    lua.lua_sethook(thread, (L) => this.#hook(L), lua.LUA_MASKCOUNT, hookInstructions);
+    const task = new Task(thread, output);
+    const collect = (L: LuaState): number => {
+      for (let i = 1; i <= lua.lua_gettop(L); i++) task.values.push(displayText(L, i));
+      return 0;
+    };
+    lua.lua_pushcfunction(thread, (L) => {
+      lua.lua_callk(L, 0, lua.LUA_MULTRET, 0, collect);
+      return collect(L);
+    });
+    lua.lua_xmove(main, thread, 1);
+    task.arguments = 1;
+    this.#tasks.add(task);
+    this.#enqueue(task);
+    return task;
+  }
+
+  /** Makes a chunk end. The outcome comes soon, whatever the chunk does. */
+  interrupt(task: Task): void {
+    if (task.ending !== undefined) return;
+    task.ending = { kind: 'interrupted' };
+    task.wake?.();
+  }
+
+  interruptAll(): void {
+    for (const task of this.#tasks) this.interrupt(task);
+  }
+
+  /** Ends the running chunk from inside: os.exit(), BRICKS.shutdown(). */
+  end(L: LuaState, outcome: Outcome): number {
+    this.current.ending = outcome;
+    if (this.#isYieldable()) return this.#kill(L);
+    this.current.isRaised = true;
+    throw new ChunkEnd('the chunk has ended');
+  }
+
+  /** Throws where the running chunk has to end: called by what catches errors for Lua. */
+  rethrowEnd(): void {
+    if (this.current.ending !== undefined) throw new ChunkEnd('interrupted');
+  }
+
+  /**
+   * Suspends the running chunk until the promise of `begin` settles; `finish` pushes the results and returns their number.
+   * What the promise rejects with is raised. The signal says that nobody waits any more.
+   */
+  wait<T>(
+    L: LuaState,
+    begin: (signal: AbortSignal) => Promise<T>,
+    finish: (L: LuaState, value: T) => number,
+  ): number {
+    const task = this.current;
+    if (!this.#isYieldable()) {
+      throw new LuaCallError('cannot wait inside a callback of table.sort, string.gsub, load or a metamethod');
+    }
+    let result: { readonly value: T } | { readonly error: unknown } | undefined;
+    task.wait = async (signal) => {
+      try {
+        result = { value: await begin(signal) };
+      } catch (error) {
+        result = { error };
+      }
+    };
+    this.#isSuspending = true;
+    return lua.lua_yieldk(L, 0, 0, (resumed) => {
+      this.rethrowEnd();
+      if (result === undefined) throw new Error('resumed before the wait was over');
+      if ('error' in result) throw result.error;
+      return finish(resumed, result.value);
+    });
+  }
+
+  /**
+   * Pushes the seconds since the process started, wall time: loops on os.clock() that wait for n seconds take n seconds.
+   * A chunk that asks over and over is suspended in between, so that such a loop costs next to nothing.
+   */
+  clock(L: LuaState): number {
+    const push = (resumed: LuaState): number => {
+      lua.lua_pushnumber(resumed, performance.now() / 1000);
+      return 1;
+    };
+    if (++this.#clockCalls <= clockCallsMax || !this.#isYieldable()) return push(L);
+    return this.wait(L, (signal) => sleep(1, signal), push);
+  }
+
+  /**
+   * Resumes a coroutine of the user, with its arguments on its stack. `finish` gets the status once it has yielded,
+   * returned or failed; when the chunk is suspended inside, everything up to the chunk is.
+   */
+  resume(L: LuaState, coroutine: LuaState, args: number, finish: (L: LuaState, status: number) => number): number {
+    this.#chain.push(coroutine);
+    const status = lua.lua_resume(coroutine, L, args);
+    this.#chain.pop();
+    if (status === lua.LUA_YIELD && this.#isSuspending) {
+      return lua.lua_yieldk(L, 0, 0, (resumed) => this.resume(resumed, coroutine, 0, finish));
+    }
+    return finish(L, status);
+  }
+
+  #isYieldable(): boolean {
+    return this.#chain.every((L) => lua.lua_isyieldable(L));
+  }
+
+  #kill(L: LuaState): number {
+    this.current.isKilled = true;
+    this.#isSuspending = true;
+    lua.lua_yield(L, 0);
+    return 0;
+  }
+
+  #hook(L: LuaState): void {
+    const task = this.#current;
+    if (task === undefined) return;
+    if (task.ending !== undefined) {
+      if (task.isRaised && this.#isYieldable()) {
+        this.#kill(L);
+        return;
+      }
+      task.isRaised = true;
+      throw new ChunkEnd('interrupted');
+    }
+    if (performance.now() < this.#sliceEnd || !this.#isYieldable()) return;
+    this.#isSuspending = true;
+    lua.lua_yield(L, 0);
+  }
+
+  #enqueue(task: Task): void {
+    this.#ready.push(task);
+    this.#schedule();
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled || this.#ready.length === 0) return;
+    this.#isScheduled = true;
+    setImmediate(() => {
+      this.#isScheduled = false;
+      const task = this.#ready.shift();
+      if (task !== undefined) this.#runSlice(task);
+      this.#schedule();
+    });
+  }
+
+  #runSlice(task: Task): void {
+    this.#current = task;
+    this.#chain = [task.thread];
+    this.#isSuspending = false;
+    this.#clockCalls = 0;
+    this.#sliceEnd = performance.now() + sliceMs;
+    const status = lua.lua_resume(task.thread, null, task.arguments);
+    task.arguments = 0;
+    this.#current = undefined;
+    this.#chain = [];
+    if (status !== lua.LUA_YIELD || task.isKilled) {
+      this.#tasks.delete(task);
+      task.settle(task.ending ?? this.#outcome(task, status));
+    } else if (task.wait === undefined) {
+      this.#enqueue(task);
+    } else {
+      this.#beginWait(task, task.wait);
+    }
+  }
+
+  #beginWait(task: Task, wait: Wait): void {
+    const controller = new AbortController();
+    task.wait = undefined;
+    task.wake = () => {
+      task.wake = undefined;
+      controller.abort();
+      this.#enqueue(task);
+    };
+    const { wake } = task;
+    void wait(controller.signal).then(() => {
+      if (task.wake === wake) wake();
+    });
+    if (task.ending !== undefined) wake();
+  }
+
+  #outcome(task: Task, status: number): Outcome {
+    if (status === lua.LUA_OK) return { kind: 'done', values: task.values };
+    const { thread } = task;
+    const isText = lua.lua_type(thread, -1) === lua.LUA_TSTRING || lua.lua_type(thread, -1) === lua.LUA_TNUMBER;
+    const message = isText
+      ? displayText(thread, -1)
+      : `error object is a ${Buffer.from(lua.lua_typename(thread, lua.lua_type(thread, -1))).toString()} value`;
+    lauxlib.luaL_traceback(this.#main, thread, null, 0);
+    const traceback = displayText(this.#main, -1);
+    lua.lua_pop(this.#main, 1);
+    return { kind: 'error', message, traceback };
+  }
+}
+
+/** Resolves after `ms` milliseconds, or at once when the signal says so. */
+export function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  // One timer takes at most 2^31-1 ms: a longer sleep goes on with the next.
+  const timerMsMax = 2 ** 31 - 1;
+  return new Promise((resolve) => {
+    const timer = setTimeout(
+      () => {
+        if (ms > timerMsMax && !signal.aborted) void sleep(ms - timerMsMax, signal).then(resolve);
+        else resolve();
+      },
+      Math.min(ms, timerMsMax),
+    );
+    signal.addEventListener('abort', () => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}

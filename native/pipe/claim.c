@@ -1,0 +1,119 @@
+/*
+ * claim.c - takes a pipe's name: its lock file and listening socket.
+ *
+ * Called by the driver's open() and close(), on the control thread; the claim
+ * belongs to the pipe. The lock (flock) is what counts, and the kernel drops it
+ * when the process dies; a socket without a locked lock file is a dead
+ * process's, and is replaced.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../core/error.h"
+#include "directory.h"
+#include "pipe.h"
+
+#define LISTEN_BACKLOG 64
+#define LOCK_ATTEMPTS 100
+
+/* "….sock" and "….lock" are equally long. */
+static void lock_path(const struct pb_claim *claim, char path[sizeof(claim->address.sun_path)])
+{
+    memcpy(path, claim->address.sun_path, sizeof(claim->address.sun_path));
+    memcpy(path + strlen(path) - strlen("lock"), "lock", strlen("lock"));
+}
+
+static int name_taken(int fd, const char *name, struct pb_error *error)
+{
+    char text[16] = "";
+    ssize_t length = pread(fd, text, sizeof(text) - 1, 0);
+    long pid = length > 0 ? strtol(text, NULL, 10) : 0;
+    close(fd);
+    if (pid == (long)getpid())
+        return pb_fail(error, EADDRINUSE, "pipe \"%s\": already served by this process; choose another name", name);
+    if (pid <= 0) /* it has just taken it */
+        return pb_fail(error, EADDRINUSE, "pipe \"%s\": already served by another process; choose another name", name);
+    return pb_fail(error, EADDRINUSE, "pipe \"%s\": already served by process %ld; stop it or choose another name", name, pid);
+}
+
+/* Take the lock file. Returns its descriptor, or -errno with text. */
+static int lock_take(const char *path, const char *name, struct pb_error *error)
+{
+    for (int attempt = 0; attempt < LOCK_ATTEMPTS; attempt++) {
+        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0)
+            break;
+        if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+            return name_taken(fd, name, error);
+        /* The one we have locked may just have been removed by the process that held
+         * it: then it locks nothing. */
+        struct stat ours, present;
+        if (fstat(fd, &ours) == 0 && stat(path, &present) == 0 && ours.st_ino == present.st_ino &&
+            ours.st_dev == present.st_dev) {
+            if (ftruncate(fd, 0) == 0 && dprintf(fd, "%ld\n", (long)getpid()) > 0)
+                return fd;
+            int code = errno;
+            unlink(path);
+            close(fd);
+            errno = code;
+            break;
+        }
+        close(fd);
+        errno = EAGAIN;
+    }
+    return pb_fail(error, errno, "pipe \"%s\": cannot lock %s: %s", name, path, strerror(errno));
+}
+
+/* Listen at the claim's address. Returns the socket, or -errno. */
+static int listen_at(const struct sockaddr_un *address)
+{
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -errno;
+    unlink(address->sun_path);
+    /* On Linux a socket's file gets the mode that the socket has when it is bound:
+     * there is no moment in which others could connect. */
+    if (fchmod(fd, 0600) == 0 && bind(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 &&
+        listen(fd, LISTEN_BACKLOG) == 0)
+        return fd;
+    int code = errno;
+    close(fd);
+    return -code;
+}
+
+int pb_claim_open(struct pb_claim *claim, const char *name, struct pb_error *error)
+{
+    int result = pb_pipe_address(name, true, &claim->address, error);
+    if (result < 0)
+        return result;
+    char path[sizeof(claim->address.sun_path)];
+    lock_path(claim, path);
+    claim->lock_fd = lock_take(path, name, error);
+    if (claim->lock_fd < 0)
+        return claim->lock_fd;
+    claim->listen_fd = listen_at(&claim->address);
+    if (claim->listen_fd >= 0)
+        return 0;
+    int code = -claim->listen_fd;
+    unlink(path);
+    close(claim->lock_fd);
+    return pb_fail(error, code, "pipe \"%s\": cannot listen at %s: %s", name, claim->address.sun_path, strerror(code));
+}
+
+void pb_claim_close(struct pb_claim *claim)
+{
+    char path[sizeof(claim->address.sun_path)];
+    lock_path(claim, path);
+    unlink(claim->address.sun_path);
+    close(claim->listen_fd);
+    /* Removed while locked: see lock_take(). */
+    unlink(path);
+    close(claim->lock_fd);
+}

@@ -1,0 +1,48 @@
+/*
+ * protocol.h - what a reader and an engine say on a pipe's attach socket.
+ *
+ * A SOCK_SEQPACKET socket: the client sends one request, the engine's attach
+ * server answers once. Status, and every refusal, end the connection. After a
+ * granted attach the reply carries two descriptors, the data and the reader
+ * page (ring.h), and the connection stays:
+ *   - it ends when either side ends, however it does;
+ *   - a message of one byte, in either direction, is a wake-up.
+ *
+ * Why wake-ups do not go through a shared eventfd: its description would belong
+ * to both. A hostile reader could clear O_NONBLOCK on it and fill the counter,
+ * and the engine's next write would block for ever. With send() the engine says
+ * MSG_DONTWAIT itself, each time.
+ */
+#ifndef PB_PROTOCOL_H
+#define PB_PROTOCOL_H
+
+#include <stdint.h>
+
+#include "packet_bricks.h"
+
+#define PB_ATTACH_MAGIC 0x70697062u /* "bpip", little endian */
+#define PB_ATTACH_VERSION 1u
+
+enum pb_attach_verb { PB_ATTACH_READ = 1, PB_ATTACH_STATUS = 2 };
+
+struct pb_attach_request {
+    uint32_t magic;
+    uint32_t version;
+    uint32_t verb; /* enum pb_attach_verb */
+    uint32_t reserved;
+};
+
+enum pb_attach_descriptor { PB_ATTACH_DATA, PB_ATTACH_READER_PAGE, PB_ATTACH_DESCRIPTORS };
+
+struct pb_attach_reply {
+    uint32_t magic;
+    uint32_t version;
+    struct pb_error error; /* code 0: granted */
+    struct pb_pipe_status status;
+};
+
+_Static_assert(sizeof(struct pb_attach_request) == 16, "goes between processes");
+_Static_assert(sizeof(struct pb_pipe_status) == 48 + PB_ENGINE_NAME_MAX + 1, "goes between processes");
+_Static_assert(sizeof(struct pb_attach_reply) == 8 + PB_ERROR_BYTES + sizeof(struct pb_pipe_status), "no holes");
+
+#endif

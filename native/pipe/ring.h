@@ -1,0 +1,179 @@
+/*
+ * ring.h - the shared memory of a pipe, and the protocol on it.
+ *
+ * Used by the producer (producer.c, on the engine thread) and by the reader
+ * library (reader.c, in another process). The memory is two memfds:
+ *
+ *   data     [producer page][ring]   written by the engine only; sealed so that
+ *                                    the reader can map it read-only only
+ *   reader   [reader page]           new for every attach; the engine trusts
+ *                                    nothing it reads there
+ *
+ * The ring is mapped twice in a row, so that no record wraps. Positions are
+ * byte counters that never go back; a position's place is position % ring_bytes.
+ *
+ * Each side sleeps only after it has said so and looked again. Both the words
+ * it looks at and the words it says so with are accessed seq_cst, so of "I have
+ * moved" and "I sleep" at least one is seen: no wake-up is lost. (Plain fences
+ * would do as well, but thread sanitizers do not understand those.)
+ */
+#ifndef PB_RING_H
+#define PB_RING_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/mman.h>
+
+#include "packet_bricks.h"
+
+#define PB_RING_MAGIC 0x656e69726b636962ull /* "bickrine", little endian */
+#define PB_RING_VERSION 1u
+#define PB_RING_ALIGN 16u
+#define PB_RING_BYTES_MIN (128u << 10) /* the longest live frame must fit */
+#define PB_RING_BYTES_MAX ((uint64_t)PB_BUFFER_SLOTS_MAX * PB_BUFFER_SLOT_BYTES)
+#define PB_RING_LINE 128 /* a cache line and the one that is prefetched with it */
+#define PB_RING_UNSET UINT64_MAX
+#define PB_RING_LINK_UNSET UINT32_MAX
+
+/* One packet in the ring: its data follows, padded to PB_RING_ALIGN. */
+struct pb_record {
+    uint32_t captured_len;
+    uint32_t wire_len;
+    uint64_t timestamp_ns;
+    uint8_t data[];
+};
+
+struct pb_producer_page {
+    uint64_t magic;
+    uint32_t version;
+    uint32_t page_bytes; /* from the start of the memory to the ring */
+    uint64_t ring_bytes;
+    char name[PB_PIPE_NAME_MAX + 1];
+    _Atomic uint32_t link_type;
+    _Atomic uint32_t ended; /* nothing will be published any more */
+    /* Everything before it may be read. */
+    _Alignas(PB_RING_LINE) _Atomic uint64_t head;
+    /* The engine waits for space: the number of that request, 0: it does not. The
+     * reader answers each number once, when its tail has reached wake_tail or when
+     * it goes to sleep itself. */
+    _Alignas(PB_RING_LINE) _Atomic uint64_t producer_waiting;
+    _Atomic uint64_t wake_tail;
+};
+
+struct pb_reader_page {
+    /* Where this reader starts; PB_RING_UNSET until the engine has adopted it. */
+    _Atomic uint64_t start;
+    /* Everything before it may be overwritten. */
+    _Alignas(PB_RING_LINE) _Atomic uint64_t tail;
+    /* How many records the reader had released at a tail: for the present one and
+     * the one before (or after), whichever instant it is killed at. */
+    struct pb_released {
+        _Atomic uint64_t tail, packets;
+    } released[2];
+    _Alignas(PB_RING_LINE) _Atomic uint32_t reader_waiting;
+};
+
+_Static_assert(sizeof(struct pb_record) == PB_RING_ALIGN, "a header takes one unit");
+_Static_assert(offsetof(struct pb_producer_page, head) == PB_RING_LINE, "shared layout");
+_Static_assert(offsetof(struct pb_producer_page, producer_waiting) == 2 * PB_RING_LINE, "shared layout");
+_Static_assert(sizeof(struct pb_producer_page) == 3 * PB_RING_LINE, "shared layout; fits any page");
+_Static_assert(offsetof(struct pb_reader_page, tail) == PB_RING_LINE, "shared layout");
+_Static_assert(offsetof(struct pb_reader_page, reader_waiting) == 2 * PB_RING_LINE, "shared layout");
+_Static_assert(sizeof(struct pb_reader_page) == 3 * PB_RING_LINE, "shared layout; fits any page");
+_Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2, "locks do not work between processes");
+_Static_assert((PB_BUFFER_SLOTS_MAX & (PB_BUFFER_SLOTS_MAX - 1)) == 0, "rings are powers of two");
+
+/* Bytes that a packet takes in the ring. */
+static inline uint64_t pb_record_bytes(uint32_t captured_len)
+{
+    return ((uint64_t)captured_len + sizeof(struct pb_record) + PB_RING_ALIGN - 1) & ~(uint64_t)(PB_RING_ALIGN - 1);
+}
+
+/* Is position `a` at or past `b`? */
+static inline bool pb_ring_reached(uint64_t a, uint64_t b)
+{
+    return (int64_t)(a - b) >= 0;
+}
+
+/* Engine: make everything before `head` readable. True: the reader sleeps, wake it. */
+static inline bool pb_ring_publish(struct pb_producer_page *producer, struct pb_reader_page *reader, uint64_t head)
+{
+    atomic_store(&producer->head, head);
+    /* The exchange, so that one sleep costs one wake-up; the load before it, because
+     * taking the line from a reader that is awake costs more than all the rest. */
+    return atomic_load(&reader->reader_waiting) != 0 && atomic_exchange(&reader->reader_waiting, 0) != 0;
+}
+
+/* Engine: ask to be woken at `wake_tail`. Then look at the reader's page once more. */
+static inline void pb_ring_producer_sleeps(struct pb_producer_page *producer, uint64_t wake_tail, uint64_t number)
+{
+    atomic_store_explicit(&producer->wake_tail, wake_tail, memory_order_relaxed);
+    atomic_store(&producer->producer_waiting, number);
+}
+
+/* Engine: how many of the `published` records a reader that is gone has not
+ * released. It takes the reader's word for it: counting by walking the ring
+ * would hold up the engine for 100 ms where the ring is 1 GiB. A reader that has
+ * left nonsense has no word: 0. */
+static inline uint64_t pb_ring_unread(const struct pb_reader_page *reader, uint64_t tail, uint64_t published)
+{
+    for (int i = 0; i < 2; i++) {
+        uint64_t packets = atomic_load_explicit(&reader->released[i].packets, memory_order_relaxed);
+        if (atomic_load_explicit(&reader->released[i].tail, memory_order_relaxed) == tail && packets <= published)
+            return published - packets;
+    }
+    return 0;
+}
+
+/* Reader: give back everything before `tail`, `packets` records since the start.
+ * Returns the number of the engine's request if that is to be answered, or 0. */
+static inline uint64_t pb_ring_release(const struct pb_producer_page *producer, struct pb_reader_page *reader,
+                                       uint64_t tail, uint64_t packets)
+{
+    uint64_t present = atomic_load_explicit(&reader->tail, memory_order_relaxed);
+    bool second = atomic_load_explicit(&reader->released[0].tail, memory_order_relaxed) == present;
+    atomic_store_explicit(&reader->released[second].packets, packets, memory_order_relaxed);
+    atomic_store_explicit(&reader->released[second].tail, tail, memory_order_relaxed);
+    atomic_store(&reader->tail, tail);
+    uint64_t number = atomic_load(&producer->producer_waiting);
+    if (number != 0 && !pb_ring_reached(tail, atomic_load_explicit(&producer->wake_tail, memory_order_relaxed)))
+        number = 0;
+    return number;
+}
+
+/* Reader: say that it sleeps unless head moves from `seen`. False: it has moved.
+ * *number is the request of an engine that waits too: it is to be answered, or
+ * both might sleep. */
+static inline bool pb_ring_reader_sleeps(const struct pb_producer_page *producer, struct pb_reader_page *reader,
+                                         uint64_t seen, uint64_t *number)
+{
+    atomic_store(&reader->reader_waiting, 1);
+    *number = atomic_load(&producer->producer_waiting);
+    return atomic_load(&producer->head) == seen;
+}
+
+/* Map the ring that starts at `offset` of `fd` twice in a row; NULL with errno. */
+static inline uint8_t *pb_ring_map(int fd, uint64_t offset, uint64_t ring_bytes, int protection, int flags)
+{
+    /* Reserve the room first: then MAP_FIXED replaces nothing but that. */
+    uint8_t *ring = mmap(NULL, 2 * ring_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (ring == MAP_FAILED)
+        return NULL;
+    for (int i = 0; i < 2; i++) {
+        if (mmap(ring + (uint64_t)i * ring_bytes, ring_bytes, protection, MAP_SHARED | MAP_FIXED | flags, fd,
+                 (off_t)offset) == MAP_FAILED) {
+            munmap(ring, 2 * ring_bytes);
+            return NULL;
+        }
+    }
+    return ring;
+}
+
+static inline void pb_ring_unmap(const uint8_t *ring, uint64_t ring_bytes)
+{
+    munmap((void *)(uintptr_t)ring, 2 * ring_bytes);
+}
+
+#endif

@@ -1,0 +1,203 @@
+/*
+ * null.c - driver "null": a sink that counts, and a generator for benchmarks.
+ *
+ * The generator writes UDP over IPv4 (or IPv6) frames of one length in as many
+ * frames as a batch holds, and gives them the addresses and ports of the next
+ * flows in turn. Flow i is 10.x.y.z (i in the lower 24 bits) to 192.168.0.1,
+ * source port 1024 + i mod 60000. Engine thread; it owns the frames.
+ */
+#include <endian.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "../core/bytes.h"
+#include "../core/error.h"
+#include "port.h"
+
+#define FRAME_BYTES_MIN 60
+#define ETHERNET_BYTES 14
+#define IPV4_BYTES 20
+#define IPV6_BYTES 40
+#define UDP_BYTES 8
+
+struct generator {
+    uint8_t *frames;
+    uint32_t frame_bytes;
+    uint32_t stride; /* between two frames */
+    uint32_t flows;
+    uint32_t next_flow;
+    uint64_t packets_left; /* UINT64_MAX: no end */
+    bool ipv6;
+};
+
+static void put16(uint8_t *at, uint32_t value)
+{
+    at[0] = (uint8_t)(value >> 8);
+    at[1] = (uint8_t)value;
+}
+
+/* RFC 1071, over an IPv4 header whose checksum field is zero. */
+static uint16_t ipv4_checksum(const uint8_t *header)
+{
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < IPV4_BYTES; i += 2)
+        sum += pb_be16(header + i);
+    sum = (sum & 0xffff) + (sum >> 16);
+    return (uint16_t) ~(sum + (sum >> 16));
+}
+
+static void init_frame(const struct generator *generator, uint8_t *frame)
+{
+    static const uint8_t macs[12] = {0x02, 0, 0, 0, 0, 2, 0x02, 0, 0, 0, 0, 1};
+    memcpy(frame, macs, sizeof(macs));
+    put16(frame + 12, generator->ipv6 ? 0x86dd : 0x0800);
+    uint8_t *ip = frame + ETHERNET_BYTES;
+    uint32_t ip_bytes = generator->frame_bytes - ETHERNET_BYTES;
+    uint8_t *udp;
+    if (generator->ipv6) {
+        ip[0] = 0x60;
+        put16(ip + 4, ip_bytes - IPV6_BYTES);
+        ip[6] = 17;
+        ip[7] = 64;
+        ip[8] = 0xfd; /* fd00::x:y to fd01::1 */
+        ip[24] = 0xfd;
+        ip[25] = 1;
+        ip[39] = 1;
+        udp = ip + IPV6_BYTES;
+    } else {
+        ip[0] = 0x45;
+        put16(ip + 2, ip_bytes);
+        ip[8] = 64;
+        ip[9] = 17;
+        memcpy(ip + 16, (const uint8_t[]){192, 168, 0, 1}, 4);
+        udp = ip + IPV4_BYTES;
+    }
+    put16(udp + 2, 53);
+    put16(udp + 4, generator->frame_bytes - (uint32_t)(udp - frame));
+}
+
+/* Give a frame the addresses of a flow. */
+static void set_flow(const struct generator *generator, uint8_t *frame, uint32_t flow)
+{
+    uint8_t *ip = frame + ETHERNET_BYTES;
+    uint32_t big_endian;
+    if (generator->ipv6) {
+        big_endian = htobe32(flow);
+        memcpy(ip + 20, &big_endian, sizeof(big_endian));
+        put16(ip + IPV6_BYTES, 1024 + flow % 60000);
+        return;
+    }
+    big_endian = htobe32(10u << 24 | (flow & 0xffffff));
+    memcpy(ip + 12, &big_endian, sizeof(big_endian));
+    put16(ip + IPV4_BYTES, 1024 + flow % 60000);
+    put16(ip + 10, 0);
+    put16(ip + 10, ipv4_checksum(ip));
+}
+
+static int open_generator(struct pb_port *port, struct pb_error *error)
+{
+    struct generator *generator = calloc(1, sizeof(*generator));
+    if (generator == NULL)
+        return pb_fail(error, ENOMEM, "port \"null:\": no memory");
+    int64_t packets = pb_port_option_integer(port, "packets");
+    generator->packets_left = packets == 0 ? UINT64_MAX : (uint64_t)packets;
+    generator->frame_bytes = (uint32_t)pb_port_option_integer(port, "frames");
+    generator->flows = (uint32_t)pb_port_option_integer(port, "flows");
+    generator->ipv6 = pb_port_option_integer(port, "ip") == 6;
+    /* An odd number of lines apart, so that headers do not all fall into a few sets of the cache. */
+    generator->stride = ((generator->frame_bytes + 63) / 64 | 1) * 64;
+    generator->frames = calloc(port->batch_packets, generator->stride);
+    if (generator->frames == NULL) {
+        free(generator);
+        return pb_fail(error, ENOMEM, "port \"null:\": no memory for %u frames", port->batch_packets);
+    }
+    for (uint32_t i = 0; i < port->batch_packets; i++)
+        init_frame(generator, generator->frames + (size_t)i * generator->stride);
+    port->pausable = pb_port_option_boolean(port, "pausable");
+    port->state = generator;
+    return 0;
+}
+
+static int null_open(struct pb_port *port, struct pb_error *error)
+{
+    return port->role == PB_PORT_INPUT ? open_generator(port, error) : 0;
+}
+
+static uint32_t null_rx_batch(struct pb_port *port, struct pb_packet *packets, uint32_t packets_max)
+{
+    struct generator *generator = port->state;
+    uint32_t count = packets_max < generator->packets_left ? packets_max : (uint32_t)generator->packets_left;
+    if (count == 0) {
+        port->exhausted = true;
+        return 0;
+    }
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    uint64_t timestamp_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+    uint8_t *frame = generator->frames;
+    for (uint32_t i = 0; i < count; i++, frame += generator->stride) {
+        set_flow(generator, frame, generator->next_flow);
+        generator->next_flow = generator->next_flow + 1 == generator->flows ? 0 : generator->next_flow + 1;
+        pb_packet_init(&packets[i], frame, generator->frame_bytes, generator->frame_bytes, timestamp_ns, PB_LINK_ETHERNET);
+    }
+    if (generator->packets_left != UINT64_MAX)
+        generator->packets_left -= count;
+    pb_port_received(port, count, (uint64_t)count * generator->frame_bytes);
+    return count;
+}
+
+static void null_rx_release(struct pb_port *port)
+{
+    (void)port; /* the frames are the driver's for ever */
+}
+
+static uint32_t null_tx_batch(struct pb_port *port, const struct pb_packet *packets, const uint16_t *index, uint32_t count,
+                              bool may_wait)
+{
+    (void)may_wait;
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < count; i++)
+        bytes += packets[index[i]].wire_len;
+    pb_port_sent(port, count, bytes);
+    return count;
+}
+
+static bool null_wait(struct pb_port *port, struct pb_wait *wait)
+{
+    (void)wait;
+    return port->role == PB_PORT_INPUT && port->exhausted;
+}
+
+static void null_close(struct pb_port *port)
+{
+    struct generator *generator = port->state;
+    if (generator != NULL)
+        free(generator->frames);
+    free(generator);
+    port->state = NULL;
+}
+
+static const struct pb_option_desc options[] = {
+    {"frames", PB_OPTION_INTEGER, "60", FRAME_BYTES_MIN, PB_FRAME_BYTES_LIVE_MAX, "generator: length of a frame, bytes"},
+    {"flows", PB_OPTION_INTEGER, "1000", 1, 1 << 24, "generator: flows, taken in turn"},
+    {"packets", PB_OPTION_INTEGER, "0", 0, 9007199254740991.0, "generator: packets in all; 0: no end"},
+    {"ip", PB_OPTION_INTEGER, "4", 4, 6, "generator: IP version, 4 or 6"},
+    {"pausable", PB_OPTION_BOOLEAN, "1", 0, 1, "generator: 1 waits for readers, 0 lets packets drop as an interface does"},
+    {NULL, 0, NULL, 0, 0, NULL},
+};
+
+static const struct pb_port_driver null_driver = {
+    .name = "null",
+    .text = "a sink that counts; as an input a generator of UDP frames",
+    .input = true,
+    .output = true,
+    .options = options,
+    .open = null_open,
+    .rx_batch = null_rx_batch,
+    .rx_release = null_rx_release,
+    .tx_batch = null_tx_batch,
+    .wait = null_wait,
+    .close = null_close,
+};
+PB_PORT_DRIVER(null_driver);

@@ -1,0 +1,37 @@
+/*
+ * pcap_sink.h - where a capture is written to: a file, a FIFO or standard output.
+ *
+ * The counterpart of pcap_source.h. Used by pcap_output.c, by one thread at a
+ * time. Never blocks on a pipe, and never lets a signal end the process for a
+ * failed write.
+ */
+#ifndef PB_PCAP_SINK_H
+#define PB_PCAP_SINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "packet_bricks.h"
+
+struct pcap_sink {
+    int fd;              /* -1: not open */
+    bool regular;        /* a file: what was written can be taken back */
+    bool pollable;       /* not a file: ask before writing */
+    size_t chunk_bytes;  /* the most that one write() may take without blocking */
+};
+
+/* Create or truncate `path`; "-" is standard output. 0, or -errno with the text
+ * of an error that names `path`. */
+int pcap_sink_open(struct pcap_sink *sink, const char *path, struct pb_error *error);
+/* 0, or -errno: some file systems tell only now that a write has failed. */
+int pcap_sink_close(struct pcap_sink *sink);
+
+/* Write as much of `bytes` as goes; *written says how much did. 0: all of it;
+ * -EAGAIN: it would block; else -errno. */
+int pcap_sink_write(struct pcap_sink *sink, const uint8_t *bytes, size_t count, size_t *written);
+
+/* Take back the last `count` bytes written. 0, or -errno. */
+int pcap_sink_take_back(struct pcap_sink *sink, size_t count);
+
+#endif
