@@ -82,3 +82,20 @@ export function displayText(L: LuaState, index: number): string {
   lua.lua_pop(L, 1);
   return text;
 }
+
+/** The text of a string argument; raises where it is none. */
+export function checkText(L: LuaState, argument: number): string {
+  return toText(lauxlib.luaL_checkstring(L, argument));
+}
+
+/** The text of an argument that may be left out. */
+export function optionalText(L: LuaState, argument: number): string | undefined {
+  return lua.lua_type(L, argument) <= lua.LUA_TNIL ? undefined : checkText(L, argument);
+}
+
+/** Pushes nil and a message: how Lua's own libraries report that something did not work out. */
+export function pushFailure(L: LuaState, message: string): number {
+  lua.lua_pushnil(L);
+  pushText(L, message);
+  return 2;
+}

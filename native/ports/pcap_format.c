@@ -4,8 +4,8 @@
  *
  * Like libpcap: version 2.3 and older may have the two lengths exchanged; a
  * packet longer than the file's snapshot length is cut to it; a captured length
- * above the wire length is passed on. Unlike libpcap: seconds are unsigned (they
- * reach 2106), no link type may have packets above PB_FRAME_BYTES_MAX (libpcap
+ * above the wire length is passed on. Unlike libpcap: seconds and fractions are
+ * unsigned (they reach 2106), no link type may have packets above PB_FRAME_BYTES_MAX (libpcap
  * allows D-Bus and USB more), and packet bytes are never changed (libpcap turns
  * the byte order of some pseudo-headers).
  */
@@ -91,7 +91,7 @@ enum pcap_result pcap_format_header(struct pcap_format *format, const uint8_t *b
     *used = 0;
     if (size < sizeof(uint32_t))
         return pcap_format_more(format, sizeof(uint32_t));
-    enum pcap_result result = pcap_format_ng_header(format, bytes, size);
+    enum pcap_result result = pcap_format_ng_header(format, bytes, size, used);
     if (result != PCAP_FOREIGN)
         return result;
     for (int swapped = 0; swapped <= 1; swapped++) {

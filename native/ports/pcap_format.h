@@ -100,7 +100,8 @@ static inline bool pcap_format_may_end(const struct pcap_format *format)
 uint16_t pcap_link_type(uint32_t field);
 
 /* Shared by the two parsers, pcap_format.c and pcap_format_ng.c. */
-enum pcap_result pcap_format_ng_header(struct pcap_format *format, const uint8_t *bytes, size_t size);
+enum pcap_result pcap_format_ng_header(struct pcap_format *format, const uint8_t *bytes, size_t size,
+                                       size_t *used);
 enum pcap_result pcap_format_ng_next(struct pcap_format *format, const uint8_t *bytes, size_t size, size_t *used,
                                      struct pb_packet *packet);
 enum pcap_result pcap_format_corrupt(struct pcap_format *format, uint64_t offset, const char *text, ...)

@@ -7,8 +7,8 @@
  *
  * More than libpcap reads: interfaces of different link types and snapshot
  * lengths, sections of different byte order, files without an interface (no
- * packets), any minor version, a packet above its interface's snapshot length
- * (cut to it, as in classic pcap).
+ * packets), a packet above its interface's snapshot length (cut to it, as in
+ * classic pcap).
  */
 #include <stdlib.h>
 
@@ -43,25 +43,6 @@ static bool section_order(struct pcap_format *format, const uint8_t *magic)
         return true;
     format->swapped = true;
     return pcap_load32(format, magic) == BYTE_ORDER_MAGIC;
-}
-
-enum pcap_result pcap_format_ng_header(struct pcap_format *format, const uint8_t *bytes, size_t size)
-{
-    format->swapped = false;
-    if (pcap_load32(format, bytes) != BLOCK_SECTION)
-        return PCAP_FOREIGN;
-    if (size < BLOCK_BYTES_MIN)
-        return pcap_format_more(format, BLOCK_BYTES_MIN);
-    /* The block's type alone could be the line ends of a text. */
-    if (!section_order(format, bytes + 8))
-        return PCAP_FOREIGN;
-    if (size < 16)
-        return pcap_format_more(format, 16);
-    uint16_t major = pcap_load16(format, bytes + 12);
-    if (major != 1)
-        return pcap_format_corrupt(format, 12, "version %u of the pcapng format; 1 is known", major);
-    format->kind = PCAP_KIND_NG;
-    return PCAP_OK; /* nothing used: the section header is parsed as the first block */
 }
 
 /* if_tsresol: 10^-n, or 2^-n with the top bit set. */
@@ -156,8 +137,10 @@ static enum pcap_result section_start(struct pcap_format *format, const uint8_t 
     if (length < 28)
         return pcap_format_corrupt(format, offset, "a section header of only %u bytes", length);
     uint16_t major = pcap_load16(format, block + 12);
-    if (major != 1)
-        return pcap_format_corrupt(format, offset, "a section of version %u; 1 is known", major);
+    uint16_t minor = pcap_load16(format, block + 14);
+    /* 1.2 is 1.0: the draft says so, because some programs wrote it. */
+    if (major != 1 || (minor != 0 && minor != 2))
+        return pcap_format_corrupt(format, offset, "version %u.%u of the pcapng format; 1.0 is known", major, minor);
     format->interfaces_count = 0;
     return PCAP_OK;
 }
@@ -260,6 +243,25 @@ static enum pcap_result block_next(struct pcap_format *format, const uint8_t *by
         result = section_start(format, block, length, offset);
     if (result != PCAP_CORRUPT)
         *at += length;
+    return result;
+}
+
+enum pcap_result pcap_format_ng_header(struct pcap_format *format, const uint8_t *bytes, size_t size, size_t *used)
+{
+    format->swapped = false;
+    if (pcap_load32(format, bytes) != BLOCK_SECTION)
+        return PCAP_FOREIGN;
+    if (size < BLOCK_BYTES_MIN)
+        return pcap_format_more(format, BLOCK_BYTES_MIN);
+    /* The block's type alone could be the line ends of a text. */
+    if (!section_order(format, bytes + 8))
+        return PCAP_FOREIGN;
+    struct pb_packet none;
+    enum pcap_result result = block_next(format, bytes, size, used, &none);
+    if (result == PCAP_OK) {
+        format->kind = PCAP_KIND_NG;
+        format->offset = *used;
+    }
     return result;
 }
 

@@ -1,0 +1,106 @@
+// Checks the arguments of a function that Lua calls: what is wrong is named with the function, the place and the type.
+import { displayText, LuaCallError, toText, typeName } from './convert.ts';
+import { type LuaState, lua } from './lua_api.ts';
+import type { ObjectType } from './object.ts';
+
+export class Arguments {
+  readonly #L: LuaState;
+  readonly #function: string;
+  readonly #first: number;
+
+  /** @param first where on the stack argument 1 is: 2 where an object stands before it */
+  constructor(L: LuaState, name: string, first = 1) {
+    this.#L = L;
+    this.#function = name;
+    this.#first = first;
+  }
+
+  /** How many arguments were given. */
+  get count(): number {
+    return Math.max(0, lua.lua_gettop(this.#L) - this.#first + 1);
+  }
+
+  #index(argument: number): number {
+    return this.#first + argument - 1;
+  }
+
+  #type(argument: number): number {
+    return argument > this.count ? lua.LUA_TNONE : lua.lua_type(this.#L, this.#index(argument));
+  }
+
+  /** Raises "PktEngine.new: argument 1 must be a string (the engine's name), got nil". */
+  fail(argument: number, expected: string, meaning: string): never {
+    const type = this.#type(argument);
+    let got = type === lua.LUA_TNONE ? 'nothing' : typeName(this.#L, this.#index(argument));
+    if (type === lua.LUA_TNUMBER || type === lua.LUA_TSTRING) {
+      got += ` ${JSON.stringify(displayText(this.#L, this.#index(argument))).replace(/^"(.*)"$/, type === lua.LUA_TNUMBER ? '$1' : '"$1"')}`;
+    }
+    throw new LuaCallError(`${this.#function}: argument ${argument} must be ${expected} (${meaning}), got ${got}`);
+  }
+
+  has(argument: number): boolean {
+    return this.#type(argument) > lua.LUA_TNIL;
+  }
+
+  string(argument: number, meaning: string): string {
+    if (this.#type(argument) !== lua.LUA_TSTRING) this.fail(argument, 'a string', meaning);
+    return toText(lua.lua_tolstring(this.#L, this.#index(argument)) ?? new Uint8Array());
+  }
+
+  number(argument: number, meaning: string): number {
+    if (this.#type(argument) !== lua.LUA_TNUMBER) this.fail(argument, 'a number', meaning);
+    return lua.lua_tonumber(this.#L, this.#index(argument));
+  }
+
+  integer(argument: number, meaning: string): number {
+    if (this.#type(argument) !== lua.LUA_TNUMBER) this.fail(argument, 'a whole number', meaning);
+    const n = lua.lua_tonumber(this.#L, this.#index(argument));
+    if (!Number.isInteger(n)) this.fail(argument, 'a whole number', meaning);
+    return n;
+  }
+
+  /** The arguments from this one on: at least one string. */
+  strings(argument: number, meaning: string): string[] {
+    const strings = [this.string(argument, meaning)];
+    for (let next = argument + 1; next <= this.count; next++) strings.push(this.string(next, meaning));
+    return strings;
+  }
+
+  object<T extends object>(argument: number, type: ObjectType<T>, meaning: string): T {
+    const object = this.#type(argument) === lua.LUA_TUSERDATA ? type.get(this.#L, this.#index(argument)) : undefined;
+    return object ?? this.fail(argument, 'a brick', meaning);
+  }
+
+  /** A table of names and plain values. */
+  table(argument: number, meaning: string): Record<string, string | number | boolean> {
+    const L = this.#L;
+    const index = this.#index(argument);
+    const expected = 'a table of names and strings, numbers or booleans';
+    const values: Record<string, string | number | boolean> = {};
+    lua.lua_pushnil(L);
+    while (lua.lua_next(L, index) !== 0) {
+      const value = plainValue(L, -1);
+      if (value === undefined || lua.lua_type(L, -2) !== lua.LUA_TSTRING) {
+        lua.lua_pop(L, 2);
+        this.fail(argument, expected, meaning);
+      }
+      values[displayText(L, -2)] = value;
+      lua.lua_pop(L, 1);
+    }
+    return values;
+  }
+
+  /** A plain value or a table of them; undefined where it is left out. */
+  value(argument: number, meaning: string): string | number | boolean | Record<string, string | number | boolean> | undefined {
+    if (!this.has(argument)) return undefined;
+    if (this.#type(argument) === lua.LUA_TTABLE) return this.table(argument, meaning);
+    return plainValue(this.#L, this.#index(argument)) ?? this.fail(argument, 'a number, a string or a table', meaning);
+  }
+}
+
+function plainValue(L: LuaState, index: number): string | number | boolean | undefined {
+  const type = lua.lua_type(L, index);
+  if (type === lua.LUA_TSTRING) return displayText(L, index);
+  if (type === lua.LUA_TNUMBER) return lua.lua_tonumber(L, index);
+  return type === lua.LUA_TBOOLEAN ? lua.lua_toboolean(L, index) : undefined;
+}

@@ -1,0 +1,134 @@
+// The Lua interpreter: one set of globals, in which any number of chunks run side by side.
+//
+// It knows nothing of engines: lua/bricks_interpreter.ts adds those libraries. Used by shell/ and by tests.
+import { openCompat51 } from './compat51.ts';
+import { displayText, LuaCallError, pushText, setFunctions } from './convert.ts';
+import { openCoroutines } from './coroutines.ts';
+import { openIo } from './lib_io.ts';
+import { openOs } from './lib_os.ts';
+import { openLoader, sourceBytes } from './loader.ts';
+import { type LuaFunction, type LuaState, lauxlib, lua, lualib } from './lua_api.ts';
+import { type Output, Scheduler, type Task } from './scheduler.ts';
+import { openStringFormat } from './string_format.ts';
+
+/** What surrounds an interpreter. */
+export interface InterpreterOptions {
+  /** What io.read() reads. Undefined: nothing. */
+  readonly input?: NodeJS.ReadableStream;
+  /** Where files are looked for that the working directory does not have. */
+  readonly fallbackFolder?: string;
+  /** True for errors whose text is for users: everything else is reported as internal. */
+  readonly isUserError?: (error: Error) => boolean;
+}
+
+/** Source that was compiled, or why not. */
+export type Compiled =
+  | { readonly kind: 'compiled'; readonly start: (output: Output) => Task }
+  | { readonly kind: 'incomplete' | 'error'; readonly message: string };
+
+const standardLibraries: Readonly<Record<string, LuaFunction>> = {
+  _G: lualib.luaopen_base,
+  coroutine: lualib.luaopen_coroutine,
+  debug: lualib.luaopen_debug,
+  math: lualib.luaopen_math,
+  os: lualib.luaopen_os,
+  string: lualib.luaopen_string,
+  table: lualib.luaopen_table,
+  utf8: lualib.luaopen_utf8,
+};
+
+/** Pushes "file:line: " of the innermost Lua code that runs. */
+function pushPosition(L: LuaState): void {
+  const debug = new lua.lua_Debug();
+  for (let level = 1; lua.lua_getstack(L, level, debug) !== 0; level++) {
+    lauxlib.luaL_where(L, level);
+    if (displayText(L, -1) !== '') return;
+    lua.lua_pop(L, 1);
+  }
+  pushText(L, '');
+}
+
+export class Interpreter {
+  readonly L: LuaState;
+  readonly scheduler: Scheduler;
+
+  constructor(options: InterpreterOptions = {}) {
+    const L = lauxlib.luaL_newstate();
+    this.L = L;
+    this.scheduler = new Scheduler(L);
+    for (const [name, open] of Object.entries(standardLibraries)) {
+      lauxlib.luaL_requiref(L, Buffer.from(name), open, 1);
+      lua.lua_pop(L, 1);
+    }
+    lua.lua_atnativeerror(L, (failed) => this.#nativeError(failed, options));
+    lua.lua_pushglobaltable(L);
+    setFunctions(L, { print: (caller) => this.#print(caller) });
+    lua.lua_pop(L, 1);
+    openCoroutines(L, this.scheduler);
+    openStringFormat(L);
+    openLoader(L, options.fallbackFolder === undefined ? [] : [options.fallbackFolder]);
+    openIo(L, this.scheduler, options.input);
+    openOs(L, this.scheduler);
+    openCompat51(L);
+  }
+
+  /** Compiles source. `name` is what messages call it: a file's name. */
+  compile(source: string | Uint8Array, name: string): Compiled {
+    const { L } = this;
+    const bytes = sourceBytes(source);
+    const status = lauxlib.luaL_loadbufferx(L, bytes, bytes.length, Buffer.from(`@${name}`), Buffer.from('t'));
+    if (status === lua.LUA_OK) return { kind: 'compiled', start: (output) => this.scheduler.start(output) };
+    const message = displayText(L, -1);
+    lua.lua_pop(L, 1);
+    const isIncomplete = status === lua.LUA_ERRSYNTAX && message.endsWith('<eof>');
+    return { kind: isIncomplete ? 'incomplete' : 'error', message };
+  }
+
+  /** The names of a table's string keys, for completion. `path` leads from the globals: ["BRICKS"]. */
+  fieldNames(path: readonly string[]): string[] {
+    const { L } = this;
+    const top = lua.lua_gettop(L);
+    const names: string[] = [];
+    lua.lua_pushglobaltable(L);
+    for (const name of path) {
+      if (lua.lua_type(L, -1) !== lua.LUA_TTABLE) break;
+      lua.lua_getfield(L, -1, Buffer.from(name));
+    }
+    if (lua.lua_gettop(L) === top + 1 + path.length && lua.lua_type(L, -1) === lua.LUA_TTABLE) {
+      lua.lua_pushnil(L);
+      while (lua.lua_next(L, -2) !== 0) {
+        lua.lua_pop(L, 1);
+        if (lua.lua_type(L, -1) === lua.LUA_TSTRING) names.push(displayText(L, -1));
+      }
+    }
+    lua.lua_settop(L, top);
+    return names.sort();
+  }
+
+  #print(L: LuaState): number {
+    const texts: Uint8Array[] = [];
+    for (let i = 1; i <= lua.lua_gettop(L); i++) {
+      if (i > 1) texts.push(Buffer.from('\t'));
+      texts.push(lauxlib.luaL_tolstring(L, i));
+      lua.lua_pop(L, 1);
+    }
+    this.scheduler.current.output.out(Buffer.concat([...texts, Buffer.from('\n')]));
+    return 0;
+  }
+
+  /** Turns what a function in TypeScript threw into Lua's error value. */
+  #nativeError(L: LuaState, options: InterpreterOptions): number {
+    const error = lua.lua_touserdata(L, 1);
+    pushPosition(L);
+    if (error instanceof LuaCallError || (error instanceof Error && options.isUserError?.(error))) {
+      pushText(L, error.message);
+    } else if (error instanceof Error) {
+      const [, place = ''] = (error.stack ?? '').split('\n').map((line) => line.trim());
+      pushText(L, `internal error: ${error.message} (${place})`);
+    } else {
+      pushText(L, 'internal error');
+    }
+    lua.lua_concat(L, 2);
+    return 1;
+  }
+}
