@@ -31,10 +31,10 @@ export class Arguments {
   /** Raises "PktEngine.new: argument 1 must be a string (the engine's name), got nil". */
   fail(argument: number, expected: string, meaning: string): never {
     const type = this.#type(argument);
-    let got = type === lua.LUA_TNONE ? 'nothing' : typeName(this.#L, this.#index(argument));
-    if (type === lua.LUA_TNUMBER || type === lua.LUA_TSTRING) {
-      got += ` ${JSON.stringify(displayText(this.#L, this.#index(argument))).replace(/^"(.*)"$/, type === lua.LUA_TNUMBER ? '$1' : '"$1"')}`;
-    }
+    // A method called without its arguments has "no value" there; for users that is nil as well.
+    let got = type === lua.LUA_TNONE ? 'nil' : typeName(this.#L, this.#index(argument));
+    if (type === lua.LUA_TNUMBER) got += ` ${displayText(this.#L, this.#index(argument))}`;
+    if (type === lua.LUA_TSTRING) got += ` ${JSON.stringify(displayText(this.#L, this.#index(argument)))}`;
     throw new LuaCallError(`${this.#function}: argument ${argument} must be ${expected} (${meaning}), got ${got}`);
   }
 
@@ -59,6 +59,10 @@ export class Arguments {
     return n;
   }
 
+  optionalInteger(argument: number, meaning: string): number | undefined {
+    return this.has(argument) ? this.integer(argument, meaning) : undefined;
+  }
+
   /** The arguments from this one on: at least one string. */
   strings(argument: number, meaning: string): string[] {
     const strings = [this.string(argument, meaning)];
@@ -68,7 +72,14 @@ export class Arguments {
 
   object<T extends object>(argument: number, type: ObjectType<T>, meaning: string): T {
     const object = this.#type(argument) === lua.LUA_TUSERDATA ? type.get(this.#L, this.#index(argument)) : undefined;
-    return object ?? this.fail(argument, 'a brick', meaning);
+    return object ?? this.fail(argument, `a ${type.name}`, meaning);
+  }
+
+  /** The arguments from this one on: at least one object of that type. */
+  objects<T extends object>(argument: number, type: ObjectType<T>, meaning: string): T[] {
+    const objects = [this.object(argument, type, meaning)];
+    for (let next = argument + 1; next <= this.count; next++) objects.push(this.object(next, type, meaning));
+    return objects;
   }
 
   /** A table of names and plain values. */
@@ -91,7 +102,10 @@ export class Arguments {
   }
 
   /** A plain value or a table of them; undefined where it is left out. */
-  value(argument: number, meaning: string): string | number | boolean | Record<string, string | number | boolean> | undefined {
+  value(
+    argument: number,
+    meaning: string,
+  ): string | number | boolean | Record<string, string | number | boolean> | undefined {
     if (!this.has(argument)) return undefined;
     if (this.#type(argument) === lua.LUA_TTABLE) return this.table(argument, meaning);
     return plainValue(this.#L, this.#index(argument)) ?? this.fail(argument, 'a number, a string or a table', meaning);

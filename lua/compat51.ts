@@ -94,7 +94,8 @@ function pushResult(L: LuaState, f: (x: number) => number): number {
 
 /** JavaScript collects its garbage by itself: only "count" has something to say. */
 function collectgarbage(L: LuaState): number {
-  const option = lua.lua_type(L, 1) <= lua.LUA_TNIL ? 'collect' : Buffer.from(lauxlib.luaL_checkstring(L, 1)).toString();
+  const option =
+    lua.lua_type(L, 1) <= lua.LUA_TNIL ? 'collect' : Buffer.from(lauxlib.luaL_checkstring(L, 1)).toString();
   const options = ['collect', 'count', 'isrunning', 'restart', 'setpause', 'setstepmul', 'step', 'stop'];
   if (!options.includes(option)) {
     throw new LuaCallError(`collectgarbage: argument 1 must be one of ${options.join(', ')}; got "${option}"`);

@@ -51,7 +51,14 @@ declare module 'fengari' {
     lua_newthread(L: LuaState): LuaState;
     lua_newuserdata(L: LuaState, size: number): { object?: object };
     lua_next(L: LuaState, index: number): number;
-    lua_pcallk(L: LuaState, args: number, results: number, handler: number, context: number, k: LuaContinuation): number;
+    lua_pcallk(
+      L: LuaState,
+      args: number,
+      results: number,
+      handler: number,
+      context: number,
+      k: LuaContinuation,
+    ): number;
     lua_pop(L: LuaState, count: number): void;
     lua_pushboolean(L: LuaState, value: boolean): void;
     lua_pushcfunction(L: LuaState, f: LuaFunction): void;
@@ -61,6 +68,7 @@ declare module 'fengari' {
     lua_pushlstring(L: LuaState, bytes: LuaString, length: number): void;
     lua_pushthread(L: LuaState): boolean;
     lua_pushvalue(L: LuaState, index: number): void;
+    lua_rawget(L: LuaState, index: number): number;
     lua_remove(L: LuaState, index: number): void;
     lua_replace(L: LuaState, index: number): void;
     lua_resume(L: LuaState, from: LuaState | null, args: number): number;
@@ -95,6 +103,7 @@ declare module 'fengari' {
     luaL_checknumber(L: LuaState, argument: number): number;
     luaL_checkstring(L: LuaState, argument: number): LuaString;
     luaL_checktype(L: LuaState, argument: number, type: number): void;
+    luaL_getmetafield(L: LuaState, index: number, name: LuaString): number;
     luaL_loadbufferx(L: LuaState, source: LuaString, size: number, name: LuaString, mode: LuaString): number;
     luaL_newmetatable(L: LuaState, name: LuaString): number;
     luaL_newstate(): LuaState;

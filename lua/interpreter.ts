@@ -8,6 +8,7 @@ import { openIo } from './lib_io.ts';
 import { openOs } from './lib_os.ts';
 import { openLoader, sourceBytes } from './loader.ts';
 import { type LuaFunction, type LuaState, lauxlib, lua, lualib } from './lua_api.ts';
+import { methodsField } from './object.ts';
 import { type Output, Scheduler, type Task } from './scheduler.ts';
 import { openStringFormat } from './string_format.ts';
 
@@ -84,17 +85,21 @@ export class Interpreter {
     return { kind: isIncomplete ? 'incomplete' : 'error', message };
   }
 
-  /** The names of a table's string keys, for completion. `path` leads from the globals: ["BRICKS"]. */
+  /**
+   * The names that a table or an object has, for completion. `path` leads there from the globals: ["BRICKS"].
+   * Runs no code: metamethods are not asked.
+   */
   fieldNames(path: readonly string[]): string[] {
     const { L } = this;
     const top = lua.lua_gettop(L);
-    const names: string[] = [];
     lua.lua_pushglobaltable(L);
     for (const name of path) {
-      if (lua.lua_type(L, -1) !== lua.LUA_TTABLE) break;
-      lua.lua_getfield(L, -1, Buffer.from(name));
+      pushText(L, name);
+      if (lua.lua_type(L, -2) === lua.LUA_TTABLE) lua.lua_rawget(L, -2);
     }
-    if (lua.lua_gettop(L) === top + 1 + path.length && lua.lua_type(L, -1) === lua.LUA_TTABLE) {
+    if (lua.lua_type(L, -1) === lua.LUA_TUSERDATA) lauxlib.luaL_getmetafield(L, -1, methodsField);
+    const names: string[] = [];
+    if (lua.lua_type(L, -1) === lua.LUA_TTABLE) {
       lua.lua_pushnil(L);
       while (lua.lua_next(L, -2) !== 0) {
         lua.lua_pop(L, 1);

@@ -29,6 +29,8 @@ interface LuaCore {
 
 const require = createRequire(import.meta.url);
 
+// luaconf.js and defs.js need each other: in the other order the registry's index is not a number.
+require('fengari/src/defs.js');
 const configuration = require('fengari/src/luaconf.js') as LuaConfiguration;
 configuration.lua_number2str = numberText;
 configuration.LUA_COMPAT_FLOATSTRING = true;

@@ -1,6 +1,9 @@
 // Objects of TypeScript in Lua: a userdata that holds the object, with methods, a text and nothing else to see.
-import { pushText, setFunctions } from './convert.ts';
+import { pushText, pushValue, setFunctions } from './convert.ts';
 import { type LuaFunction, type LuaState, lauxlib, lua } from './lua_api.ts';
+
+/** Where an object's metatable lists its methods' names, for completion. */
+export const methodsField = Buffer.from('__methods');
 
 /** A class of objects as Lua sees it. */
 export interface ObjectClass<T extends object> {
@@ -12,10 +15,13 @@ export interface ObjectClass<T extends object> {
 
 /** One kind of objects in one interpreter. */
 export class ObjectType<T extends object> {
+  /** As in messages. */
+  readonly name: string;
   readonly #name: Buffer;
   readonly #proxies = new WeakMap<T, (L: LuaState) => void>();
 
   constructor(L: LuaState, description: ObjectClass<T>) {
+    this.name = description.name;
     this.#name = Buffer.from(`bricks.${description.name}`);
     lauxlib.luaL_newmetatable(L, this.#name);
     setFunctions(L, {
@@ -30,6 +36,8 @@ export class ObjectType<T extends object> {
     lua.lua_setfield(L, -2, Buffer.from('__metatable'));
     pushText(L, description.name);
     lua.lua_setfield(L, -2, Buffer.from('__name'));
+    pushValue(L, Object.fromEntries(Object.keys(description.methods).map((method) => [method, true])));
+    lua.lua_setfield(L, -2, methodsField);
     lua.lua_pop(L, 1);
   }
 

@@ -25,10 +25,10 @@ export interface Output {
 
 /** How a chunk ended. */
 export type Outcome =
-  | { readonly kind: 'done'; /** What it returned, as text. */ readonly values: readonly string[] }
-  | { readonly kind: 'error'; /** "file:line: text" */ readonly message: string; readonly traceback: string }
+  | { readonly kind: 'done' /** What it returned, as text. */; readonly values: readonly string[] }
+  | { readonly kind: 'error' /** "file:line: text" */; readonly message: string; readonly traceback: string }
   | { readonly kind: 'interrupted' }
-  | { readonly kind: 'exit'; /** 0 to 255 */ readonly status: number }
+  | { readonly kind: 'exit' /** 0 to 255 */; readonly status: number }
   | { readonly kind: 'shutdown' };
 
 type Wait = (signal: AbortSignal) => Promise<void>;
@@ -42,8 +42,8 @@ export class Task {
   readonly output: Output;
   readonly outcome: Promise<Outcome>;
   readonly settle: (outcome: Outcome) => void;
-  /** What the chunk has returned, as text. */
-  readonly values: string[] = [];
+  /** What the chunk has returned. */
+  readonly values: ReturnedValue[] = [];
   /** Set once the chunk has to end, and how. */
   ending: Outcome | undefined;
   /** True once the end was raised in it. */
@@ -103,7 +103,9 @@ export class Scheduler {
     lua.lua_sethook(thread, (L) => this.#hook(L), lua.LUA_MASKCOUNT, hookInstructions);
     const task = new Task(thread, output);
     const collect = (L: LuaState): number => {
-      for (let i = 1; i <= lua.lua_gettop(L); i++) task.values.push(displayText(L, i));
+      for (let i = 1; i <= lua.lua_gettop(L); i++) {
+        task.values.push({ text: displayText(L, i), isObject: lua.lua_type(L, i) === lua.LUA_TUSERDATA });
+      }
       return 0;
     };
     lua.lua_pushcfunction(thread, (L) => {
@@ -145,11 +147,7 @@ export class Scheduler {
    * Suspends the running chunk until the promise of `begin` settles; `finish` pushes the results and returns their number.
    * What the promise rejects with is raised. The signal says that nobody waits any more.
    */
-  wait<T>(
-    L: LuaState,
-    begin: (signal: AbortSignal) => Promise<T>,
-    finish: (L: LuaState, value: T) => number,
-  ): number {
+  wait<T>(L: LuaState, begin: (signal: AbortSignal) => Promise<T>, finish: (L: LuaState, value: T) => number): number {
     const task = this.current;
     if (!this.#isYieldable()) {
       throw new LuaCallError('cannot wait inside a callback of table.sort, string.gsub, load or a metamethod');

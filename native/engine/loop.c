@@ -192,22 +192,37 @@ static void look_at_end(struct loop *loop, int64_t *timeout_ns)
         atomic_store_explicit(&engine->state, PB_ENGINE_FINISHED, memory_order_release);
 }
 
+/* Outputs that took packets and could not pass all of them on yet. */
+static bool add_unfinished_outputs(struct loop *loop, uint32_t *fds, int64_t *timeout_ns)
+{
+    struct pb_engine *engine = loop->engine;
+    for (uint32_t o = 0; o < engine->outputs_count; o++) {
+        struct pb_port *port = &engine->outputs[o]->port;
+        if (pb_counter_get(&port->counters[PB_PORT_IN_FLIGHT]) > 0 && !add_wait(loop, fds, timeout_ns, port))
+            return false;
+    }
+    return true;
+}
+
 static void sleep_until_work(struct loop *loop)
 {
     struct pb_engine *engine = loop->engine;
     if (!loop->flushed)
         flush(loop);
+    /* Ports look after their links and losses in tick(): also while packets wait for one. */
+    bool busy = loop->moved || pb_counter_get(&engine->counters[PB_ENGINE_IN_FLIGHT]) > 0;
+    if (busy && now_ns() - loop->ticked_ns >= TICK_NS)
+        tick(loop, now_ns());
     uint32_t fds = 1;
     int64_t timeout_ns = -1;
     loop->poll_fds[0] = (struct pollfd){.fd = engine->wake_fd, .events = POLLIN};
     for (uint32_t i = 0; i < engine->inputs_count; i++)
         if (!add_input(loop, &fds, &timeout_ns, engine->inputs[i]))
             return;
+    if (!add_unfinished_outputs(loop, &fds, &timeout_ns))
+        return;
     look_at_end(loop, &timeout_ns);
-    if (loop->moved && now_ns() - loop->ticked_ns >= TICK_NS)
-        tick(loop, now_ns());
-    /* After the last packets one more tick, so that their losses are seen. */
-    if (loop->moved && (timeout_ns < 0 || timeout_ns > TICK_NS))
+    if (busy && (timeout_ns < 0 || timeout_ns > TICK_NS))
         timeout_ns = TICK_NS;
     pb_counter_add(&engine->counters[PB_ENGINE_SLEEPS], 1);
     struct timespec timeout = {.tv_sec = timeout_ns / 1000000000, .tv_nsec = timeout_ns % 1000000000};
@@ -236,8 +251,8 @@ void *pb_engine_loop(void *argument)
 {
     struct loop loop = {.engine = argument, .spin_ns = SPIN_STEP_NS};
     struct pb_engine *engine = loop.engine;
-    loop.poll_fds = calloc(1 + engine->inputs_count + (size_t)engine->inputs_count * engine->outputs_count,
-                           sizeof(*loop.poll_fds));
+    size_t fds = 1 + engine->inputs_count + engine->outputs_count + (size_t)engine->inputs_count * engine->outputs_count;
+    loop.poll_fds = calloc(fds, sizeof(*loop.poll_fds));
     if (loop.poll_fds == NULL) {
         pb_event_post(engine->handle, "no memory for the engine's thread; it carries nothing");
         return NULL;

@@ -36,6 +36,8 @@ extern const struct pb_counter_desc pb_packet_counters[PB_PACKET_COUNTERS];
         "outgoing", PB_OPTION_BOOLEAN, "0", 0, 1, "receive what this host sends on the interface, too"                 \
     }
 
+struct pb_packet_group; /* packet_rx.c */
+
 /* Receiving: the ring's blocks are walked in order; the kernel owns a block
  * from the time we write its status until it writes it. */
 struct pb_packet_rx {
@@ -46,7 +48,7 @@ struct pb_packet_rx {
     uint32_t limit;       /* bytes of it that hold packets */
     uint32_t walked;      /* blocks before `block` whose packets are lent out until rx_release() */
     uint32_t lingers;     /* short sleeps left in which the last block of a removed interface may come */
-    bool fanout;          /* member of the process's group of that interface */
+    struct pb_packet_group *group; /* of the engines that share the interface; NULL: none */
 };
 
 /* Sending: the slots [head, head + pending) wait for the kernel to take them,

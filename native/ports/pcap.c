@@ -56,7 +56,8 @@ static const struct pb_option_desc options[] = {
 static const struct pb_counter_desc counters[PCAP_COUNTERS] = {
     [PCAP_CORRUPT_FILES] = {"corrupt", PB_COUNTER_TOTAL, "files",
                             "input: captures cut short or damaged; the packets before that place were read"},
-    [PCAP_SKIPPED_FILES] = {"skipped", PB_COUNTER_TOTAL, "files", "input: files of a directory that are no captures"},
+    [PCAP_SKIPPED_FILES] = {"skipped", PB_COUNTER_TOTAL, "files",
+                            "input: files of a directory that are no captures or cannot be opened"},
     [PCAP_WRITE_ERROR] = {"write_error", PB_COUNTER_DROP, "packets",
                           "output: could not be written: disk full, reader gone"},
     [PCAP_LINK_TYPE] = {"link_type", PB_COUNTER_DROP, "packets",

@@ -6,7 +6,8 @@
  * for compressed captures. inflate() rather than gzread(), because gzread()
  * reads its descriptor by itself and would block on a pipe.
  *
- * Used by pcap_source.c, by the thread that has the source.
+ * Used by pcap_source.c, by the thread that has the source. The decompressor is
+ * the caller's until pcap_gunzip_close(); the library stays loaded for all.
  */
 #ifndef PB_PCAP_GUNZIP_H
 #define PB_PCAP_GUNZIP_H

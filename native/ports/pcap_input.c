@@ -5,6 +5,9 @@
  * lends them; it refills only before it has parsed any, when by contract nothing
  * is lent. So there is no copy and no allocation for each packet, and a batch
  * ends where the buffered bytes do.
+ *
+ * The state, its buffer and the open file belong to the port, from open() to
+ * close(). The next file of a directory is opened on the engine thread.
  */
 #include "pcap_input.h"
 
@@ -188,6 +191,9 @@ static void pass_end(struct pb_port *port)
         input->passes_left--;
     /* For ever over nothing would spin. */
     if (input->passes_left == 0 || input->pass_packets == 0) {
+        /* It gave packets before: the file is gone or has changed. */
+        if (input->pass_packets == 0 && !input->first_pass)
+            pb_port_report(port, "cannot be read again: %s", input->fault);
         port->exhausted = true;
         return;
     }

@@ -6,6 +6,9 @@
  * dropped as write_error when that fails. A file ends with a whole record after
  * every fault, so it stays a valid capture; on a pipe what was written cannot be
  * taken back, so there a record once begun is either finished or the last.
+ *
+ * Everything runs on the engine thread but open() and close(). The buffer and the
+ * descriptor belong to the port; packets are copied, nothing of theirs is kept.
  */
 #include "pcap_output.h"
 

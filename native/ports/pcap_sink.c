@@ -45,7 +45,7 @@ int pcap_sink_open(struct pcap_sink *sink, const char *path, struct pb_error *er
      * is shared with other processes, so its flags are left as they are. */
     sink->fd = standard ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0)
                         : open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0666);
-    struct stat status;
+    struct stat status = {0};
     int code = sink->fd < 0 || fstat(sink->fd, &status) < 0 ? errno : 0;
     if (code != 0) {
         pcap_sink_close(sink);

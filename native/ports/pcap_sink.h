@@ -3,7 +3,7 @@
  *
  * The counterpart of pcap_source.h. Used by pcap_output.c, by one thread at a
  * time. Never blocks on a pipe, and never lets a signal end the process for a
- * failed write.
+ * failed write. The struct is the caller's, the descriptor belongs to it.
  */
 #ifndef PB_PCAP_SINK_H
 #define PB_PCAP_SINK_H

@@ -3,7 +3,8 @@
  * input, decompressed where they turn out to be gzip.
  *
  * Used by pcap_input.c, by one thread at a time. Never blocks: of what is not a
- * file it reads only what is there.
+ * file it reads only what is there. The struct is the caller's; descriptor and
+ * buffers belong to it until pcap_source_close().
  */
 #ifndef PB_PCAP_SOURCE_H
 #define PB_PCAP_SOURCE_H

@@ -189,8 +189,8 @@ static int create(struct pb_port *port, int *fd, struct pb_error *error)
     if (code == EBUSY)
         return pb_fail(error, EBUSY, "port \"%s\": another program has this tap open; use another name", port->name);
     if (code == EINVAL)
-        return pb_fail(error, EINVAL, "port \"%s\": an interface of this name exists and is not a tap; use another name",
-                       port->name);
+        return pb_fail(error, EINVAL, "port \"%s\": an interface of this name exists and is not a tap; use another "
+                       "name", port->name);
     if (code != 0)
         return pb_fail(error, code, "port \"%s\": cannot create the tap: %s", port->name, strerror(code));
     int64_t mtu = pb_port_option_integer(port, "mtu");

@@ -127,15 +127,16 @@ static int pair_ensure(struct pb_port *port, struct veth *veth, const char *inne
         return pair_hold(port, veth, inner, error);
     if (outer_result == -ENODEV || inner_result == -ENODEV) {
         const char *one = outer_result < 0 ? inner : port->name;
-        return pb_fail(error, EEXIST, "port \"%s\": interface %s exists without %s; delete it (ip link delete %s) or use "
-                       "another name", port->name, one, outer_result < 0 ? port->name : inner, one);
+        return pb_fail(error, EEXIST, "port \"%s\": interface %s exists without %s; delete it (ip link delete %s) or "
+                       "use another name", port->name, one, outer_result < 0 ? port->name : inner, one);
     }
-    if (outer_result < 0 || inner_result < 0)
-        return pb_fail(error, -(outer_result < 0 ? outer_result : inner_result), "port \"%s\": cannot look up %s and %s",
-                       port->name, port->name, inner);
+    int result = outer_result < 0 ? outer_result : inner_result;
+    if (result < 0)
+        return pb_fail(error, -result, "port \"%s\": cannot look up %s and %s: %s", port->name, port->name, inner,
+                       strerror(-result));
     if (!is_veth(&a) || !is_veth(&b) || a.peer_index != b.index)
-        return pb_fail(error, EEXIST, "port \"%s\": interfaces %s and %s exist and are not a veth pair; use another name",
-                       port->name, port->name, inner);
+        return pb_fail(error, EEXIST, "port \"%s\": interfaces %s and %s exist and are not a veth pair; use "
+                       "another name", port->name, port->name, inner);
     return 0;
 }
 

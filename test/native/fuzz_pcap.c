@@ -7,6 +7,8 @@
  * agree on the packets, and every packet must lie within what was given.
  */
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -82,8 +84,8 @@ static bool run_driver(const uint8_t *data, size_t size, uint32_t batch, char *o
     int fd = memfd_create("fuzz", MFD_CLOEXEC);
     REQUIRE(fd >= 0 && write(fd, data, size) == (ssize_t)size);
     snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
-    struct pb_port port = {
-        .driver = pb_port_driver_find("pcap"), .role = PB_PORT_INPUT, .name = name, .options = options, .counters = counters};
+    struct pb_port port = {.role = PB_PORT_INPUT, .name = name, .options = options, .counters = counters};
+    port.driver = pb_port_driver_find("pcap");
     bool opened = port.driver->open(&port, &error) == 0;
     if (opened) {
         for (uint64_t idle = 0; !port.exhausted; idle++) {

@@ -446,7 +446,8 @@ static void test_classic(void)
             check_same(&one, &many);
             CHECK_EQUAL(one.count, 300);
             for (uint32_t n = 0; n < 300; n++) {
-                CHECK_EQUAL(one.list[n].timestamp_ns, (1000 + n) * 1000000000ull + 999999ull * flavours[flavour].unit_ns);
+                CHECK_EQUAL(one.list[n].timestamp_ns,
+                            (1000 + n) * 1000000000ull + 999999ull * flavours[flavour].unit_ns);
                 CHECK_EQUAL(one.list[n].captured_len, n + 1);
                 CHECK_EQUAL(one.list[n].wire_len, n + 60);
                 CHECK_EQUAL(one.list[n].link_type, 1);
@@ -826,6 +827,24 @@ static void test_loop(void)
     forget(&packets);
     discard(&file);
 
+    /* It vanishes between two passes: said, and the end. */
+    put_capture(&file, 0xa1b2c3d4, false, 0);
+    for (uint32_t n = 0; n < 300; n++)
+        put_record(&file, 1, 1, 9000, 9000, n);
+    struct fake gone;
+    path = save(&file, file.count, "gone.pcap");
+    CHECK(fake_open(&gone, PB_PORT_INPUT, path, "loop=0", NULL) == 0);
+    receive(&gone, &packets, 1, 1);
+    CHECK(unlink(path) == 0);
+    receive(&gone, &packets, 64, UINT32_MAX);
+    CHECK(gone.port.exhausted);
+    CHECK_EQUAL(packets.count, 300);
+    check_report("cannot be read again: no such file");
+    check_no_report();
+    forget(&packets);
+    fake_close(&gone);
+    discard(&file);
+
     /* For ever over nothing ends. */
     put_capture(&file, 0xa1b2c3d4, false, 0);
     read_all(save(&file, file.count, "none.pcap"), "loop=0", 64, &packets);
@@ -882,7 +901,10 @@ static void test_speed(void)
 
 static bool have_gzip(void)
 {
-    return system("gzip --version >/dev/null 2>&1") == 0;
+    static int have = -1;
+    if (have < 0)
+        have = system("gzip --version >/dev/null 2>&1") == 0;
+    return have;
 }
 
 static void test_gzip(void)
@@ -1596,7 +1618,8 @@ static void compare_packets(struct totals *totals, const char *path, void *pcap,
         return;
     }
     if (n != ours->count || (result == -1) != (our_report[0] != '\0'))
-        complain(totals, path, "libpcap has %u packets, \"%s\"; we have %u, \"%s\"", n, their_error, ours->count, our_report);
+        complain(totals, path, "libpcap has %u packets, \"%s\"; we have %u, \"%s\"", n, their_error, ours->count,
+                 our_report);
     else
         totals->equal++;
 }
@@ -1633,7 +1656,13 @@ static void compare_file(struct totals *totals, const char *path)
 }
 
 /* The corpus's own table says how many packets each capture holds, also where
- * libpcap stops early. */
+ * libpcap stops early. It counts behind what libpcap and we refuse: unknown
+ * versions, and a section header with a wrong trailer. */
+static bool is_refused(const char *fault)
+{
+    return strstr(fault, "version ") != NULL || strstr(fault, "ends as one of 808464432") != NULL;
+}
+
 static void compare_counts(const char *corpus)
 {
     char line[4096], path[1024];
@@ -1654,12 +1683,13 @@ static void compare_counts(const char *corpus)
         struct fake fake;
         struct pb_error error;
         struct packets ours = {0};
+        const char *fault = error.text;
         if (fake_open(&fake, PB_PORT_INPUT, path, "", &error) == 0) {
             receive(&fake, &ours, 4096, UINT32_MAX);
             fake_close(&fake);
-            report();
+            fault = report();
         }
-        if (ours.count != strtoul(field, NULL, 10)) {
+        if (ours.count != strtoul(field, NULL, 10) && !is_refused(fault)) {
             printf("differs: %s: %u packets, MANIFEST.tsv has %lu\n", name, ours.count, strtoul(field, NULL, 10));
             wrong++;
         }
@@ -1681,7 +1711,8 @@ static void compare_tree(struct totals *totals, const char *path)
         if (names[i]->d_name[0] != '.' && stat(below, &status) == 0) {
             if (S_ISDIR(status.st_mode))
                 compare_tree(totals, below);
-            else if (S_ISREG(status.st_mode) && strstr(names[i]->d_name, ".tsv") == NULL)
+            else if (S_ISREG(status.st_mode) && strstr(names[i]->d_name, ".tsv") == NULL &&
+                     (have_gzip() || strstr(names[i]->d_name, ".gz") == NULL))
                 compare_file(totals, below);
         }
         free(names[i]);

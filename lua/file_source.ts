@@ -1,0 +1,102 @@
+// Where the bytes of a Lua file handle come from and go to: files, child processes, standard input.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
+import type { Writable } from 'node:stream';
+
+/** Bytes, undefined at the end; a promise where they are not there yet. */
+export type Bytes = Uint8Array | undefined | Promise<Uint8Array | undefined>;
+
+/** How a file handle is closed: nothing, or how its process ended. */
+export type CloseResult = { readonly code: number | null; readonly signal: NodeJS.Signals | null } | undefined;
+
+/** What a Lua file handle stands on. */
+export interface FileSource {
+  read?(): Bytes;
+  write?(bytes: Uint8Array): void | Promise<void>;
+  /** Moves the place of the next read or write; returns it. */
+  seek?(whence: string, offset: number): number;
+  close(): Promise<CloseResult>;
+}
+
+/** Bytes of the first read from a file; each read takes twice as many as the one before. */
+const firstReadBytes = 64 * 1024;
+const readBytesMax = 16 * 1024 * 1024;
+
+const openFlags: Readonly<Record<string, string>> = { r: 'r', w: 'w', a: 'a', 'r+': 'r+', 'w+': 'w+', 'a+': 'a+' };
+
+/** A file of the file system. Throws what openSync() throws, or for a mode that does not exist. */
+export function openFile(path: string, mode: string): FileSource {
+  const flags = openFlags[mode.replace('b', '')];
+  if (flags === undefined) throw new Error(`invalid mode "${mode}"; it must be r, w, a, r+, w+ or a+`);
+  const fd = openSync(path, flags);
+  // A pipe or a terminal has no places to go to.
+  const hasPlaces = fstatSync(fd).isFile();
+  let place = 0;
+  let size = firstReadBytes;
+  return {
+    read: () => {
+      const buffer = Buffer.allocUnsafe(size);
+      const count = readSync(fd, buffer, 0, size, hasPlaces ? place : null);
+      place += count;
+      size = Math.min(size * 2, readBytesMax);
+      return count === 0 ? undefined : buffer.subarray(0, count);
+    },
+    write: (bytes) => {
+      const isAppending = flags.startsWith('a');
+      writeSync(fd, bytes, 0, bytes.length, hasPlaces && !isAppending ? place : null);
+      place = isAppending && hasPlaces ? fstatSync(fd).size : place + bytes.length;
+    },
+    seek: (whence, offset) => {
+      if (!hasPlaces) throw new Error('this file cannot be positioned');
+      if (whence === 'set') place = offset;
+      else if (whence === 'cur') place += offset;
+      else place = fstatSync(fd).size + offset;
+      return place;
+    },
+    close: async () => {
+      closeSync(fd);
+      return undefined;
+    },
+  };
+}
+
+/** A stream, read as it comes. */
+export function readStream(stream: NodeJS.ReadableStream): () => Promise<Uint8Array | undefined> {
+  const chunks = stream[Symbol.asyncIterator]();
+  return async () => {
+    const { done, value } = await chunks.next();
+    return done ? undefined : Buffer.from(value);
+  };
+}
+
+async function writeStream(stream: Writable, bytes: Uint8Array): Promise<void> {
+  if (!stream.write(bytes)) await Promise.race([once(stream, 'drain'), once(stream, 'close')]);
+}
+
+/** A command in the shell: its output is read (mode r), or its input written (mode w). */
+export function openProcess(command: string, mode: string): FileSource {
+  const reads = mode !== 'w';
+  const stdio = reads ? (['inherit', 'pipe', 'inherit'] as const) : (['pipe', 'inherit', 'inherit'] as const);
+  const child: ChildProcess = spawn('/bin/sh', ['-c', command], { stdio: [...stdio] });
+  const ended = new Promise<CloseResult>((resolve, reject) => {
+    child.on('error', reject);
+    child.on('exit', (code, signal) => {
+      resolve({ code, signal });
+    });
+  });
+  // It is awaited at close; a program that cannot be started must not end this one before.
+  ended.catch(() => {});
+  const { stdout, stdin } = child;
+  // A reader that went away shows in the status.
+  stdin?.on('error', () => {});
+  return {
+    ...(stdout !== null && { read: readStream(stdout) }),
+    ...(stdin !== null && { write: (bytes: Uint8Array) => writeStream(stdin, bytes) }),
+    close: () => {
+      stdin?.end();
+      stdout?.destroy();
+      return ended;
+    },
+  };
+}

@@ -1,0 +1,68 @@
+// Brick: the global table and the objects it makes.
+import { Brick } from '../bricks/brick.ts';
+import { bricks } from '../bricks/registry.ts';
+import { Arguments } from './arguments.ts';
+import { extendTable } from './convert.ts';
+import { helpText } from './help_text.ts';
+import type { LuaState } from './lua_api.ts';
+import { ObjectType } from './object.ts';
+import type { Scheduler } from './scheduler.ts';
+
+const usage = [
+  'help()',
+  'new([<split-mode>])',
+  'connect_input(<interfaces>)',
+  'connect_output(<interfaces>)',
+  'connect_outputs(<interface>, split)',
+  'link(<bricks>)',
+];
+
+function brickText(brick: Brick): string {
+  const lines = [`Brick:`, `\tType: ${brick.descriptor.name}`];
+  if (brick.inputs.length > 0) lines.push(`\tInputs: ${brick.inputs.join(', ')}`);
+  if (brick.outputs.length > 0) lines.push(`\tOutputs: ${brick.outputs.join(', ')}`);
+  return lines.join('\n');
+}
+
+/** Puts `Brick` into the globals; returns the type of its objects. */
+export function openBrick(L: LuaState, scheduler: Scheduler): ObjectType<Brick> {
+  const help = (): number => {
+    scheduler.current.output.out(Buffer.from(helpText([...bricks.keys()].join('/'), usage)));
+    return 0;
+  };
+
+  const type: ObjectType<Brick> = new ObjectType<Brick>(L, {
+    name: 'Brick',
+    text: brickText,
+    methods: {
+      help,
+      connect_input: (caller, brick, first) => {
+        const args = new Arguments(caller, 'Brick.connect_input', first);
+        return type.push(caller, brick.connectInput(...args.strings(1, 'an input: an interface, a pipe or a file')));
+      },
+      connect_output: (caller, brick, first) => {
+        const args = new Arguments(caller, 'Brick.connect_output', first);
+        return type.push(caller, brick.connectOutput(...args.strings(1, 'an output: a pipe, an interface or a file')));
+      },
+      connect_outputs: (caller, brick, first) => {
+        const args = new Arguments(caller, 'Brick.connect_outputs', first);
+        const name = args.string(1, "the pipes' name");
+        return type.push(caller, brick.connectOutputs(name, args.integer(2, 'how many pipes')));
+      },
+      link: (caller, brick, first) => {
+        const args = new Arguments(caller, 'Brick.link', first);
+        return type.push(caller, brick.link(...args.objects(1, type, 'to put below this one')));
+      },
+    },
+  });
+
+  extendTable(L, 'Brick', {
+    help,
+    new: (caller) => {
+      const args = new Arguments(caller, 'Brick.new');
+      const name = args.string(1, "the brick's type");
+      return type.push(caller, new Brick(name, args.value(2, 'its options, or the value of its main one')));
+    },
+  });
+  return type;
+}

@@ -1,0 +1,50 @@
+/*
+ * packet_socket.h - what packet.c, packet_rx.c and packet_tx.c share.
+ *
+ * packet.c opens the socket and knows its interface's state; the other two each
+ * know one kind of ring. Nobody else includes this (packet.h is for that).
+ */
+#ifndef PB_PACKET_SOCKET_H
+#define PB_PACKET_SOCKET_H
+
+#include "packet.h"
+
+#define PB_PACKET_VLAN_BYTES 4
+
+/* packet.c: the interface. Each makes a few system calls, so none is for each packet. */
+
+/* One of the SIOCGIF requests; false when there is no answer. */
+bool pb_packet_ask(struct pb_packet_socket *s, unsigned long request, struct ifreq *answer);
+bool pb_packet_is_up(struct pb_packet_socket *s);
+/* True also where the device cannot tell. */
+bool pb_packet_has_link(struct pb_packet_socket *s);
+/* It carries nothing: set down or gone, with a report for each change. */
+void pb_packet_lost(struct pb_port *port, struct pb_packet_socket *s);
+
+/* packet.c: opening. */
+
+int pb_packet_set_option(const struct pb_packet_socket *s, int option, int value);
+/* `request` is a tpacket_req, or the tpacket_req3 that begins with one. */
+int pb_packet_map_ring(struct pb_port *port, struct pb_packet_socket *s, int option, const struct tpacket_req *request,
+                       socklen_t bytes, struct pb_error *error);
+int pb_packet_bind(const struct pb_packet_socket *s, uint16_t protocol);
+
+/* packet_rx.c: an input. */
+
+int pb_packet_rx_open(struct pb_port *port, struct pb_packet_socket *s, struct pb_error *error);
+bool pb_packet_rx_wait(struct pb_port *port, struct pb_packet_socket *s, struct pb_wait *wait);
+void pb_packet_rx_tick(struct pb_port *port, struct pb_packet_socket *s);
+/* Before the socket is closed: leave the fanout group, if in one. */
+void pb_packet_rx_leave(struct pb_packet_socket *s);
+
+/* packet_tx.c: an output. */
+
+int pb_packet_tx_open(struct pb_port *port, struct pb_packet_socket *s, uint32_t mtu, struct pb_error *error);
+bool pb_packet_tx_wait(struct pb_port *port, struct pb_packet_socket *s, struct pb_wait *wait);
+void pb_packet_tx_tick(struct pb_port *port, struct pb_packet_socket *s);
+/* Hand what is pending to the device. */
+void pb_packet_tx_kick(struct pb_port *port, struct pb_packet_socket *s);
+/* The same, for a bounded time; what is left then is dropped. */
+void pb_packet_tx_drain(struct pb_port *port, struct pb_packet_socket *s);
+
+#endif

@@ -1,0 +1,64 @@
+// `npm run bench`: one line for each behaviour with its baseline beside it, taken in the same run.
+//
+//   npm run bench                     full: the figures of test/bench/README.md
+//   npm run bench -- --short          a minute, to see that all works
+//   npm run bench -- --only NAME      one benchmark
+import { readFileSync } from 'node:fs';
+import { cpus, release } from 'node:os';
+import { parseArgs } from 'node:util';
+import { idle } from './idle.bench.ts';
+import { loadBalancer } from './load_balancer.bench.ts';
+import { buildPrograms, type Effort, median, medianRatio, type Row } from './measure.ts';
+import { packet } from './packet.bench.ts';
+import { pipes } from './pipe.bench.ts';
+
+const benchmarks: Record<string, (programs: string, effort: Effort) => Promise<Row[]>> = {
+  loadBalancer,
+  pipes,
+  packet,
+  idle,
+};
+
+const efforts = {
+  full: { rounds: 7, seconds: 1, longSeconds: 60 },
+  short: { rounds: 3, seconds: 0.3, longSeconds: 6 },
+} as const;
+
+function figure(value: number): string {
+  return value >= 100 ? value.toFixed(0) : value.toFixed(2);
+}
+
+function spread(values: readonly number[]): string {
+  return values.length === 1 ? '' : ` (${figure(Math.min(...values))}-${figure(Math.max(...values))})`;
+}
+
+function line(row: Row): string {
+  const ours = `${figure(median(row.ours))}${spread(row.ours)}`;
+  const baseline =
+    row.baseline === undefined
+      ? '-'
+      : `${row.baseline.name}: ${figure(median(row.baseline.values))}${spread(row.baseline.values)}`;
+  const ratio = medianRatio(row);
+  const [target, met] =
+    'ratioMin' in row.target
+      ? [`≥ ${row.target.ratioMin}×`, (ratio ?? 0) >= row.target.ratioMin]
+      : [`≤ ${row.target.max} ${row.unit}`, median(row.ours) <= row.target.max];
+  return `| ${row.name} | ${ours} ${row.unit} | ${baseline} | ${ratio === undefined ? '-' : `${ratio.toFixed(2)}×`} | ${target} | ${met ? 'met' : 'missed'} |`;
+}
+
+const { values: options } = parseArgs({ options: { short: { type: 'boolean' }, only: { type: 'string' } } });
+const model = /model name\s*: (.*)/.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1] ?? process.arch;
+const date = new Date().toISOString().slice(0, 10);
+const programs = buildPrograms();
+console.log(`${model}, ${cpus().length} cores, Linux ${release()}, Node ${process.version}, ${date}\n`);
+console.log('| behaviour | ours: median (range) | baseline: median (range) | ratio | target | |');
+console.log('|---|---|---|---|---|---|');
+for (const [name, benchmark] of Object.entries(benchmarks)) {
+  if (options.only !== undefined && options.only !== name) continue;
+  try {
+    for (const row of await benchmark(programs, options.short ? efforts.short : efforts.full)) console.log(line(row));
+  } catch (error) {
+    console.log(`| ${name} | not measured: ${error instanceof Error ? error.message : String(error)} | | | | |`);
+    process.exitCode = 1;
+  }
+}

@@ -1,0 +1,89 @@
+// Fails a test that leaves something behind: descriptors, engine threads, child processes, namespaces of this
+// process, shared memory, files in the runtime directory.
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { namespacePrefix } from './netns.ts';
+
+/** What a process holds, each list sorted. */
+export interface Holdings {
+  readonly fds: readonly string[];
+  readonly threads: readonly string[];
+  readonly children: readonly string[];
+  readonly namespaces: readonly string[];
+  readonly sharedMemory: readonly string[];
+  readonly runtimeFiles: readonly string[];
+}
+
+function list(folder: string): string[] {
+  return existsSync(folder) ? readdirSync(folder) : [];
+}
+
+function tryRead(read: () => string): string | undefined {
+  try {
+    return read();
+  } catch {
+    return undefined;
+  }
+}
+
+function present(values: readonly (string | undefined)[]): string[] {
+  return values.filter((value) => value !== undefined).sort();
+}
+
+/** What this process holds now. */
+export function holdings(): Holdings {
+  const tasks = list('/proc/self/task');
+  // A socket or pipe is named by its inode, which is another one each time: its kind is enough.
+  const fds = list('/proc/self/fd').map((fd) =>
+    tryRead(() => readlinkSync(`/proc/self/fd/${fd}`).replace(/:\[\d+\]$/, '')),
+  );
+  const children = tasks.flatMap((task) =>
+    (tryRead(() => readFileSync(`/proc/self/task/${task}/children`, 'utf8')) ?? '').split(' '),
+  );
+  const runtime = process.env.BRICKS_RUNTIME_DIR;
+  return {
+    fds: present(fds.filter((target) => target !== undefined && !target.startsWith('/proc/'))),
+    threads: present(tasks.map((task) => tryRead(() => readFileSync(`/proc/self/task/${task}/comm`, 'utf8').trim()))),
+    children: children.filter((pid) => pid !== '').sort(),
+    namespaces: list('/run/netns')
+      .filter((name) => name.startsWith(namespacePrefix))
+      .sort(),
+    sharedMemory: list('/dev/shm')
+      .filter((name) => /brick|^pb/i.test(name))
+      .sort(),
+    runtimeFiles: runtime === undefined ? [] : list(runtime).sort(),
+  };
+}
+
+/** `after` without what `before` had. */
+function added(before: readonly string[], after: readonly string[]): string[] {
+  const left = [...before];
+  return after.filter((value) => {
+    const at = left.indexOf(value);
+    if (at >= 0) left.splice(at, 1);
+    return at < 0;
+  });
+}
+
+function leaked(before: Holdings): Record<string, string[]> {
+  const now = holdings();
+  const leaks: Record<string, string[]> = {};
+  for (const kind of Object.keys(before) as (keyof Holdings)[]) {
+    let more = added(before[kind], now[kind]);
+    // Node starts its own workers when it likes; engines and pipes name their threads otherwise.
+    if (kind === 'threads')
+      more = more.filter((name) => !/^(node|libuv-worker|V8|DelayedTask|SignalInspector)/.test(name));
+    if (more.length > 0) leaks[kind] = more;
+  }
+  return leaks;
+}
+
+/** Remembers what is held now; the returned function fails when more is held then. Ends are given 5 s to show. */
+export function watchLeaks(): () => Promise<void> {
+  const before = holdings();
+  return async () => {
+    for (let tries = 0; tries < 100 && Object.keys(leaked(before)).length > 0; tries++) await delay(50);
+    assert.deepEqual(leaked(before), {}, 'left behind');
+  };
+}
