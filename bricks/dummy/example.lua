@@ -1,0 +1,11 @@
+-- Dummy: a million generated packets, from the generator to a sink.
+pe = PktEngine.new("example")
+d = Brick.new("Dummy")
+d:connect_input("null:?packets=1000000&frames=60&flows=1000")
+d:connect_output("null:")
+pe:link(d)
+pe:start()
+pe:wait()
+pe:stop()
+pe:show_stats()
+pe:delete()

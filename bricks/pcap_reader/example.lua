@@ -1,0 +1,13 @@
+-- PcapReader: the demo capture, split by flow over two sinks.
+pe = PktEngine.new("example")
+pr = Brick.new("PcapReader")
+pr:connect_input("test/fixtures/demo.pcap", "demo")
+pr:connect_output("null:", "null:")
+pe:link(pr)
+pe:start()
+pe:wait()
+local stats = pe:stats()
+print("read " .. stats.rx_packets .. " packets, " .. stats.rx_bytes .. " bytes")
+print("split " .. table.concat(stats.bricks[1].outputs, " and "))
+pe:stop()
+pe:delete()
