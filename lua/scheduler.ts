@@ -5,7 +5,7 @@
 // settles. The user's own coroutines (lua/coroutines.ts) pass such a suspension up to the chunk they run in.
 //
 // A chunk that has to end is made to raise first; one that swallows that is suspended and never resumed.
-import { displayText, LuaCallError } from './convert.ts';
+import { displayText, LuaCallError, typeName } from './convert.ts';
 import { type LuaState, lauxlib, lua } from './lua_api.ts';
 
 /** How long a chunk runs before others get their turn. */
@@ -23,12 +23,20 @@ export interface Output {
   err(bytes: Uint8Array): void;
 }
 
-/** How a chunk ended. */
+/** A value that a chunk returned. */
+export interface ReturnedValue {
+  /** As tostring() makes it. */
+  readonly text: string;
+  /** True for an engine, a brick, a file. */
+  readonly isObject: boolean;
+}
+
+/** How a chunk ended. An error's message begins with "file:line: "; a status is 0 to 255. */
 export type Outcome =
-  | { readonly kind: 'done' /** What it returned, as text. */; readonly values: readonly string[] }
-  | { readonly kind: 'error' /** "file:line: text" */; readonly message: string; readonly traceback: string }
+  | { readonly kind: 'done'; readonly values: readonly ReturnedValue[] }
+  | { readonly kind: 'error'; readonly message: string; readonly traceback: string }
   | { readonly kind: 'interrupted' }
-  | { readonly kind: 'exit' /** 0 to 255 */; readonly status: number }
+  | { readonly kind: 'exit'; readonly status: number }
   | { readonly kind: 'shutdown' };
 
 type Wait = (signal: AbortSignal) => Promise<void>;
@@ -276,14 +284,15 @@ export class Scheduler {
 
   #outcome(task: Task, status: number): Outcome {
     if (status === lua.LUA_OK) return { kind: 'done', values: task.values };
-    const { thread } = task;
-    const isText = lua.lua_type(thread, -1) === lua.LUA_TSTRING || lua.lua_type(thread, -1) === lua.LUA_TNUMBER;
-    const message = isText
-      ? displayText(thread, -1)
-      : `error object is a ${Buffer.from(lua.lua_typename(thread, lua.lua_type(thread, -1))).toString()} value`;
-    lauxlib.luaL_traceback(this.#main, thread, null, 0);
-    const traceback = displayText(this.#main, -1);
-    lua.lua_pop(this.#main, 1);
+    const main = this.#main;
+    lauxlib.luaL_traceback(main, task.thread, null, 0);
+    const traceback = displayText(main, -1);
+    // A dead thread has no room for more on its stack.
+    lua.lua_xmove(task.thread, main, 1);
+    const type = lua.lua_type(main, -1);
+    const isText = type === lua.LUA_TSTRING || type === lua.LUA_TNUMBER;
+    const message = isText ? displayText(main, -1) : `error object is a ${typeName(main, -1)} value`;
+    lua.lua_pop(main, 2);
     return { kind: 'error', message, traceback };
   }
 }

@@ -1,9 +1,8 @@
 /*
- * control.c - the control ABI of packet_bricks.h: engines by handle.
- * Control thread only.
+ * control.c - the control ABI of packet_bricks.h: engines by handle, and the
+ * making of their graphs. life.c starts and stops them. Control thread only.
  */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,7 +35,7 @@ struct pb_engine *pb_engine_find(int handle)
     return slots[slot].engine;
 }
 
-static struct pb_engine *find(int handle, struct pb_error *error)
+struct pb_engine *pb_engine_require(int handle, struct pb_error *error)
 {
     struct pb_engine *engine = pb_engine_find(handle);
     if (engine == NULL)
@@ -47,7 +46,7 @@ static struct pb_engine *find(int handle, struct pb_error *error)
 /* For calls that change the graph. */
 static struct pb_engine *find_open(int handle, struct pb_error *error)
 {
-    struct pb_engine *engine = find(handle, error);
+    struct pb_engine *engine = pb_engine_require(handle, error);
     if (engine != NULL && engine->prepared) {
         pb_fail(error, EBUSY, "engine \"%s\": its graph is complete; make a new engine to change it", engine->name);
         return NULL;
@@ -275,140 +274,6 @@ int pb_engine_connect_output(int handle, uint32_t brick, uint32_t output, uint32
     return 0;
 }
 
-/* ------------------------------------------------------------ start, stop */
-
-static void close_ports(struct pb_engine *engine, uint32_t inputs, uint32_t outputs)
-{
-    for (uint32_t i = 0; i < inputs; i++)
-        engine->inputs[i]->port.driver->close(&engine->inputs[i]->port);
-    for (uint32_t i = 0; i < outputs; i++)
-        engine->outputs[i]->port.driver->close(&engine->outputs[i]->port);
-}
-
-/* Outputs first: once packets come in there is somewhere for them to go. */
-static int open_ports(struct pb_engine *engine, struct pb_error *error)
-{
-    for (uint32_t i = 0; i < engine->outputs_count; i++) {
-        struct pb_port *port = &engine->outputs[i]->port;
-        int status = port->driver->open(port, error);
-        if (status < 0) {
-            close_ports(engine, 0, i);
-            return status;
-        }
-    }
-    for (uint32_t i = 0; i < engine->inputs_count; i++) {
-        struct pb_port *port = &engine->inputs[i]->port;
-        port->exhausted = false;
-        int status = port->driver->open(port, error);
-        if (status < 0) {
-            close_ports(engine, i, engine->outputs_count);
-            return status;
-        }
-    }
-    return 0;
-}
-
-static int check_complete(const struct pb_engine *engine, struct pb_error *error)
-{
-    if (engine->inputs_count == 0)
-        return pb_fail(error, EINVAL, "engine \"%s\": has no input; connect one", engine->name);
-    for (uint32_t i = 0; i < engine->inputs_count; i++)
-        if (engine->inputs[i]->node == NULL)
-            return pb_fail(error, EINVAL, "port \"%s\": leads to no brick", engine->inputs[i]->port.name);
-    for (uint32_t i = 0; i < engine->outputs_count; i++)
-        if (engine->outputs[i]->edge == NULL)
-            return pb_fail(error, EINVAL, "port \"%s\": no brick leads to it", engine->outputs[i]->port.name);
-    return 0;
-}
-
-static void set_sources_left(struct pb_engine *engine)
-{
-    uint64_t sources = 0;
-    for (uint32_t i = 0; i < engine->inputs_count; i++)
-        sources += engine->inputs[i]->port.pausable;
-    pb_counter_set(&engine->counters[PB_ENGINE_SOURCES_LEFT], sources);
-    pb_counter_set(&engine->counters[PB_ENGINE_UNDELIVERED], 0);
-}
-
-/* The thread takes no signals: those are for the control plane. */
-static int start_thread(struct pb_engine *engine)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    pthread_attr_t attributes;
-    pthread_attr_init(&attributes);
-    if (engine->cpu >= 0) {
-        cpu_set_t cpus;
-        CPU_ZERO(&cpus);
-        CPU_SET((unsigned)engine->cpu, &cpus);
-        pthread_attr_setaffinity_np(&attributes, sizeof(cpus), &cpus);
-    }
-    int code = pthread_create(&engine->thread, &attributes, pb_engine_loop, engine);
-    pthread_attr_destroy(&attributes);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (code != 0)
-        return -code;
-    char name[16];
-    snprintf(name, sizeof(name), "bricks-%.8s", engine->name);
-    pthread_setname_np(engine->thread, name);
-    return 0;
-}
-
-int pb_engine_start(int handle, struct pb_error *error)
-{
-    struct pb_engine *engine = find(handle, error);
-    if (engine == NULL)
-        return -error->code;
-    if (engine->has_thread)
-        return pb_fail(error, EBUSY, "engine \"%s\": runs already; stop it first", engine->name);
-    int status = check_complete(engine, error);
-    if (status == 0)
-        status = pb_graph_prepare(engine, error);
-    if (status == 0)
-        status = open_ports(engine, error);
-    if (status < 0)
-        return status;
-    status = pb_graph_prepare_inputs(engine, error);
-    if (status == 0) {
-        set_sources_left(engine);
-        atomic_store(&engine->stopping, false);
-        atomic_store(&engine->state, PB_ENGINE_RUNNING);
-        status = start_thread(engine);
-        if (status < 0)
-            pb_fail(error, -status, "engine \"%s\": no thread on processor %d: %s", engine->name, engine->cpu,
-                    strerror(-status));
-    }
-    if (status < 0) {
-        atomic_store(&engine->state, PB_ENGINE_STOPPED);
-        close_ports(engine, engine->inputs_count, engine->outputs_count);
-        return status;
-    }
-    engine->has_thread = true;
-    return 0;
-}
-
-int pb_engine_stop(int handle, struct pb_error *error)
-{
-    struct pb_engine *engine = find(handle, error);
-    if (engine == NULL)
-        return -error->code;
-    if (!engine->has_thread)
-        return pb_fail(error, ESRCH, "engine \"%s\": does not run; start it first", engine->name);
-    atomic_store_explicit(&engine->stopping, true, memory_order_release);
-    uint64_t one = 1;
-    if (write(engine->wake_fd, &one, sizeof(one)) < 0) {
-        /* The counter is at its limit: the thread is awake anyway. */
-    }
-    pthread_join(engine->thread, NULL);
-    engine->has_thread = false;
-    close_ports(engine, engine->inputs_count, engine->outputs_count);
-    pb_counter_set(&engine->counters[PB_ENGINE_SOURCES_LEFT], 0);
-    pb_counter_set(&engine->counters[PB_ENGINE_UNDELIVERED], 0);
-    atomic_store(&engine->state, PB_ENGINE_STOPPED);
-    return 0;
-}
-
 int pb_engine_state(int handle)
 {
     struct pb_engine *engine = pb_engine_find(handle);
@@ -417,7 +282,7 @@ int pb_engine_state(int handle)
 
 int pb_engine_delete(int handle, struct pb_error *error)
 {
-    struct pb_engine *engine = find(handle, error);
+    struct pb_engine *engine = pb_engine_require(handle, error);
     if (engine == NULL)
         return -error->code;
     if (engine->has_thread)

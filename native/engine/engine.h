@@ -1,6 +1,6 @@
 /*
  * engine.h - the inside of an engine, shared by the files of this folder:
- * control.c (the control ABI), graph.c (making and running the graph),
+ * control.c and life.c (the control ABI), graph.c (making and running the graph),
  * loop.c (the thread), describe.c (texts for the control plane).
  *
  * The control thread makes and changes everything here while the engine thread
@@ -129,7 +129,8 @@ void pb_graph_abandon(struct pb_engine *engine, struct pb_input *input);
 /* loop.c: the engine thread; `argument` is the engine. */
 void *pb_engine_loop(void *argument);
 
-/* control.c: the engine of a handle, or NULL. */
+/* control.c: the engine of a handle, or NULL; the second also says so in `error`. */
 struct pb_engine *pb_engine_find(int handle);
+struct pb_engine *pb_engine_require(int handle, struct pb_error *error);
 
 #endif

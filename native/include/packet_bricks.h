@@ -178,8 +178,8 @@ PB_API void pb_pipe_close(struct pb_pipe_reader *reader);
 /* Ask the engine that serves pipe `name`, without attaching to it. */
 PB_API int pb_pipe_status(const char *name, struct pb_pipe_status *status, struct pb_error *error);
 
-/* Call `each` with the name of every pipe in the runtime directory, in
- * alphabetical order, until it returns non-zero. Returns that value, or -errno. */
+/* Call `each` with the name of every pipe that is served, in alphabetical order
+ * (numbers by value), until it returns non-zero. Returns that value, or -errno. */
 PB_API int pb_pipe_list(int (*each)(const char *name, void *arg), void *arg, struct pb_error *error);
 
 #ifdef __cplusplus

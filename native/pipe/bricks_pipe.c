@@ -152,7 +152,7 @@ static int list_pipe(const char *name, void *arg)
     struct pb_error error;
     char reader[64];
     int result = pb_pipe_status(name, &status, &error);
-    if (result == -ENOENT) /* left behind by a process that died */
+    if (result == -ENOENT) /* gone in the meantime */
         return 0;
     if (result < 0) {
         fprintf(stderr, PROGRAM ": %s\n", error.text);

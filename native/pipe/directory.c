@@ -128,6 +128,20 @@ static int is_socket_of_pipe(const struct dirent *entry)
     return pb_pipe_name_check(name, NULL) == 0;
 }
 
+/* Does somebody answer there? A process that was killed leaves its socket behind. */
+static bool is_served(const char *name)
+{
+    struct sockaddr_un address;
+    if (pb_pipe_address(name, false, &address, NULL) < 0)
+        return false;
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return true; /* cannot tell */
+    bool served = connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 || (errno != ECONNREFUSED && errno != ENOENT);
+    close(fd);
+    return served;
+}
+
 int pb_pipe_list(int (*each)(const char *name, void *arg), void *arg, struct pb_error *error)
 {
     char path[PATH_MAX + 8];
@@ -141,7 +155,7 @@ int pb_pipe_list(int (*each)(const char *name, void *arg), void *arg, struct pb_
         return errno == ENOENT ? 0 : pb_fail(error, errno, "cannot list the pipes in %s: %s", path, strerror(errno));
     for (int i = 0; i < count; i++) {
         entries[i]->d_name[strlen(entries[i]->d_name) - strlen(SOCKET_SUFFIX)] = '\0';
-        if (result == 0)
+        if (result == 0 && is_served(entries[i]->d_name))
             result = each(entries[i]->d_name, arg);
         free(entries[i]);
     }

@@ -154,11 +154,9 @@ test('four tcpdump processes on four pipes write exactly what tcpreplay sent', {
       return pipes.every((pipe) => listed().some((line) => line.includes(pipe)));
     });
     const readers = startReaders(t, bed);
-    for (const reader of readers) {
-      await until(`the reader ${reader.file} to write`, () =>
-        /reading from file|listening/.test(reader.program.output()),
-      );
-    }
+    await until('four readers to attach', () =>
+      pipes.every((pipe) => listed().some((line) => line.startsWith(pipe) && line.includes('bricks-pipe'))),
+    );
     replay(bed, sent.files);
     const count = sent.packets.flat().length;
     await until('every packet to be written', () => {

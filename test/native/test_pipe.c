@@ -510,6 +510,12 @@ static void protocol_wake(int fd)
     CHECK(write(fd, &one, sizeof(one)) == sizeof(one));
 }
 
+static void delay_randomly(uint64_t *state)
+{
+    for (volatile uint32_t delay = random_next(state) % 200; delay > 0; delay--)
+        continue;
+}
+
 /* Ping-pong: one record at a time, so that nothing later makes good for a wake-up
  * that is lost. In the first half the reader sleeps and the producer spins, in
  * the second it is the other way round. */
@@ -518,14 +524,16 @@ static void protocol_wake(int fd)
 static void *ping_reader(void *arg)
 {
     struct protocol *protocol = arg;
-    uint64_t number, answered = 0;
+    uint64_t number, answered = 0, state = 2;
     for (uint64_t next = 0; next < PING_RECORDS * PB_RING_ALIGN; next += PB_RING_ALIGN) {
+        delay_randomly(&state);
         if (next < PING_RECORDS * PB_RING_ALIGN / 2) {
             if (pb_ring_reader_sleeps(&protocol->producer, &protocol->reader, next, &number))
                 protocol_sleep(protocol->to_reader);
         }
         while (atomic_load(&protocol->producer.head) == next)
             continue;
+        delay_randomly(&state);
         number = pb_ring_release(&protocol->producer, &protocol->reader, next + PB_RING_ALIGN, next / PB_RING_ALIGN + 1);
         if (number > answered) {
             answered = number;
@@ -539,11 +547,11 @@ static void ping(struct protocol *protocol)
 {
     uint64_t state = 1;
     for (uint64_t head = PB_RING_ALIGN; head <= PING_RECORDS * PB_RING_ALIGN; head += PB_RING_ALIGN) {
-        for (volatile uint32_t delay = random_next(&state) % 200; delay > 0; delay--)
-            continue;
+        delay_randomly(&state);
         if (pb_ring_publish(&protocol->producer, &protocol->reader, head))
             protocol_wake(protocol->to_reader);
         if (head > PING_RECORDS * PB_RING_ALIGN / 2) {
+            delay_randomly(&state);
             pb_ring_producer_sleeps(&protocol->producer, head, head);
             if (atomic_load(&protocol->reader.tail) != head)
                 protocol_sleep(protocol->to_producer);
@@ -694,19 +702,55 @@ static void wake_ups(bool spin)
     uint64_t state = 9;
     for (int i = 0; i < 30000; i++) {
         engine_send(&engine, 1, true);
-        if (random_next(&state) % 4 == 0)
-            for (volatile uint32_t delay = random_next(&state) % 3000; delay > 0; delay--)
-                continue;
+        for (uint32_t delays = random_next(&state) % 16; delays > 12; delays--)
+            delay_randomly(&state);
     }
     engine_close(&engine);
     pthread_join(thread, NULL);
     CHECK_EQUAL(reading.packets, 30000);
 }
 
+/* Packets as long as the ring, a reader that never sleeps: each release is the
+ * only one that can wake the engine. */
+static void *release_after_delay(void *arg)
+{
+    struct pb_pipe_reader *reader = open_pipe(arg);
+    struct pb_pipe_record record;
+    uint64_t state = 3;
+    int count;
+    while ((count = pb_pipe_read(reader, &record, 1)) >= 0) {
+        delay_randomly(&state);
+        pb_pipe_release(reader);
+    }
+    pb_pipe_close(reader);
+    return NULL;
+}
+
+static void wake_ups_of_whole_ring(void)
+{
+    struct engine engine;
+    pthread_t thread;
+    struct pb_packet packet;
+    const uint16_t index = 0;
+    engine_open(&engine, "t{0", "");
+    pthread_create(&thread, NULL, release_after_delay, "t}0");
+    engine_await(&engine, ATTACHES, 1);
+    pb_packet_init(&packet, payload, PB_RING_BYTES_MIN - 16, 1, 1, PB_LINK_ETHERNET);
+    for (; engine.offered < 50000; engine.offered++) {
+        struct pb_wait wait;
+        while (engine.port.driver->tx_batch(&engine.port, &packet, &index, 1, true) == 0)
+            if (engine.port.driver->wait(&engine.port, &wait))
+                engine_sleep(&engine, wait.fd, wait.events);
+    }
+    engine_close(&engine);
+    pthread_join(thread, NULL);
+}
+
 static void test_wake_ups(void)
 {
     wake_ups(false);
     wake_ups(true);
+    wake_ups_of_whole_ring();
 }
 
 /* Gives back less than half of a full ring, holds on to the rest and sleeps: the
@@ -777,6 +821,10 @@ static void test_next_after_waiting(void)
             raw_close(&raw);
         raw.fd = -1;
         engine_sleep(&engine, wait.fd, wait.events);
+    }
+    for (int i = 0; i < 20; i++) { /* it releases and sleeps while nothing is asked of it */
+        engine_send(&engine, 1, true);
+        engine_drain(&engine);
     }
     for (int i = 0; i < 1000; i++)
         engine_send(&engine, BATCH_MAX, true);
@@ -1125,6 +1173,7 @@ static void test_killed_producer(void)
         CHECK_EQUAL(pb_pipe_wait(reader, -1), 1);
         pb_pipe_close(reader);
         CHECK_EQUAL(pb_pipe_open("t}0", &reader, &error), -ENOENT); /* a socket, and nobody behind it */
+        CHECK(strstr(error.text, "have: none") != NULL);
     }
     engine_open(&engine, "t{0", "");
     pb_pipe_close(open_pipe("t}0"));

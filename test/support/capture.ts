@@ -37,6 +37,8 @@ export function parseCapture(raw: Buffer, what = 'capture'): Capture {
   const u32 = (at: number): number => (isLittle ? bytes.readUInt32LE(at) : bytes.readUInt32BE(at));
   assert.ok([magicMicro, magicNano].includes(u32(0)), `${what}: magic ${u32(0).toString(16)}`);
   const isNanosecond = u32(0) === magicNano;
+  // As libpcap reads it (sf-pcap.c): of a record longer than the file's snapshot length, that much counts.
+  const snapshotLength = u32(16) > 0 && u32(16) <= 262144 ? u32(16) : 262144;
   const packets: Packet[] = [];
   let at = 24;
   while (at < bytes.length) {
@@ -47,7 +49,7 @@ export function parseCapture(raw: Buffer, what = 'capture'): Capture {
     packets.push({
       timestampNs: BigInt(u32(at)) * 1_000_000_000n + fraction,
       wireLength: u32(at + 12),
-      data: bytes.subarray(at + 16, at + 16 + capturedLength),
+      data: bytes.subarray(at + 16, at + 16 + Math.min(capturedLength, snapshotLength)),
     });
     at += 16 + capturedLength;
   }

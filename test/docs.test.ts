@@ -1,0 +1,142 @@
+// Every snippet that users are shown runs: the fenced lua, ts and sh blocks of each README, and the commands that
+// the bricks' READMEs indent. Snippets that name interfaces run in a namespace that has them.
+import assert from 'node:assert/strict';
+import { chmodSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { bricks } from '../bricks/registry.ts';
+import { nativeBricks } from '../engine/drivers.ts';
+import { demoCapture, makeFolder } from './support/files.ts';
+import { connect, makeNamespace, type Namespace, skipLive } from './support/netns.ts';
+import { projectFolder, start } from './support/programs.ts';
+
+interface Snippet {
+  readonly file: string;
+  readonly line: number;
+  readonly language: string;
+  readonly text: string;
+}
+
+const brickFolders = readdirSync(join(projectFolder, 'bricks'), { withFileTypes: true })
+  .filter((entry) => entry.isDirectory())
+  .map((entry) => `bricks/${entry.name}`);
+const documents = ['README.md', ...brickFolders.map((folder) => `${folder}/README.md`)];
+
+/** Commands of the README that continuous integration runs as they are, or fresh_clone.test.ts does. */
+const runElsewhere = ['npm ci && npm start', 'sudo .ci/deps && npm cit'];
+
+function snippetsOf(file: string): Snippet[] {
+  const text = readFileSync(join(projectFolder, file), 'utf8');
+  const lineAt = (index: number): number => text.slice(0, index).split('\n').length;
+  const fenced = [...text.matchAll(/^```(lua|ts|sh)\n(.*?)^```$/gms)].map((match) => ({
+    file,
+    line: lineAt(match.index),
+    language: match[1] ?? '',
+    text: match[2] ?? '',
+  }));
+  const indented = [...text.matchAll(/^ {4}(bricks .*)$/gm)].map((match) => ({
+    file,
+    line: lineAt(match.index),
+    language: 'sh',
+    text: `${match[1]}\n`,
+  }));
+  return [...fenced, ...indented].filter((snippet) => !runElsewhere.includes(snippet.text.trim()));
+}
+
+/** Programs as users call them: bricks, bricks-pipe, and a sudo that is root already. */
+function makePath(folder: string): string {
+  const tsx = `exec node --import ${import.meta.resolve('tsx')} ${projectFolder}`;
+  const programs = {
+    bricks: `${tsx}shell/bricks.ts "$@"`,
+    'bricks-pipe': `${tsx}shell/bricks_pipe.ts "$@"`,
+    sudo: 'exec "$@"',
+  };
+  for (const [name, line] of Object.entries(programs)) {
+    writeFileSync(join(folder, name), `#!/bin/sh\n${line}\n`);
+    chmodSync(join(folder, name), 0o755);
+  }
+  return `${folder}:${process.env.PATH}`;
+}
+
+/** A namespace with eth2 and eth3, and traffic on eth3 for as long as the test runs. */
+function makeHost(t: TestContext): Namespace {
+  const host = makeNamespace(t, 'docs');
+  const peer = makeNamespace(t, 'peer');
+  connect(host, 'eth2', peer, 'peer2');
+  connect(host, 'eth3', peer, 'peer3', 9000);
+  const { command, args } = peer.inside('tcpreplay', '-q', '--loop=0', '--pps=500', '-i', 'peer3', demoCapture);
+  start(t, command, args, { stdio: 'ignore' });
+  return host;
+}
+
+/** The program that runs a snippet, to be ended by SIGTERM where it stays. */
+function commandFor(snippet: Snippet, folder: string): string[] {
+  const file = join(folder, `snippet.${snippet.language}`);
+  if (snippet.language === 'lua') {
+    writeFileSync(file, `${snippet.text}\nprint("snippet ran")\n`);
+    return ['bricks', '-f', file];
+  }
+  if (snippet.language === 'sh') {
+    writeFileSync(file, `set -e\n${snippet.text}\necho "snippet ran"\n`);
+    return ['bash', file];
+  }
+  // Beside the sources, where the package's own name is known.
+  const inside = join(projectFolder, `dist/snippet-${process.pid}.mts`);
+  const usesApi = snippet.text.includes('import ') ? '' : `import { Brick, PktEngine } from 'packet-bricks';\n`;
+  writeFileSync(inside, `${usesApi}${snippet.text}\nconsole.log("snippet ran");\n`);
+  return ['node', '--import', 'tsx', inside];
+}
+
+test('every snippet of the documentation runs', { skip: skipLive('tcpreplay', 'tcpdump') }, async (t) => {
+  const host = makeHost(t);
+  for (const snippet of documents.flatMap(snippetsOf)) {
+    await t.test(`${snippet.file}:${snippet.line} ${snippet.language}`, async (t) => {
+      const folder = makeFolder(t);
+      const { command, args } = host.inside(...commandFor(snippet, folder));
+      const env = { ...process.env, PATH: makePath(folder), BRICKS_RUNTIME_DIR: folder };
+      const program = start(t, command, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
+      await program.until(/snippet ran\n/);
+      rmSync(join(projectFolder, `dist/snippet-${process.pid}.mts`), { force: true });
+      if (program.child.exitCode === null && snippet.language === 'lua') program.child.kill('SIGTERM');
+      if (snippet.language === 'lua') assert.equal((await program.ended()).code, 0, program.output());
+      assert.doesNotMatch(program.output(), /error|traceback/i);
+    });
+  }
+});
+
+/** The rows of the table below a heading, as cells. */
+function tableOf(text: string, heading: string): string[][] {
+  const section = new RegExp(`^## ${heading}\n(.*?)(?=^## |$(?![\\s\\S]))`, 'ms').exec(text)?.[1] ?? '';
+  return [...section.matchAll(/^\| `(.*)\|$/gm)].map((row) => `\`${row[1]}`.split(' | ').map((cell) => cell.trim()));
+}
+
+test("each brick's README agrees with its schema and counters", () => {
+  for (const descriptor of bricks.values()) {
+    const folder = descriptor.name.replace(/([a-z])([A-Z])/g, '$1_$2').toLowerCase();
+    const text = readFileSync(join(projectFolder, 'bricks', folder, 'README.md'), 'utf8');
+    for (const heading of [
+      'Synopsis',
+      'Ports',
+      'Options',
+      'Counters',
+      'Example',
+      'When it drops',
+      'Known limits',
+      'Cost',
+    ]) {
+      assert.match(text, new RegExp(`^## ${heading}$`, 'm'), `${folder}: ${heading}`);
+    }
+    const documented = tableOf(text, 'Options').map(([name, type, initial, meaning]) => [name, type, initial, meaning]);
+    const declared = Object.entries(descriptor.options).map(([name, schema]) => [
+      `\`${name}\``,
+      schema.type,
+      String(schema.default),
+      schema.text,
+    ]);
+    assert.deepEqual(documented, declared, `${folder}: options`);
+    const counters = nativeBricks.find((brick) => brick.name === descriptor.name)?.counters ?? [];
+    const section = /^## Counters\n(.*?)^## /ms.exec(text)?.[1] ?? '';
+    for (const counter of counters)
+      assert.match(section, new RegExp(`\`${counter.name}\``), `${folder}: ${counter.name}`);
+  }
+});
