@@ -1,7 +1,7 @@
 // Generated from native/include/packet_bricks.h by `npm run abi`. Do not edit.
 
 /** Hash of the header; pb_abi_hash() of a library that fits returns the same. */
-export const abiHash = '91f37d2971dbe718';
+export const abiHash = '09d74529136d8590';
 
 /** The limits and constants of the header. */
 export const abi = {

@@ -1,5 +1,6 @@
 // PktEngine: the life of one engine. Describe (link), validate (plan), act (start, stop, delete).
 import { setTimeout as delay } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { abi } from './abi.ts';
 import { applyPlan } from './apply.ts';
 import { CounterPage, type EngineStats, emptyStats } from './counters.ts';
@@ -152,7 +153,7 @@ export class PktEngine {
     if (this.#plan === undefined) throw BricksError.of('ENGINE_NOT_LINKED', { engine: this.name });
     // Bricks may have been connected further since they were linked.
     const plan = this.#validate(this.#links);
-    if (JSON.stringify(plan) !== JSON.stringify(this.#plan)) this.#release();
+    if (!isDeepStrictEqual(plan, this.#plan)) this.#release();
     this.#plan = plan;
     if (this.#handle === undefined) {
       this.#handle = applyPlan(this.name, this.bufferSlots, this.cpu, plan);
@@ -194,13 +195,13 @@ export class PktEngine {
   }
 
   /**
-   * Waits until {@link isDelivered}, or the engine is stopped: true; false after `timeoutS` seconds.
-   * An engine without pausable sources answers at once.
+   * Waits until {@link isDelivered}, or the engine is stopped: true; false after `timeoutS` seconds or when
+   * `signal` aborts. An engine without pausable sources answers at once.
    */
-  async wait(timeoutS = Number.POSITIVE_INFINITY): Promise<boolean> {
+  async wait(timeoutS = Number.POSITIVE_INFINITY, signal?: AbortSignal): Promise<boolean> {
     const end = performance.now() + timeoutS * 1000;
     while (!this.isDelivered) {
-      if (performance.now() >= end) return false;
+      if (performance.now() >= end || signal?.aborted) return false;
       await delay(waitPollMs);
     }
     return true;
