@@ -95,8 +95,8 @@ static void finish_input(struct loop *loop, struct pb_input *input)
     flush(loop);
     /* Before sources_left says that all is read, undelivered has to say what is not fetched. */
     count_undelivered(loop->engine);
-    atomic_thread_fence(memory_order_release);
-    pb_counter_add(&loop->engine->counters[PB_ENGINE_SOURCES_LEFT], -(uint64_t)1);
+    pb_counter *left = &loop->engine->counters[PB_ENGINE_SOURCES_LEFT];
+    atomic_store_explicit(left, pb_counter_get(left) - 1, memory_order_release);
 }
 
 /* One batch of one input; returns whether anything moved. */
