@@ -20,7 +20,7 @@ export const nativeFiles = {
 } as const;
 
 function sources(): string[] {
-  const found: string[] = [join(nativeFolder, 'Makefile')];
+  const found: string[] = [join(nativeFolder, 'Makefile'), join(packageRoot, 'package.json')];
   for (const folder of ['include', 'core', 'engine', 'ports', 'pipe'].map((name) => join(nativeFolder, name))) {
     for (const file of readdirSync(folder)) if (/\.[ch]$/.test(file)) found.push(join(folder, file));
   }

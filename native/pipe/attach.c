@@ -165,7 +165,8 @@ static void serve_request(struct connection *connection)
     snprintf(reply.status.engine, sizeof(reply.status.engine), "%s", pipe->port->engine_name);
 
     if (request.version != PB_ATTACH_VERSION) {
-        pb_fail(&reply.error, EPROTO, "pipe \"%s\": the engine speaks version %u of the protocol, this program version %u; update the older",
+        pb_fail(&reply.error, EPROTO,
+                "pipe \"%s\": the engine speaks version %u of the protocol, this program version %u; update the older",
                 pipe->name, PB_ATTACH_VERSION, request.version);
     } else if (request.verb == PB_ATTACH_READ) {
         if (pb_reader_grant(pipe, connection->fd, server.epoll_fd, &reply)) {

@@ -116,7 +116,8 @@ static bool parse_options(int argc, char **argv, struct settings *settings)
     bool needs_name = !settings->list && !settings->help && !settings->version;
     settings->name = argv[optind];
     if (good && argc - optind != (needs_name ? 1 : 0)) {
-        fprintf(stderr, PROGRAM ": %s\n", needs_name && argc == optind ? "which pipe? Give its NAME, like 'eth3}0'" : "too many arguments");
+        fprintf(stderr, PROGRAM ": %s\n",
+                needs_name && argc == optind ? "which pipe? Give its NAME, like 'eth3}0'" : "too many arguments");
         good = false;
     }
     if (!good)
@@ -331,7 +332,8 @@ static int capture_pipe(const struct settings *settings)
     static struct capture capture; /* too large for a stack */
     struct pb_error error;
     if (isatty(STDOUT_FILENO)) {
-        fprintf(stderr, PROGRAM ": will not write a capture to a terminal: send it to a file or to a program (| tcpdump -nr -)\n");
+        fprintf(stderr, PROGRAM ": will not write a capture to a terminal: send it to a file or a program "
+                                "(| tcpdump -nr -)\n");
         return EXIT_USAGE;
     }
     catch_signals();
@@ -362,7 +364,7 @@ int main(int argc, char **argv)
     if (settings.help)
         print_help();
     else if (settings.version)
-        printf(PROGRAM " of packet-bricks, interface " PB_ABI_HASH "\n");
+        printf(PROGRAM " of packet-bricks, interface " PB_VERSION "\n");
     else
         return settings.list ? list_pipes() : capture_pipe(&settings);
     return EXIT_SUCCESS;

@@ -40,7 +40,8 @@ static int name_taken(int fd, const char *name, struct pb_error *error)
         return pb_fail(error, EADDRINUSE, "pipe \"%s\": already served by this process; choose another name", name);
     if (pid <= 0) /* it has just taken it */
         return pb_fail(error, EADDRINUSE, "pipe \"%s\": already served by another process; choose another name", name);
-    return pb_fail(error, EADDRINUSE, "pipe \"%s\": already served by process %ld; stop it or choose another name", name, pid);
+    return pb_fail(error, EADDRINUSE, "pipe \"%s\": already served by process %ld; stop it or choose another name",
+                   name, pid);
 }
 
 /* Take the lock file. Returns its descriptor, or -errno with text. */

@@ -33,8 +33,8 @@ static size_t brace_offset(const char *name)
 static int name_error(const char *name, struct pb_error *error)
 {
     return pb_fail(error, EINVAL,
-                   "\"%.80s\" is not a pipe's name: that is NAME}NUMBER, like eth3}0, NAME of letters, digits and _.:-, "
-                   "at most %d characters in all",
+                   "\"%.80s\" is not a pipe's name: that is NAME}NUMBER, like eth3}0, NAME of letters, digits and "
+                   "_.:-, at most %d characters in all",
                    name, PB_PIPE_NAME_MAX);
 }
 
@@ -44,8 +44,8 @@ int pb_pipe_name_check(const char *name, struct pb_error *error)
     if (brace == 0)
         return name_error(name, error);
     if (name[brace] == '{')
-        return pb_fail(error, EINVAL, "\"%s\" is the engine's end of the pipe; the application's end is \"%.*s}%s\"", name,
-                       (int)brace, name, name + brace + 1);
+        return pb_fail(error, EINVAL, "\"%s\" is the engine's end of the pipe; the application's end is \"%.*s}%s\"",
+                       name, (int)brace, name, name + brace + 1);
     return 0;
 }
 
@@ -72,10 +72,11 @@ static int runtime_path(char *path, uint32_t path_bytes, struct pb_error *error)
         length = snprintf(path, path_bytes, "%s/bricks", user);
     else
         return pb_fail(error, ENOENT,
-                       "there is no runtime directory for pipes: set BRICKS_RUNTIME_DIR (XDG_RUNTIME_DIR is not set either)");
+                       "there is no runtime directory for pipes: set BRICKS_RUNTIME_DIR "
+                       "(XDG_RUNTIME_DIR is not set either)");
     if (length < 0 || (uint32_t)length >= path_bytes)
-        return pb_fail(error, ENAMETOOLONG, "the runtime directory's path is longer than %u bytes; set BRICKS_RUNTIME_DIR",
-                       path_bytes - 1);
+        return pb_fail(error, ENAMETOOLONG,
+                       "the runtime directory's path is longer than %u bytes; set BRICKS_RUNTIME_DIR", path_bytes - 1);
     return 0;
 }
 
@@ -83,7 +84,7 @@ static int make_directory(const char *path, struct pb_error *error)
 {
     if (mkdir(path, 0755) == 0 || errno == EEXIST)
         return 0;
-    return pb_fail(error, errno, "cannot create the runtime directory %s: %s; set BRICKS_RUNTIME_DIR to one that is writable",
+    return pb_fail(error, errno, "cannot create the directory %s: %s; set BRICKS_RUNTIME_DIR to one that is writable",
                    path, strerror(errno));
 }
 
@@ -122,7 +123,8 @@ static int is_socket_of_pipe(const struct dirent *entry)
 {
     char name[PB_PIPE_NAME_MAX + 1];
     size_t length = strlen(entry->d_name), suffix = strlen(SOCKET_SUFFIX);
-    if (length <= suffix || length - suffix > PB_PIPE_NAME_MAX || strcmp(entry->d_name + length - suffix, SOCKET_SUFFIX) != 0)
+    if (length <= suffix || length - suffix > PB_PIPE_NAME_MAX ||
+        strcmp(entry->d_name + length - suffix, SOCKET_SUFFIX) != 0)
         return 0;
     snprintf(name, sizeof(name), "%.*s", (int)(length - suffix), entry->d_name);
     return pb_pipe_name_check(name, NULL) == 0;
@@ -137,7 +139,8 @@ static bool is_served(const char *name)
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return true; /* cannot tell */
-    bool served = connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 || (errno != ECONNREFUSED && errno != ENOENT);
+    bool served = connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 ||
+                  (errno != ECONNREFUSED && errno != ENOENT);
     close(fd);
     return served;
 }
@@ -177,7 +180,8 @@ static int add_name(const char *name, void *arg)
         snprintf(names->text + names->used, names->text_bytes - names->used, "%s...", separator);
         return 1;
     }
-    names->used += (uint32_t)snprintf(names->text + names->used, names->text_bytes - names->used, "%s%s", separator, name);
+    names->used +=
+        (uint32_t)snprintf(names->text + names->used, names->text_bytes - names->used, "%s%s", separator, name);
     return 0;
 }
 

@@ -22,7 +22,7 @@ static const struct pb_counter_desc pipe_counters[] = {
     [PIPE_ATTACHES] = {"attaches", PB_COUNTER_TOTAL, "readers", "applications that have attached"},
     [PIPE_READER_FAULTS] = {"reader_faults", PB_COUNTER_TOTAL, "readers", "detached because they broke the protocol"},
     [PIPE_RING_BYTES] = {"ring_bytes", PB_COUNTER_GAUGE, "bytes", "size of the ring"},
-    [PIPE_USED_BYTES] = {"used_bytes", PB_COUNTER_GAUGE, "bytes", "of the ring: sent and not yet released by the application"},
+    [PIPE_USED_BYTES] = {"used_bytes", PB_COUNTER_GAUGE, "bytes", "of the ring: sent, not yet read by the application"},
     [PIPE_READER_PID] = {"reader_pid", PB_COUNTER_GAUGE, "pid", "process of the application; 0: none"},
 };
 _Static_assert(sizeof(pipe_counters) / sizeof(pipe_counters[0]) == PIPE_COUNTERS, "a description for each counter");

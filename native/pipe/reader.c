@@ -75,7 +75,7 @@ static int connect_to(const char *name, struct pb_error *error)
     if (code == ENOENT || code == ENOTDIR || code == ECONNREFUSED)
         return no_such_pipe(name, error);
     if (code == EACCES || code == EPERM)
-        return pb_fail(error, code, "pipe \"%s\": %s: no permission; become the user whom its engine runs as", name,
+        return pb_fail(error, code, "pipe \"%s\": no permission for %s; become the user whom its engine runs as", name,
                        address.sun_path);
     if (code == EAGAIN)
         code = ETIMEDOUT;
@@ -91,7 +91,8 @@ static int receive_reply(int fd, struct pb_attach_reply *reply, int descriptors[
         return ready == 0 ? -ETIMEDOUT : -errno;
     struct iovec part = {reply, sizeof(*reply)};
     _Alignas(struct cmsghdr) char control[CMSG_SPACE(PB_ATTACH_DESCRIPTORS * sizeof(int))];
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
     ssize_t length = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (length < 0)
         return -errno;
@@ -129,7 +130,8 @@ static int map_memory(struct pb_pipe_reader *reader, const int descriptors[PB_AT
     if (fstat(data_fd, &data) < 0 || fstat(page_fd, &page) < 0)
         return -errno;
     int seals = fcntl(data_fd, F_GET_SEALS);
-    if (seals < 0 || (seals & F_SEAL_SHRINK) == 0 || data.st_size < page_bytes || (size_t)page.st_size < sizeof(*reader->page))
+    if (seals < 0 || (seals & F_SEAL_SHRINK) == 0 || data.st_size < page_bytes ||
+        (size_t)page.st_size < sizeof(*reader->page))
         return -EPROTO;
     void *producer = mmap(NULL, page_bytes, PROT_READ, MAP_SHARED, data_fd, 0);
     if (producer == MAP_FAILED)
@@ -138,8 +140,9 @@ static int map_memory(struct pb_pipe_reader *reader, const int descriptors[PB_AT
     reader->page_bytes = page_bytes;
     uint64_t ring_bytes = reader->producer->ring_bytes;
     if (reader->producer->magic != PB_RING_MAGIC || reader->producer->version != PB_RING_VERSION ||
-        reader->producer->page_bytes != page_bytes || ring_bytes < PB_RING_BYTES_MIN || ring_bytes > PB_RING_BYTES_MAX ||
-        (ring_bytes & (ring_bytes - 1)) != 0 || (uint64_t)data.st_size != page_bytes + ring_bytes)
+        reader->producer->page_bytes != page_bytes || ring_bytes < PB_RING_BYTES_MIN ||
+        ring_bytes > PB_RING_BYTES_MAX || (ring_bytes & (ring_bytes - 1)) != 0 ||
+        (uint64_t)data.st_size != page_bytes + ring_bytes)
         return -EPROTO;
     reader->ring_bytes = ring_bytes;
     reader->mask = ring_bytes - 1;
@@ -155,7 +158,7 @@ static int map_memory(struct pb_pipe_reader *reader, const int descriptors[PB_AT
 
 int pb_pipe_open(const char *name, struct pb_pipe_reader **result, struct pb_error *error)
 {
-    struct pb_attach_reply reply;
+    struct pb_attach_reply reply = {0};
     int descriptors[PB_ATTACH_DESCRIPTORS] = {-1, -1};
     *result = NULL;
     int fd = connect_to(name, error);
@@ -198,7 +201,7 @@ void pb_pipe_close(struct pb_pipe_reader *reader)
 
 int pb_pipe_status(const char *name, struct pb_pipe_status *status, struct pb_error *error)
 {
-    struct pb_attach_reply reply;
+    struct pb_attach_reply reply = {0};
     int descriptors[PB_ATTACH_DESCRIPTORS] = {-1, -1};
     int fd = connect_to(name, error);
     if (fd < 0)
