@@ -44,6 +44,7 @@ declare module 'fengari' {
     lua_error(L: LuaState): never;
     lua_getfield(L: LuaState, index: number, key: LuaString): number;
     lua_getglobal(L: LuaState, name: LuaString): number;
+    lua_gethookcount(L: LuaState): number;
     lua_getstack(L: LuaState, level: number, debug: LuaDebug): number;
     lua_gettop(L: LuaState): number;
     lua_insert(L: LuaState, index: number): void;

@@ -17,6 +17,8 @@ export interface FileSource {
   /** Moves the place of the next read or write; returns it. */
   seek?(whence: string, offset: number): number;
   close(): Promise<CloseResult>;
+  /** Ends what it stands on, because a chunk that waited for it was interrupted. */
+  abandon?(): void;
 }
 
 /** Bytes of the first read from a file; each read takes twice as many as the one before. */
@@ -97,6 +99,9 @@ export function openProcess(command: string, mode: string): FileSource {
       stdin?.end();
       stdout?.destroy();
       return ended;
+    },
+    abandon: () => {
+      child.kill();
     },
   };
 }

@@ -41,6 +41,14 @@ function failureText(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
+/** What to wait for; interrupted, it ends the process that the file stands on. */
+function abandoning<T>(file: LuaFile, promise: Promise<T>): (signal: AbortSignal) => Promise<T> {
+  return (signal) => {
+    signal.addEventListener('abort', () => file.source.abandon?.());
+    return promise;
+  };
+}
+
 /** Puts `io` into the globals. */
 export function openIo(L: LuaState, scheduler: Scheduler, stdin: NodeJS.ReadableStream | undefined): void {
   const standard = (source: Partial<FileSource>): LuaFile =>
@@ -65,7 +73,7 @@ export function openIo(L: LuaState, scheduler: Scheduler, stdin: NodeJS.Readable
           continue;
         }
         const filled = file.fill();
-        if (filled !== undefined) return scheduler.wait(resumed, () => filled, step);
+        if (filled !== undefined) return scheduler.wait(resumed, abandoning(file, filled), step);
       }
       for (const result of results) {
         if (result === null) lua.lua_pushnil(resumed);
@@ -86,7 +94,7 @@ export function openIo(L: LuaState, scheduler: Scheduler, stdin: NodeJS.Readable
     const finish = (resumed: LuaState): number => fileType.push(resumed, file);
     try {
       const written = file.source.write(Buffer.concat(texts));
-      return written === undefined ? finish(caller) : scheduler.wait(caller, () => written, finish);
+      return written === undefined ? finish(caller) : scheduler.wait(caller, abandoning(file, written), finish);
     } catch (error) {
       if (error instanceof Error && 'code' in error) return pushFailure(caller, error.message);
       throw error;
@@ -95,14 +103,10 @@ export function openIo(L: LuaState, scheduler: Scheduler, stdin: NodeJS.Readable
 
   function close(caller: LuaState, file: LuaFile): number {
     if (file.isClosed) throw new LuaCallError('the file is closed already');
-    return scheduler.wait(
-      caller,
-      () => file.source.close(),
-      (resumed, result) => {
-        file.isClosed = true;
-        return pushClosed(resumed, result);
-      },
-    );
+    return scheduler.wait(caller, abandoning(file, file.source.close()), (resumed, result) => {
+      file.isClosed = true;
+      return pushClosed(resumed, result);
+    });
   }
 
   function pushLines(caller: LuaState, file: LuaFile, formats: readonly ReadFormat[]): number {

@@ -29,8 +29,12 @@ interface LuaCore {
 
 const require = createRequire(import.meta.url);
 
+// Endless recursion ends there. At fengari's own limit, five times as deep, it takes seconds to find out.
+// The setting is read from the environment only; child processes have no use for it.
+process.env.FENGARICONF = JSON.stringify({ LUAI_MAXSTACK: 200_000 });
 // luaconf.js and defs.js need each other: in the other order the registry's index is not a number.
 require('fengari/src/defs.js');
+delete process.env.FENGARICONF;
 const configuration = require('fengari/src/luaconf.js') as LuaConfiguration;
 configuration.lua_number2str = numberText;
 configuration.LUA_COMPAT_FLOATSTRING = true;

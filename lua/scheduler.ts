@@ -5,7 +5,7 @@
 // settles. The user's own coroutines (lua/coroutines.ts) pass such a suspension up to the chunk they run in.
 //
 // A chunk that has to end is made to raise first; one that swallows that is suspended and never resumed.
-import { displayText, LuaCallError, typeName } from './convert.ts';
+import { displayText, LuaCallError, pushText, typeName } from './convert.ts';
 import { type LuaState, lauxlib, lua } from './lua_api.ts';
 
 /** How long a chunk runs before others get their turn. */
@@ -14,8 +14,16 @@ const sliceMs = 5;
 /** Instructions between two looks at the clock. */
 const hookInstructions = 1000;
 
+/**
+ * How long a callback may run that cannot be yielded (of table.sort, string.gsub, load, a metamethod): nothing else can
+ * happen meanwhile, not even an interruption.
+ */
+const callbackMsMax = 1000;
+
 /** Calls of os.clock() in one slice after which the chunk is taken to wait for time to pass. */
 const clockCallsMax = 50;
+
+const unyieldable = 'a callback of table.sort, string.gsub, load, xpcall or a metamethod';
 
 /** Where a chunk's output goes. */
 export interface Output {
@@ -60,8 +68,8 @@ export class Task {
   isKilled = false;
   /** What it waits for, set while it suspends. */
   wait: Wait | undefined;
-  /** Ends the wait at once. */
-  wake: (() => void) | undefined;
+  /** Ends the wait at once, set while it waits. */
+  abandonWait: (() => void) | undefined;
   /** Values on its stack for the next resume. */
   arguments = 0;
 
@@ -108,7 +116,7 @@ export class Scheduler {
     const main = this.#main;
     const thread = lua.lua_newthread(main);
     lua.lua_pop(main, 1);
-    lua.lua_sethook(thread, (L) => this.#hook(L), lua.LUA_MASKCOUNT, hookInstructions);
+    lua.lua_sethook(thread, this.#hook, lua.LUA_MASKCOUNT, hookInstructions);
     const task = new Task(thread, output);
     const collect = (L: LuaState): number => {
       for (let i = 1; i <= lua.lua_gettop(L); i++) {
@@ -131,7 +139,7 @@ export class Scheduler {
   interrupt(task: Task): void {
     if (task.ending !== undefined) return;
     task.ending = { kind: 'interrupted' };
-    task.wake?.();
+    task.abandonWait?.();
   }
 
   interruptAll(): void {
@@ -158,7 +166,7 @@ export class Scheduler {
   wait<T>(L: LuaState, begin: (signal: AbortSignal) => Promise<T>, finish: (L: LuaState, value: T) => number): number {
     const task = this.current;
     if (!this.#isYieldable()) {
-      throw new LuaCallError('cannot wait inside a callback of table.sort, string.gsub, load or a metamethod');
+      throw new LuaCallError(`cannot wait inside ${unyieldable}`);
     }
     let result: { readonly value: T } | { readonly error: unknown } | undefined;
     task.wait = async (signal) => {
@@ -215,20 +223,42 @@ export class Scheduler {
     return 0;
   }
 
-  #hook(L: LuaState): void {
+  /** What a coroutine inherits from the chunk that makes it: called every so many instructions. */
+  readonly #hook = (L: LuaState): void => {
+    if (lua.lua_gethookcount(L) !== hookInstructions) {
+      lua.lua_sethook(L, this.#hook, lua.LUA_MASKCOUNT, hookInstructions);
+    }
     const task = this.#current;
     if (task === undefined) return;
+    const isYieldable = this.#isYieldable();
     if (task.ending !== undefined) {
-      if (task.isRaised && this.#isYieldable()) {
+      if (task.isRaised && isYieldable) {
         this.#kill(L);
         return;
       }
       task.isRaised = true;
-      throw new ChunkEnd('interrupted');
+      this.#raise(L, isYieldable, 'interrupted');
     }
-    if (performance.now() < this.#sliceEnd || !this.#isYieldable()) return;
-    this.#isSuspending = true;
-    lua.lua_yield(L, 0);
+    const overdueMs = performance.now() - this.#sliceEnd;
+    if (overdueMs < 0) return;
+    if (isYieldable) {
+      this.#isSuspending = true;
+      lua.lua_yield(L, 0);
+    } else if (overdueMs >= callbackMsMax) {
+      const seconds = callbackMsMax / 1000;
+      this.#raise(L, isYieldable, `${unyieldable} ran for ${seconds} s; that blocks everything else`);
+    }
+  };
+
+  /** Raises. Where a callback is left by that, the code that called it is looked at with its next instruction. */
+  #raise(L: LuaState, isYieldable: boolean, message: string): never {
+    if (!isYieldable) for (const each of this.#chain) lua.lua_sethook(each, this.#hook, lua.LUA_MASKCOUNT, 1);
+    // fengari leaves hooks off after an error in one: a handler of xpcall() could then not be stopped.
+    L.allowhook = 1;
+    lauxlib.luaL_where(L, 0);
+    pushText(L, message);
+    lua.lua_concat(L, 2);
+    return lua.lua_error(L);
   }
 
   #enqueue(task: Task): void {
@@ -270,16 +300,18 @@ export class Scheduler {
   #beginWait(task: Task, wait: Wait): void {
     const controller = new AbortController();
     task.wait = undefined;
-    task.wake = () => {
-      task.wake = undefined;
-      controller.abort();
+    const resume = (): void => {
+      task.abandonWait = undefined;
       this.#enqueue(task);
     };
-    const { wake } = task;
+    const abandon = (): void => {
+      controller.abort();
+      resume();
+    };
+    task.abandonWait = abandon;
     void wait(controller.signal).then(() => {
-      if (task.wake === wake) wake();
+      if (task.abandonWait === abandon) resume();
     });
-    if (task.ending !== undefined) wake();
   }
 
   #outcome(task: Task, status: number): Outcome {

@@ -27,6 +27,7 @@ export function runPrompt(session: Session): Promise<PromptEnd> {
   const lines: string[] = [];
   let code = '';
   let isBusy = false;
+  let isClosed = false;
 
   return new Promise((resolve) => {
     const prompt = (): void => {
@@ -36,7 +37,7 @@ export function runPrompt(session: Session): Promise<PromptEnd> {
     const leave = (end: PromptEnd): void => {
       process.off('SIGINT', interrupt);
       editor.removeAllListeners('close');
-      editor.close();
+      if (!isClosed) editor.close();
       resolve(end);
     };
     const interrupt = (): void => session.interrupt();
@@ -54,14 +55,15 @@ export function runPrompt(session: Session): Promise<PromptEnd> {
         }
         giveTerminal('chunk', editor);
         const outcome = await session.evaluate(code);
-        giveTerminal('editor', editor);
+        if (!isClosed) giveTerminal('editor', editor);
         if (outcome.kind === 'incomplete') continue;
         code = '';
         if (outcome.kind === 'exit' || outcome.kind === 'shutdown') return leave(outcome);
         process.stdout.write(outcomeText(outcome));
       }
       isBusy = false;
-      prompt();
+      if (isClosed) leave({ kind: 'exit', status: 0 });
+      else prompt();
     };
 
     process.on('SIGINT', interrupt);
@@ -79,7 +81,8 @@ export function runPrompt(session: Session): Promise<PromptEnd> {
     });
     editor.on('close', () => {
       process.stdout.write('\n');
-      leave({ kind: 'exit', status: 0 });
+      isClosed = true;
+      if (!isBusy) leave({ kind: 'exit', status: 0 });
     });
     prompt();
   });

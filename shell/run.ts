@@ -29,6 +29,7 @@ const standardOutput: Output = {
 
 /** Applies options that the engine checks; what it says against them is a usage error. */
 function applyOptions({ batch, driver }: Readonly<Record<string, string | undefined>>): void {
+  if (batch !== undefined && !/^\d+$/.test(batch)) throw new UsageError(`batch: "${batch}" is not a whole number`);
   try {
     if (batch !== undefined) setDefaultBatchPackets(Number(batch));
     if (driver !== undefined) setDefaultDriver(driver);

@@ -24,8 +24,8 @@ export class Session {
 
   /** Evaluates what a user typed: an expression, whose values come back, or statements. */
   async evaluate(code: string): Promise<Evaluation> {
-    const statement = this.#interpreter.compile(code, '=prompt');
-    const expression = this.#interpreter.compile(`return ${code.replace(/^\s*=/, '')}`, '=prompt');
+    const statement = this.#interpreter.compile(code, 'prompt');
+    const expression = this.#interpreter.compile(`return ${code.replace(/^\s*=/, '')}`, 'prompt');
     if (expression.kind === 'compiled') {
       const outcome = await this.#follow(expression.start(this.#output));
       // "pe:start()" returns pe to be chained: nobody asked to see it.

@@ -364,7 +364,7 @@ int main(int argc, char **argv)
     if (settings.help)
         print_help();
     else if (settings.version)
-        printf(PROGRAM " of packet-bricks, interface " PB_VERSION "\n");
+        printf(PROGRAM " " PB_VERSION "\n");
     else
         return settings.list ? list_pipes() : capture_pipe(&settings);
     return EXIT_SUCCESS;

@@ -13,12 +13,14 @@ function withSleep(): Interpreter {
   const interpreter = new Interpreter();
   const { L, scheduler } = interpreter;
   extendTable(L, '_G', {
-    sleep: (caller) =>
-      scheduler.wait(
+    sleep: (caller) => {
+      const seconds = lua.lua_tonumber(caller, 1);
+      return scheduler.wait(
         caller,
-        (signal) => sleep(lua.lua_tonumber(caller, 1) * 1000, signal),
+        (signal) => sleep(seconds * 1000, signal),
         () => 0,
-      ),
+      );
+    },
     fails: (caller) =>
       scheduler.wait(
         caller,
@@ -126,10 +128,12 @@ const stubborn: Record<string, string> = {
   'a busy wait': 'while true do local s = os.clock() while os.clock() - s < 1e6 do end end',
   'a sort': 'while true do pcall(table.sort, {1,2,3,4,5}, function(a, b) while true do end end) end',
   'a gsub': 'while true do pcall(string.gsub, "aaa", "a", function() while true do end end) end',
-  'a metamethod': 'local t = setmetatable({}, { __index = function() while true do end end }) while true do pcall(function() return t.x end) end',
+  'a metamethod':
+    'local t = setmetatable({}, { __index = function() while true do end end }) while true do pcall(function() return t.x end) end',
   'a reader of load': 'while true do load(function() while true do end end) end',
   'a handler of xpcall': 'while true do xpcall(error, function() while true do end end) end',
-  'a close in tostring': 'local t = setmetatable({}, { __tostring = function() while true do end end }) while true do pcall(print, t) end',
+  'a close in tostring':
+    'local t = setmetatable({}, { __tostring = function() while true do end end }) while true do pcall(print, t) end',
   'a child process': 'os.execute("sleep 1000")',
   'a pipe': 'io.popen("sleep 1000"):read("*all")',
 };
