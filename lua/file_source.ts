@@ -76,14 +76,22 @@ async function writeStream(stream: Writable, bytes: Uint8Array): Promise<void> {
   if (!stream.write(bytes)) await Promise.race([once(stream, 'drain'), once(stream, 'close')]);
 }
 
+/** Processes of this one that are not awaited by anybody when it ends: they end with it. */
+const processes = new Set<ChildProcess>();
+process.on('exit', () => {
+  for (const child of processes) child.kill();
+});
+
 /** A command in the shell: its output is read (mode r), or its input written (mode w). */
 export function openProcess(command: string, mode: string): FileSource {
   const reads = mode !== 'w';
   const stdio = reads ? (['inherit', 'pipe', 'inherit'] as const) : (['pipe', 'inherit', 'inherit'] as const);
   const child: ChildProcess = spawn('/bin/sh', ['-c', command], { stdio: [...stdio] });
+  processes.add(child);
   const ended = new Promise<CloseResult>((resolve, reject) => {
     child.on('error', reject);
     child.on('exit', (code, signal) => {
+      processes.delete(child);
       resolve({ code, signal });
     });
   });

@@ -38,6 +38,16 @@ const standardLibraries: Readonly<Record<string, LuaFunction>> = {
   utf8: lualib.luaopen_utf8,
 };
 
+/** debug.sethook() would take the scheduler's hook away, debug.debug() reads the terminal and blocks. */
+function removeHazards(L: LuaState): void {
+  lua.lua_getglobal(L, Buffer.from('debug'));
+  for (const name of ['sethook', 'debug']) {
+    lua.lua_pushnil(L);
+    lua.lua_setfield(L, -2, Buffer.from(name));
+  }
+  lua.lua_pop(L, 1);
+}
+
 /** Pushes "file:line: " of the innermost Lua code that runs. */
 function pushPosition(L: LuaState): void {
   const debug = new lua.lua_Debug();
@@ -65,6 +75,7 @@ export class Interpreter {
     lua.lua_pushglobaltable(L);
     setFunctions(L, { print: (caller) => this.#print(caller) });
     lua.lua_pop(L, 1);
+    removeHazards(L);
     openCoroutines(L, this.scheduler);
     openStringFormat(L);
     openLoader(L, options.fallbackFolder === undefined ? [] : [options.fallbackFolder]);

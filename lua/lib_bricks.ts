@@ -1,6 +1,9 @@
 // BRICKS: the global table for the program as a whole.
+import { join } from 'node:path';
 import { drivers, setDefaultDriver } from '../engine/drivers.ts';
+import { nativeFilesFolder } from '../engine/native.ts';
 import { PktEngine } from '../engine/pkt_engine.ts';
+import { nativeFiles } from '../native/build.ts';
 import { version } from '../package_info.ts';
 import { Arguments } from './arguments.ts';
 import { extendTable, pushText, pushValue } from './convert.ts';
@@ -70,5 +73,8 @@ export function openBricks(L: LuaState, scheduler: Scheduler): void {
   lua.lua_getglobal(L, Buffer.from('BRICKS'));
   pushText(L, version);
   lua.lua_setfield(L, -2, Buffer.from('version'));
+  // For scripts that start readers: the program of that name need not be on the path.
+  pushText(L, join(nativeFilesFolder, nativeFiles.pipeProgram));
+  lua.lua_setfield(L, -2, Buffer.from('pipe_program'));
   lua.lua_pop(L, 1);
 }

@@ -1,7 +1,7 @@
 // os.*: what must not block or end the process. The rest is Lua's own.
 import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
-import { extendTable, optionalText } from './convert.ts';
+import { checkText, extendTable, optionalText } from './convert.ts';
 import { type LuaState, lauxlib, lua } from './lua_api.ts';
 import type { Scheduler } from './scheduler.ts';
 
@@ -22,7 +22,7 @@ function runShell(command: string, abort: AbortSignal): Promise<number> {
   });
 }
 
-/** Replaces os.execute, os.exit and os.clock. */
+/** Replaces os.execute, os.exit and os.clock; adds os.setenv. */
 export function openOs(L: LuaState, scheduler: Scheduler): void {
   /** Returns the status, as Lua 5.1 does: 0 is success. */
   const execute = (caller: LuaState): number => {
@@ -43,5 +43,14 @@ export function openOs(L: LuaState, scheduler: Scheduler): void {
     return scheduler.end(caller, { kind: 'exit', status: status & 0xff });
   };
 
-  extendTable(L, 'os', { execute, exit, clock: (caller) => scheduler.clock(caller) });
+  /** An addition: sets a variable for this process and those it starts; nil takes it away. */
+  const setenv = (caller: LuaState): number => {
+    const name = checkText(caller, 1);
+    const value = optionalText(caller, 2);
+    if (value === undefined) delete process.env[name];
+    else process.env[name] = value;
+    return 0;
+  };
+
+  extendTable(L, 'os', { execute, exit, setenv, clock: (caller) => scheduler.clock(caller) });
 }

@@ -1,0 +1,24 @@
+-- One engine splits the traffic of an interface over N applications, by flow.
+--
+--     sudo BRICKS_IFACE=eth0 BRICKS_OUTPUTS=4 bricks -f scripts/load-balance.lua
+--
+-- Application number i reads pipe i, counted from 0:  bricks-pipe 'eth0}0' | tcpdump -nr -
+
+-- Globals of a script that runs this one come first, then the environment.
+local interface = BRICKS_IFACE or os.getenv("BRICKS_IFACE")
+local outputs = tonumber(BRICKS_OUTPUTS or os.getenv("BRICKS_OUTPUTS") or 2)
+
+dofile("scripts/utils.lua")
+dofile("scripts/configs/single-threaded-setups.lua")
+
+if interface == nil or outputs == nil then
+  print("Say which interface and how many applications: BRICKS_IFACE=eth0 BRICKS_OUTPUTS=4 bricks -f scripts/load-balance.lua")
+  os.exit(1)
+end
+
+pe = PktEngine.new("e0", BUFFER_SZ, NO_CPU_AFF)
+sampleSetup:lbconfig(pe, interface, outputs)
+pe:start()
+
+print("Engine e0 reads " .. interface .. ". Each of these shows a part of the flows:")
+for i = 0, outputs - 1 do print("    bricks-pipe '" .. interface .. "}" .. i .. "' | tcpdump -nr -") end

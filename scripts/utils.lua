@@ -1,0 +1,60 @@
+-- Helpers for start-up scripts, and the constants that sample set-ups use.
+--
+--     dofile("scripts/utils.lua")
+--     utilObj:sleep(2)
+
+-- Rounds of statistics that a script prints before it ends by itself.
+STATS_PRINT_CYCLE_DEFAULT = 20
+-- Seconds between two of them.
+SLEEP_TIMEOUT = 2
+-- Packets that an engine handles in one go.
+PKT_BATCH = 1024
+-- Pipes that netmap may make, where it is there.
+NETMAP_PIPES = 64
+-- An engine thread on any processor.
+NO_CPU_AFF = -1
+-- An interface that is read as a whole, not by queues.
+NO_QIDS = -1
+-- Slots of 2048 bytes in each pipe.
+BUFFER_SZ = 1024
+
+utilObj = {}
+
+-- Where the netmap module, if it is loaded, takes how many pipes it makes.
+local netmap_pipes_file = "/sys/module/netmap/parameters/default_pipes"
+
+-- True: this program brings pipes of its own and works on any Linux, so scripts that ask may go on.
+function utilObj:netmap_loaded()
+  return true
+end
+
+-- Lets netmap make pipes. Without the module there is nothing to set.
+function utilObj:enable_nmpipes()
+  local file = io.open(netmap_pipes_file, "w")
+  if file then
+    file:write(NETMAP_PIPES)
+    file:close()
+  end
+end
+
+-- True for root: interfaces can be opened only by root (or with CAP_NET_RAW).
+function utilObj:check_superuser()
+  return self:shell("id -u") == "0"
+end
+
+-- Waits so many seconds. Engines and other scripts go on meanwhile.
+function utilObj:sleep(seconds)
+  BRICKS.sleep(seconds)
+end
+
+-- Runs a command and returns what it printed, without the last line's end.
+function utilObj:shell(command)
+  local pipe = io.popen(command)
+  local text = pipe:read("*all")
+  pipe:close()
+  return (text:gsub("\n$", ""))
+end
+
+function utilObj:directory_exists(path)
+  return os.execute("test -d '" .. path:gsub("'", "'\\''") .. "'") == 0
+end
