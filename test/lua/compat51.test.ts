@@ -1,18 +1,12 @@
 // Scripts for Lua 5.1 run as they are: what 5.3 took away, io, os, files and modules.
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { Interpreter } from '../../lua/interpreter.ts';
+import { makeFolder } from '../support/files.ts';
 import { failLua, runLua, startLua } from '../support/lua_run.ts';
-
-function temporaryFolder(t: TestContext): string {
-  const folder = mkdtempSync(join(tmpdir(), 'bricks-lua-'));
-  t.after(() => rmSync(folder, { recursive: true }));
-  return folder;
-}
 
 test('functions that 5.1 has', async () => {
   const text = await runLua(`#!/usr/bin/env bricks
@@ -56,7 +50,7 @@ test('a first line for the shell is skipped and counts as a line', async () => {
 });
 
 test('files are written, read by every format, appended and positioned', async (t) => {
-  const folder = temporaryFolder(t);
+  const folder = makeFolder(t);
   const text = await runLua(`
     local name = "${folder}/file.txt"
     local f = assert(io.open(name, "w")) f:write("12 0x10\\n", "second\\n", 3, "\\nlast") f:close()
@@ -77,7 +71,7 @@ test('files are written, read by every format, appended and positioned', async (
 });
 
 test('os.execute returns 0, io.popen reads and writes, and nothing is blocked meanwhile', async (t) => {
-  const folder = temporaryFolder(t);
+  const folder = makeFolder(t);
   const interpreter = new Interpreter();
   const waiting = startLua('print(os.execute("sleep 0.3"), "slept")', interpreter);
   const text = await runLua(
@@ -107,7 +101,7 @@ test('io.read reads what the interpreter was given', async () => {
 });
 
 test('dofile, loadfile and require look in the working directory, then in the fallback folder', async (t) => {
-  const folder = temporaryFolder(t);
+  const folder = makeFolder(t);
   mkdirSync(join(folder, 'sub'));
   writeFileSync(join(folder, 'sub/part.lua'), '#!x\nvalue = (value or 0) + 1\nreturn value, ...');
   writeFileSync(join(folder, 'module.lua'), 'local M = { name = ... } loads = (loads or 0) + 1 return M');

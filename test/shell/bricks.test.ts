@@ -1,0 +1,142 @@
+// The program: what it prints where, and its exit statuses.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { version } from '../../package_info.ts';
+import { makeFolder } from '../support/files.ts';
+import { projectFolder, start, until, waitMs } from '../support/programs.ts';
+
+const bricks = ['--import', 'tsx', 'shell/bricks.ts'];
+
+function runBricks(args: readonly string[], input = '', env: Record<string, string> = {}) {
+  const done = spawnSync('node', [...bricks, ...args], {
+    cwd: projectFolder,
+    encoding: 'utf8',
+    input,
+    timeout: waitMs,
+    env: { ...process.env, ...env },
+  });
+  return { status: done.status, stdout: done.stdout, stderr: done.stderr };
+}
+
+function script(t: TestContext, source: string): string {
+  const file = join(makeFolder(t), 'script.lua');
+  writeFileSync(file, source);
+  return file;
+}
+
+const banner = `BRICKS Version ${version}\n`;
+
+test('--help and --version', () => {
+  const help = runBricks(['-h']);
+  assert.deepEqual([help.status, help.stderr], [0, '']);
+  assert.match(help.stdout, /^Usage: bricks .*\n/);
+  assert.match(help.stdout, /-f, --file/);
+  assert.deepEqual(runBricks(['--version']), { status: 0, stdout: `${version}\n`, stderr: '' });
+});
+
+test('wrong usage is one line with a hint, and status 2', () => {
+  const cases: [string[], string][] = [
+    [['--nope'], "bricks: unknown option '--nope'; try bricks --help\n"],
+    [['extra'], "bricks: unexpected argument 'extra'; try bricks --help\n"],
+    [['-b', 'many'], 'bricks: batch: "many" is not a whole number; try bricks --help\n'],
+    [['-b', '0'], 'bricks: batch: 0 is out of range; it must be 1 to 4096; try bricks --help\n'],
+  ];
+  for (const [args, stderr] of cases) assert.deepEqual(runBricks(args), { status: 2, stdout: '', stderr });
+  const driver = runBricks(['--driver', 'pigeon']);
+  assert.equal(driver.status, 2);
+  assert.match(driver.stderr, /^bricks: default driver: "pigeon" is not there; .*; try bricks --help\n$/);
+});
+
+test('a wrong BRICKS_DRIVER is one line', () => {
+  const done = runBricks([], '', { BRICKS_DRIVER: 'pigeon' });
+  assert.equal(done.status, 1);
+  assert.match(done.stderr, /^bricks: default driver: "pigeon" is not there.*\n$/);
+});
+
+test('a script that fails: message, position and traceback, and status 1', (t) => {
+  const file = script(t, 'local function f()\n  error("bad")\nend\nf()');
+  const done = runBricks(['-f', file]);
+  assert.equal(done.status, 1);
+  assert.ok(done.stderr.startsWith(`bricks: ${file}:2: bad\nstack traceback:\n`), done.stderr);
+  assert.match(
+    runBricks(['-f', script(t, 'x = = 1')]).stderr,
+    /^bricks: \S+script\.lua:1: unexpected symbol near '='\n$/,
+  );
+  const missing = runBricks(['-f', '/none.lua']);
+  assert.equal(missing.status, 1);
+  assert.match(missing.stderr, /^bricks: cannot read the script \/none\.lua: /);
+});
+
+test('an error of the engine is shown on one line', (t) => {
+  const done = runBricks(['-f', script(t, 'PktEngine.retrieve("e0")')]);
+  assert.equal(done.status, 1);
+  assert.match(done.stderr, /^bricks: \S+script\.lua:1: engine "e0": no such engine; have: none\nstack traceback:\n/);
+});
+
+test('a script from standard input; os.exit() and BRICKS.shutdown() end it', () => {
+  assert.deepEqual(runBricks([], 'print("hi")'), { status: 0, stdout: `${banner}hi\n`, stderr: '' });
+  assert.equal(runBricks([], 'os.exit(-1)').status, 255);
+  assert.deepEqual(runBricks([], 'BRICKS.shutdown() print("no")'), {
+    status: 0,
+    stdout: `${banner}Goodbye!\n`,
+    stderr: '',
+  });
+});
+
+test('it stays until a capture is delivered, then stops the engine and shows statistics', (t) => {
+  const folder = makeFolder(t);
+  const source = `
+    pe = PktEngine.new("e0", 512)
+    b = Brick.new("PcapWriter")
+    b:connect_input("pcap:test/fixtures/demo.pcap") b:connect_output("${folder}/out.pcap")
+    pe:link(b) pe:start() print("started")`;
+  const done = runBricks(['-b', '32'], source);
+  assert.deepEqual([done.status, done.stderr], [0, '']);
+  assert.match(done.stdout, /started\n-+ ENGINE STATISTICS -+\n.*\ne0 \t\t {8}458 \t\t {6}139863 \t\t {11}0\n/);
+  assert.ok(readFileSync(join(folder, 'out.pcap')).length > 139_863);
+});
+
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  test(`${signal} stops the engines and is success`, async (t) => {
+    const file = script(
+      t,
+      `pe = PktEngine.new("e0") b = Brick.new("Dummy") b:connect_input("null:") b:connect_output("null:")
+       pe:link(b) pe:start() print("up") while true do pcall(function() while true do end end) end`,
+    );
+    const program = start(t, 'node', [...bricks, '-f', file], { stdio: ['ignore', 'pipe', 'pipe'] });
+    await program.until(/up/);
+    program.child.kill(signal);
+    assert.deepEqual(await program.ended(), { code: 0, signal: null });
+    assert.match(program.output(), /ENGINE STATISTICS/);
+  });
+}
+
+test('processes that a script has started with io.popen end with it', async (t) => {
+  const pidFile = join(makeFolder(t), 'pid');
+  const done = runBricks([], `io.popen("echo $$ > ${pidFile}; exec sleep 1000") BRICKS.sleep(0.3)`);
+  assert.equal(done.status, 0);
+  const pid = readFileSync(pidFile, 'utf8').trim();
+  await until('the process to end', () => !existsSync(`/proc/${pid}`));
+});
+
+test('the demo splits its capture over four readers', () => {
+  const done = runBricks(['-f', 'scripts/startup-demo.lua']);
+  assert.deepEqual([done.status, done.stderr], [0, '']);
+  const counts = [...done.stdout.matchAll(/^ {2}demo\}\d +(\d+) packets, read by another process: +(\d+) bytes$/gm)];
+  assert.equal(counts.length, 4);
+  assert.equal(
+    counts.reduce((sum, [, packets]) => sum + Number(packets), 0),
+    458,
+  );
+  assert.match(done.stdout, /Goodbye!/);
+});
+
+test('bricks-pipe passes arguments, output and exit status on', () => {
+  const pipe = (...args: string[]) =>
+    spawnSync('node', ['--import', 'tsx', 'shell/bricks_pipe.ts', ...args], { cwd: projectFolder, encoding: 'utf8' });
+  assert.match(pipe('--help').stdout, /^Usage: bricks-pipe/);
+  assert.equal(pipe('--nope').status, 2);
+});

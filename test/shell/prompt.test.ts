@@ -1,0 +1,90 @@
+// The prompt, typed at on a pseudo-terminal.
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Program, skipWithout, start, until } from '../support/programs.ts';
+
+const skip = skipWithout('script');
+
+/** A program on a terminal of its own, and what one types there. */
+class Terminal {
+  readonly program: Program;
+  #read = 0;
+
+  constructor(t: TestContext, command: string) {
+    const env = { ...process.env, TERM: 'dumb' };
+    this.program = start(t, 'script', ['-qec', command, '/dev/null'], { stdio: ['pipe', 'pipe', 'pipe'], env });
+  }
+
+  /** Waits for a text behind what was read before; returns all up to it. */
+  async read(text: string): Promise<string> {
+    const from = this.#read;
+    await until(`"${text}" in ${JSON.stringify(this.program.output().slice(from))}`, () => {
+      return this.program.output().indexOf(text, from) >= 0;
+    });
+    this.#read = this.program.output().indexOf(text, from) + text.length;
+    return this.program.output().slice(from, this.#read).replaceAll('\r', '');
+  }
+
+  type(keys: string): void {
+    this.program.child.stdin?.write(keys);
+  }
+
+  /** Types a line and reads up to the next prompt. */
+  async line(text: string, prompt = '\nbricks> '): Promise<string> {
+    this.type(`${text}\r`);
+    return this.read(prompt.replace('\n', ''));
+  }
+}
+
+test('expressions, statements, continued chunks, errors, interruption and the end', { skip }, async (t) => {
+  const terminal = new Terminal(t, 'node --import tsx shell/bricks.ts');
+  assert.match(await terminal.read('bricks> '), /BRICKS Version/);
+  assert.match(await terminal.line('1 + 1, nil, "x"'), /\n2\tnil\tx\n/);
+  assert.match(await terminal.line('= 2^40'), /\n1099511627776\n/);
+  await terminal.line('x = 5');
+  await terminal.line('for i = 1, 2 do', '>> ');
+  await terminal.line('print(i * x)', '>> ');
+  assert.match(await terminal.line('end'), /\n5\n10\n/);
+  assert.match(await terminal.line('error("bad")'), /\nprompt:1: bad\nstack traceback:\n/);
+  assert.match(await terminal.line('x = = 1'), /\nprompt:1: unexpected symbol near '='\n/);
+  await terminal.line('pe = PktEngine.new("e0")');
+  assert.match(await terminal.line('pe'), /\nPktEngine:\n\tName: e0\n/);
+  const stats = await terminal.line('pe:show_stats()');
+  assert.match(stats, /Packet count: 0\n/);
+  assert.doesNotMatch(stats, /Name: e0/);
+
+  // A tab completes; readline takes one that comes with other keys as pasted.
+  terminal.type('BRICKS.print_');
+  await terminal.read('BRICKS.print_');
+  await delay(100);
+  terminal.type('\t');
+  await terminal.read('status');
+  assert.match(await terminal.line('()'), /BRICKS is online\./);
+
+  terminal.type('print("loops") while true do pcall(function() while true do end end) end\r');
+  await terminal.read('loops\r\n');
+  terminal.type('\x03');
+  await terminal.read('interrupted');
+  await terminal.read('bricks> ');
+  assert.match(await terminal.line('print("still here")'), /\nstill here\n/);
+
+  terminal.type('\x04');
+  assert.deepEqual(await terminal.program.ended(), { code: 0, signal: null });
+  assert.match(terminal.program.output(), /ENGINE STATISTICS/);
+});
+
+test('a script comes before the prompt; os.exit() leaves with its status', { skip }, async (t) => {
+  const terminal = new Terminal(t, 'node --import tsx shell/bricks.ts -f bricks/load_balancer/example.lua');
+  assert.match(await terminal.read('bricks> '), /output 3: \d+ packets/);
+  terminal.type('os.exit(7)\r');
+  assert.deepEqual(await terminal.program.ended(), { code: 7, signal: null });
+});
+
+test('BRICKS.shutdown() says goodbye and ends the program', { skip }, async (t) => {
+  const terminal = new Terminal(t, 'node --import tsx shell/bricks.ts');
+  await terminal.read('bricks> ');
+  terminal.type('BRICKS.shutdown()\r');
+  assert.deepEqual(await terminal.program.ended(), { code: 0, signal: null });
+  assert.match(terminal.program.output(), /Goodbye!/);
+});
