@@ -70,14 +70,11 @@ declare module 'fengari' {
     lua_pushthread(L: LuaState): boolean;
     lua_pushvalue(L: LuaState, index: number): void;
     lua_rawget(L: LuaState, index: number): number;
-    lua_remove(L: LuaState, index: number): void;
     lua_replace(L: LuaState, index: number): void;
     lua_resume(L: LuaState, from: LuaState | null, args: number): number;
     lua_setfield(L: LuaState, index: number, key: LuaString): void;
     lua_setglobal(L: LuaState, name: LuaString): void;
     lua_sethook(L: LuaState, hook: (L: LuaState) => void, mask: number, count: number): void;
-    lua_setmetatable(L: LuaState, index: number): void;
-    lua_settable(L: LuaState, index: number): void;
     lua_settop(L: LuaState, index: number): void;
     lua_seti(L: LuaState, index: number, key: number): void;
     lua_status(L: LuaState): number;
@@ -126,6 +123,4 @@ declare module 'fengari' {
     readonly luaopen_table: LuaFunction;
     readonly luaopen_utf8: LuaFunction;
   };
-
-  export function to_luastring(text: string, cache?: boolean): LuaString;
 }

@@ -1,14 +1,15 @@
 // Where the bytes of a Lua file handle come from and go to: files, child processes, standard input.
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { StdioOptions } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
 import type { Writable } from 'node:stream';
+import { type ProcessEnd, startShell } from './shell_process.ts';
 
 /** Bytes, undefined at the end; a promise where they are not there yet. */
 export type Bytes = Uint8Array | undefined | Promise<Uint8Array | undefined>;
 
 /** How a file handle is closed: nothing, or how its process ended. */
-export type CloseResult = { readonly code: number | null; readonly signal: NodeJS.Signals | null } | undefined;
+export type CloseResult = ProcessEnd | undefined;
 
 /** What a Lua file handle stands on. */
 export interface FileSource {
@@ -76,27 +77,11 @@ async function writeStream(stream: Writable, bytes: Uint8Array): Promise<void> {
   if (!stream.write(bytes)) await Promise.race([once(stream, 'drain'), once(stream, 'close')]);
 }
 
-/** Processes of this one that are not awaited by anybody when it ends: they end with it. */
-const processes = new Set<ChildProcess>();
-process.on('exit', () => {
-  for (const child of processes) child.kill();
-});
-
 /** A command in the shell: its output is read (mode r), or its input written (mode w). */
 export function openProcess(command: string, mode: string): FileSource {
   const reads = mode !== 'w';
-  const stdio = reads ? (['inherit', 'pipe', 'inherit'] as const) : (['pipe', 'inherit', 'inherit'] as const);
-  const child: ChildProcess = spawn('/bin/sh', ['-c', command], { stdio: [...stdio] });
-  processes.add(child);
-  const ended = new Promise<CloseResult>((resolve, reject) => {
-    child.on('error', reject);
-    child.on('exit', (code, signal) => {
-      processes.delete(child);
-      resolve({ code, signal });
-    });
-  });
-  // It is awaited at close; a program that cannot be started must not end this one before.
-  ended.catch(() => {});
+  const stdio: StdioOptions = reads ? ['inherit', 'pipe', 'inherit'] : ['pipe', 'inherit', 'inherit'];
+  const { child, ended, kill } = startShell(command, stdio);
   const { stdout, stdin } = child;
   // A reader that went away shows in the status.
   stdin?.on('error', () => {});
@@ -108,8 +93,6 @@ export function openProcess(command: string, mode: string): FileSource {
       stdout?.destroy();
       return ended;
     },
-    abandon: () => {
-      child.kill();
-    },
+    abandon: kill,
   };
 }

@@ -1,11 +1,11 @@
 // io.*: files, child processes and standard streams. A read that has to wait suspends the chunk, not the process.
 import { checkText, extendTable, LuaCallError, optionalText, pushBytes, pushFailure, pushText } from './convert.ts';
 import { type CloseResult, type FileSource, openFile, openProcess, readStream } from './file_source.ts';
-import { shellStatus } from './lib_os.ts';
 import { type LuaState, lauxlib, lua } from './lua_api.ts';
 import { LuaFile, type ReadFormat } from './lua_file.ts';
 import { ObjectType } from './object.ts';
 import type { Scheduler } from './scheduler.ts';
+import { shellStatus } from './shell_process.ts';
 
 /** Lua 5.1 writes "*l", 5.3 "l". */
 function readFormats(L: LuaState, first: number): ReadFormat[] {
@@ -29,7 +29,7 @@ function pushClosed(L: LuaState, result: CloseResult): number {
     lua.lua_pushboolean(L, true);
     return 1;
   }
-  const status = shellStatus(result.code, result.signal);
+  const status = shellStatus(result);
   if (status === 0) lua.lua_pushboolean(L, true);
   else lua.lua_pushnil(L);
   pushText(L, result.signal === null ? 'exit' : 'signal');

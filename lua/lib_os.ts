@@ -1,31 +1,20 @@
 // os.*: what must not block or end the process. The rest is Lua's own.
-import { spawn } from 'node:child_process';
-import { constants } from 'node:os';
 import { checkText, extendTable, optionalText } from './convert.ts';
 import { type LuaState, lauxlib, lua } from './lua_api.ts';
 import type { Scheduler } from './scheduler.ts';
+import { shellStatus, startShell } from './shell_process.ts';
 
-/** What a shell reports of a process: its status, or 128 and the number of the signal that ended it. */
-export function shellStatus(code: number | null, signal: NodeJS.Signals | null): number {
-  return code ?? 128 + (signal === null ? 0 : constants.signals[signal]);
-}
-
-/** Runs a command in the shell; resolves with its status. A signal that aborts ends the command. */
-function runShell(command: string, abort: AbortSignal): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const child = spawn('/bin/sh', ['-c', command], { stdio: 'inherit' });
-    abort.addEventListener('abort', () => child.kill());
-    child.on('error', reject);
-    child.on('exit', (code, signal) => {
-      resolve(shellStatus(code, signal));
-    });
-  });
+/** Runs a command; resolves with its status. A signal that aborts ends it. */
+async function execute(command: string, abort: AbortSignal): Promise<number> {
+  const { ended, kill } = startShell(command, 'inherit');
+  abort.addEventListener('abort', kill);
+  return shellStatus(await ended);
 }
 
 /** Replaces os.execute, os.exit and os.clock; adds os.setenv. */
 export function openOs(L: LuaState, scheduler: Scheduler): void {
   /** Returns the status, as Lua 5.1 does: 0 is success. */
-  const execute = (caller: LuaState): number => {
+  const runCommand = (caller: LuaState): number => {
     const command = optionalText(caller, 1);
     const finish = (resumed: LuaState, status: number): number => {
       lua.lua_pushnumber(resumed, status);
@@ -33,7 +22,7 @@ export function openOs(L: LuaState, scheduler: Scheduler): void {
     };
     // Without a command Lua asks whether there is a shell.
     if (command === undefined) return finish(caller, 1);
-    return scheduler.wait(caller, (signal) => runShell(command, signal), finish);
+    return scheduler.wait(caller, (signal) => execute(command, signal), finish);
   };
 
   const exit = (caller: LuaState): number => {
@@ -52,5 +41,5 @@ export function openOs(L: LuaState, scheduler: Scheduler): void {
     return 0;
   };
 
-  extendTable(L, 'os', { execute, exit, setenv, clock: (caller) => scheduler.clock(caller) });
+  extendTable(L, 'os', { execute: runCommand, exit, setenv, clock: (caller) => scheduler.clock(caller) });
 }

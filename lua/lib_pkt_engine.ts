@@ -24,22 +24,10 @@ const usage = [
   'show_stats()',
 ];
 
-/** Longest wait in one go: one that nobody waits for any more ends after this. */
-const waitStepS = 0.25;
-
 function engineText(engine: PktEngine): string {
   const driver = engine.plan?.inputs[0]?.driver ?? getDefaultDriver();
   const batch = engine.plan === undefined ? 0 : engine.batchPackets;
   return `PktEngine:\n\tName: ${engine.name}\n\tType: ${driver}\n\tBatch: ${batch}`;
-}
-
-async function waitFor(engine: PktEngine, timeoutS: number, signal: AbortSignal): Promise<boolean> {
-  const end = performance.now() + timeoutS * 1000;
-  for (;;) {
-    const leftS = (end - performance.now()) / 1000;
-    if (await engine.wait(Math.max(0, Math.min(leftS, waitStepS)))) return true;
-    if (leftS <= 0 || signal.aborted) return false;
-  }
 }
 
 /** Puts `PktEngine` into the globals. */
@@ -74,7 +62,7 @@ export function openPktEngine(L: LuaState, scheduler: Scheduler, brickType: Obje
         const timeoutS = args.has(1) ? args.number(1, 'seconds to wait at most') : Number.POSITIVE_INFINITY;
         return scheduler.wait(
           caller,
-          (signal) => waitFor(engine, timeoutS, signal),
+          (signal) => engine.wait(timeoutS, signal),
           (resumed, isDelivered) => {
             lua.lua_pushboolean(resumed, isDelivered);
             return 1;

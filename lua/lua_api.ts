@@ -55,5 +55,5 @@ objects.luaO_str2num = (text, value) => {
   return length;
 };
 
-export const { lua, lauxlib, lualib, to_luastring } = require('fengari') as typeof import('fengari');
-export type { LuaFunction, LuaState, LuaString } from 'fengari';
+export const { lua, lauxlib, lualib } = require('fengari') as typeof import('fengari');
+export type { LuaFunction, LuaState } from 'fengari';

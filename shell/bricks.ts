@@ -1,7 +1,15 @@
 #!/usr/bin/env node
 // bricks: the program. Takes its command line apart, and loads the engine only when it is to run.
 import { version } from '../package_info.ts';
-import { type Command, commonOptions, helpText, type ParsedCommand, parseCommand, UsageError } from './options.ts';
+import {
+  type Command,
+  commonOptions,
+  exitStatus,
+  helpText,
+  type ParsedCommand,
+  parseCommand,
+  UsageError,
+} from './options.ts';
 
 export const bricksCommand: Command = {
   name: 'bricks',
@@ -22,9 +30,6 @@ otherwise what the script gave to os.exit().`,
     `Environment: BRICKS_DRIVER as --driver; BRICKS_RUNTIME_DIR where pipes meet their readers.`,
   ],
 };
-
-/** What scripts and service managers rely on. */
-export const exitStatus = { success: 0, failure: 1, usage: 2 } as const;
 
 function fail(text: string, status: number): never {
   process.stderr.write(`bricks: ${text}\n`);

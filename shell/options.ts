@@ -1,6 +1,9 @@
 // Command lines as data: one table from which a command line is parsed, --help is printed and man pages are made.
 import { parseArgs } from 'node:util';
 
+/** How commands end: what scripts and service managers rely on. */
+export const exitStatus = { success: 0, failure: 1, usage: 2 } as const;
+
 /** One option of a command. */
 export interface CommandOption {
   readonly long: string;

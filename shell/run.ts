@@ -10,7 +10,7 @@ import { makeBricksInterpreter } from '../lua/bricks_interpreter.ts';
 import type { Outcome, Output } from '../lua/scheduler.ts';
 import { engineTable } from '../lua/statistics_text.ts';
 import { version } from '../package_info.ts';
-import { UsageError } from './options.ts';
+import { exitStatus, UsageError } from './options.ts';
 import { outcomeText } from './outcome_text.ts';
 import { runPrompt } from './prompt.ts';
 import { Session } from './session.ts';
@@ -83,7 +83,7 @@ function stopSignal(isTerminal: boolean): AbortSignal {
 function aborted(signal: AbortSignal): Promise<Outcome> {
   return new Promise((resolve) => {
     signal.addEventListener('abort', () => {
-      resolve({ kind: 'exit', status: 0 });
+      resolve({ kind: 'exit', status: exitStatus.success });
     });
   });
 }
@@ -119,6 +119,6 @@ export async function runBricks(options: Readonly<Record<string, string | undefi
   interpreter.scheduler.interruptAll();
   if (outcome.kind === 'error') process.stderr.write(`bricks: ${outcomeText(outcome)}`);
   stopEngines();
-  if (outcome.kind === 'error') return 1;
-  return outcome.kind === 'exit' ? outcome.status : 0;
+  if (outcome.kind === 'error') return exitStatus.failure;
+  return outcome.kind === 'exit' ? outcome.status : exitStatus.success;
 }

@@ -116,7 +116,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
 
 test('processes that a script has started with io.popen end with it', async (t) => {
   const pidFile = join(makeFolder(t), 'pid');
-  const done = runBricks([], `io.popen("echo $$ > ${pidFile}; exec sleep 1000") BRICKS.sleep(0.3)`);
+  const done = runBricks([], `io.popen("sleep 1000 & echo $! > ${pidFile}; wait") BRICKS.sleep(0.3)`);
   assert.equal(done.status, 0);
   const pid = readFileSync(pidFile, 'utf8').trim();
   await until('the process to end', () => !existsSync(`/proc/${pid}`));

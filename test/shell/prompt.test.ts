@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { stripVTControlCharacters } from 'node:util';
 import { type Program, skipWithout, start, until } from '../support/programs.ts';
 
 const skip = skipWithout('script');
@@ -12,7 +13,7 @@ class Terminal {
   #read = 0;
 
   constructor(t: TestContext, command: string) {
-    const env = { ...process.env, TERM: 'dumb' };
+    const env = { ...process.env, TERM: 'xterm' };
     this.program = start(t, 'script', ['-qec', command, '/dev/null'], { stdio: ['pipe', 'pipe', 'pipe'], env });
   }
 
@@ -23,7 +24,8 @@ class Terminal {
       return this.program.output().indexOf(text, from) >= 0;
     });
     this.#read = this.program.output().indexOf(text, from) + text.length;
-    return this.program.output().slice(from, this.#read).replaceAll('\r', '');
+    // Without what moves the cursor.
+    return stripVTControlCharacters(this.program.output().slice(from, this.#read)).replaceAll('\r', '');
   }
 
   type(keys: string): void {
@@ -31,9 +33,9 @@ class Terminal {
   }
 
   /** Types a line and reads up to the next prompt. */
-  async line(text: string, prompt = '\nbricks> '): Promise<string> {
+  async line(text: string, prompt = 'bricks> '): Promise<string> {
     this.type(`${text}\r`);
-    return this.read(prompt.replace('\n', ''));
+    return this.read(prompt);
   }
 }
 
