@@ -8,8 +8,8 @@
 local interface = BRICKS_IFACE or os.getenv("BRICKS_IFACE")
 local outputs = tonumber(BRICKS_OUTPUTS or os.getenv("BRICKS_OUTPUTS") or 2)
 
-dofile("scripts/utils.lua")
-dofile("scripts/configs/single-threaded-setups.lua")
+utilObj = dofile("scripts/utils.lua")
+sampleSetup = dofile("scripts/configs/single-threaded-setups.lua")
 
 if interface == nil or outputs == nil then
   print("Say which interface and how many applications: BRICKS_IFACE=eth0 BRICKS_OUTPUTS=4 bricks -f scripts/load-balance.lua")

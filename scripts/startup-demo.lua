@@ -3,14 +3,14 @@
 --
 --     bricks -f scripts/startup-demo.lua
 
-dofile("scripts/utils.lua")
+utilObj = dofile("scripts/utils.lua")
 
 local outputs = 4
 local here = debug.getinfo(1, "S").source:match("^@(.*)startup%-demo%.lua$") or "scripts/"
 local capture = os.getenv("BRICKS_DEMO_CAPTURE") or here .. "../test/fixtures/demo.pcap"
 
 -- Where pipes meet their readers, and where these write: a folder of our own, so that no one else is in the way.
-local folder = utilObj:shell("mktemp -d")
+local folder = utilObj:shell("mktemp -d"):gsub("%s+$", "")
 os.setenv("BRICKS_RUNTIME_DIR", folder)
 
 local function share(i)

@@ -9,8 +9,8 @@
 local interface = os.getenv("BRICKS_IFACE") or "eth3"
 local threads = 4
 
-dofile("scripts/utils.lua")
-dofile("scripts/configs/multi-threaded-setups.lua")
+utilObj = dofile("scripts/utils.lua")
+sampleSetup = dofile("scripts/configs/multi-threaded-setups.lua")
 
 local engines = {}
 
@@ -26,7 +26,7 @@ function init()
   utilObj:enable_nmpipes()
   for i = 0, threads - 1 do
     local pe = PktEngine.new("e" .. i, BUFFER_SZ, processor(i))
-    engines[#engines + 1] = sampleSetup:simple_lbconfig(pe, interface, i)
+    engines[#engines + 1] = sampleSetup:lb_config(pe, interface, i)
   end
 end
 

@@ -8,8 +8,8 @@
 -- The interface to read.
 local interface = os.getenv("BRICKS_IFACE") or "eth3"
 
-dofile("scripts/utils.lua")
-dofile("scripts/configs/single-threaded-setups.lua")
+utilObj = dofile("scripts/utils.lua")
+sampleSetup = dofile("scripts/configs/single-threaded-setups.lua")
 
 -- Makes the engine and its graph. Nothing is opened yet.
 function init()
@@ -18,9 +18,9 @@ function init()
   sampleSetup:simple_lbconfig(pe, interface)
   -- Others to try instead, with eth2 as the interface that packets leave by:
   -- sampleSetup:lb_config(pe, interface, "eth2")
-  -- sampleSetup:dup_config(pe, interface, "eth2")
-  -- sampleSetup:lbmrg_config(pe, interface, "eth2")
-  -- sampleSetup:pcapw_config(pe, interface, "traffic.pcap")
+  -- sampleSetup:dup_config(pe, interface)
+  -- sampleSetup:duplb_config(pe, interface)
+  -- sampleSetup:lbmrgpcap_config(pe, interface, "merged.pcap")
 end
 
 -- Starts it. From now on bricks runs until it is told to end (Ctrl-C, SIGTERM, BRICKS.shutdown()).

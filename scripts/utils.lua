@@ -1,6 +1,6 @@
 -- Helpers for start-up scripts, and the constants that sample set-ups use.
 --
---     dofile("scripts/utils.lua")
+--     utilObj = dofile("scripts/utils.lua")
 --     utilObj:sleep(2)
 
 -- Rounds of statistics that a script prints before it ends by itself.
@@ -39,7 +39,7 @@ end
 
 -- True for root: interfaces can be opened only by root (or with CAP_NET_RAW).
 function utilObj:check_superuser()
-  return self:shell("id -u") == "0"
+  return tonumber(self:shell("id -u")) == 0
 end
 
 -- Waits so many seconds. Engines and other scripts go on meanwhile.
@@ -47,14 +47,16 @@ function utilObj:sleep(seconds)
   BRICKS.sleep(seconds)
 end
 
--- Runs a command and returns what it printed, without the last line's end.
+-- Runs a command and returns what it printed.
 function utilObj:shell(command)
   local pipe = io.popen(command)
   local text = pipe:read("*all")
   pipe:close()
-  return (text:gsub("\n$", ""))
+  return text
 end
 
 function utilObj:directory_exists(path)
   return os.execute("test -d '" .. path:gsub("'", "'\\''") .. "'") == 0
 end
+
+return utilObj

@@ -1,94 +1,94 @@
--- Sample set-ups for one engine: each method links bricks to the engine `pe` and returns it, not yet started.
--- `inport` is an interface such as "eth3"; its pipes are "eth3{0" (the engine's end), read as "eth3}0".
+-- Sample set-ups for one engine: each method makes bricks, links them to the engine `pe` and returns that, not started.
+-- `iface` is an interface such as "eth3". Its pipes are "eth3{0" where the engine writes and "eth3}0" where applications
+-- read; one that a brick of the same set-up reads is an edge inside the engine instead.
 --
---     dofile("scripts/configs/single-threaded-setups.lua")
---     setupType = sampleSetup:lb_config(pe, "eth3", "eth2")
+--     sampleSetup = dofile("scripts/configs/single-threaded-setups.lua")
+--     sampleSetup:lb_config(pe, "eth3", "eth2")
 
 sampleSetup = {}
 
--- A brick of this type between these ports.
-local function brick(name, argument, inputs, outputs)
-  local b = argument == nil and Brick.new(name) or Brick.new(name, argument)
-  return b:connect_input(unpack(inputs)):connect_output(unpack(outputs))
-end
+-- What PcapReader reads in pcapr_config(): a capture file, or a directory of them.
+PCAPDIR = PCAPDIR or "."
 
--- `count` names X{0, X{1, ... of one end of the pipes of `port`.
-local function pipes(port, brace, count)
+-- `count` names X{first, X{first+1, ... of the pipes of `iface`.
+local function pipes(iface, first, count)
   local names = {}
-  for i = 1, count do names[i] = port .. brace .. (i - 1) end
-  return names
+  for i = first, first + count - 1 do names[#names + 1] = iface .. "{" .. i end
+  return unpack(names)
 end
 
--- Four applications and an interface share the traffic by flow.
-function sampleSetup:lb_config(pe, inport, outport)
-  local outputs = pipes(inport, "{", 4)
-  outputs[#outputs + 1] = outport
-  return pe:link(brick("LoadBalancer", 2, { inport }, outputs), PKT_BATCH, NO_QIDS)
+-- Four applications and the interface `out` share the traffic by flow: addresses.
+function sampleSetup:lb_config(pe, iface, out)
+  local lb = Brick.new("LoadBalancer", 2):connect_input(iface)
+  return pe:link(lb:connect_output(pipes(iface, 0, 4)):connect_output(out))
 end
 
--- Four applications share the traffic by flow, addresses and ports.
-function sampleSetup:simple_lbconfig(pe, inport)
-  return pe:link(brick("LoadBalancer", 4, { inport }, pipes(inport, "{", 4)), PKT_BATCH, NO_QIDS)
+-- Four applications share the traffic by flow: addresses and ports.
+function sampleSetup:simple_lbconfig(pe, iface)
+  return self:lbconfig(pe, iface, 4)
 end
 
--- As many applications as `count` says share the traffic by flow, addresses and ports.
-function sampleSetup:lbconfig(pe, inport, count)
-  local lb = Brick.new("LoadBalancer", 4):connect_input(inport):connect_outputs(inport, count)
-  return pe:link(lb, PKT_BATCH, NO_QIDS)
+-- As many applications as `count` says share the traffic by flow: addresses and ports.
+function sampleSetup:lbconfig(pe, iface, count)
+  return pe:link(Brick.new("LoadBalancer", 4):connect_input(iface):connect_outputs(iface, count))
 end
 
--- Four applications and an interface see all of the traffic each.
-function sampleSetup:dup_config(pe, inport, outport)
-  local outputs = pipes(inport, "{", 4)
-  outputs[#outputs + 1] = outport
-  return pe:link(brick("Duplicator", nil, { inport }, outputs), PKT_BATCH, NO_QIDS)
+-- Four applications see all of the traffic each.
+function sampleSetup:dup_config(pe, iface)
+  return self:dupconfig(pe, iface, 4)
 end
 
 -- As many applications as `count` says see all of the traffic each.
-function sampleSetup:dupconfig(pe, inport, count)
-  local dup = Brick.new("Duplicator"):connect_input(inport):connect_outputs(inport, count)
-  return pe:link(dup, PKT_BATCH, NO_QIDS)
+function sampleSetup:dupconfig(pe, iface, count)
+  return pe:link(Brick.new("Duplicator"):connect_input(iface):connect_outputs(iface, count))
 end
 
--- The traffic is split in two by flow; the first half goes to two applications, each of which sees all of it.
-function sampleSetup:duplb_config(pe, inport, outport)
-  local lb = brick("LoadBalancer", 2, { inport }, { inport .. "{0", inport .. "{1", outport })
-  local dup = brick("Duplicator", nil, { inport .. "}0" }, { inport .. "{2", inport .. "{3" })
-  return pe:link(lb:link(dup), PKT_BATCH, NO_QIDS)
+-- One application (pipe 0) sees all of the traffic, two more (pipes 2 and 3) share a copy of it by flow.
+function sampleSetup:duplb_config(pe, iface)
+  local dup = Brick.new("Duplicator"):connect_input(iface):connect_outputs(iface, 2)
+  local lb = Brick.new("LoadBalancer", 4):connect_input(iface .. "}1"):connect_output(pipes(iface, 2, 2))
+  return pe:link(dup:link(lb))
 end
 
--- The traffic is split in four by flow; two of the parts come together again and leave by an interface.
-function sampleSetup:lbmrg_config(pe, inport, outport)
-  local lb = brick("LoadBalancer", 2, { inport }, pipes(inport, "{", 4))
-  local merge = brick("Merge", nil, { inport .. "}1", inport .. "}2" }, { outport })
-  return pe:link(lb:link(merge), PKT_BATCH, NO_QIDS)
+-- The traffic is split in two by flow and comes together again in pipe 3.
+function sampleSetup:lbmrg_config(pe, iface)
+  local lb = Brick.new("LoadBalancer", 4):connect_input(iface):connect_outputs(iface, 2)
+  local merge = Brick.new("Merge"):connect_input(iface .. "}0", iface .. "}1"):connect_output(iface .. "{3")
+  return pe:link(lb:link(merge))
 end
 
--- As lbmrg_config(), but the two parts are written to a capture file.
-function sampleSetup:lbmrgpcap_config(pe, inport, file)
-  local lb = brick("LoadBalancer", 2, { inport }, pipes(inport, "{", 4))
-  local merge = brick("Merge", nil, { inport .. "}1", inport .. "}2" }, { inport .. "{4" })
-  local writer = brick("PcapWriter", nil, { inport .. "}4" }, { file or "merged.pcap" })
-  return pe:link(lb:link(merge:link(writer)), PKT_BATCH, NO_QIDS)
+-- As lbmrg_config(), but what comes together is written to a capture file (default out.pcap).
+function sampleSetup:lbmrgpcap_config(pe, iface, file)
+  local lb = Brick.new("LoadBalancer", 4):connect_input(iface):connect_outputs(iface, 2)
+  local merge = Brick.new("Merge"):connect_input(iface .. "}0", iface .. "}1"):connect_output(iface .. "{2")
+  local writer = Brick.new("PcapWriter"):connect_input(iface .. "}2"):connect_output(file or "out.pcap")
+  return pe:link(lb:link(merge:link(writer)))
 end
 
--- The traffic of two interfaces comes together in one pipe.
-function sampleSetup:mrg_config(pe, inport, second)
-  return pe:link(brick("Merge", nil, { inport, second }, { inport .. "{0" }), PKT_BATCH, NO_QIDS)
+-- The traffic of two interfaces comes together, and four applications (pipes 2 to 5 of the second) share it by flow.
+function sampleSetup:mrg_config(pe, iface, second)
+  local merge = Brick.new("Merge"):connect_input(iface, second):connect_output(iface .. "{1")
+  local lb = Brick.new("LoadBalancer", 4):connect_input(iface .. "}1"):connect_output(pipes(second, 2, 4))
+  return pe:link(merge:link(lb))
 end
 
--- A capture file, or a directory of them, is played to two applications. `inport` only names the pipes.
-function sampleSetup:pcapr_config(pe, path, inport)
-  local outputs = pipes(inport, "{", 2)
-  return pe:link(brick("PcapReader", nil, { path, inport }, outputs), PKT_BATCH, NO_QIDS)
+-- The captures in PCAPDIR are played to one application. `iface` only names its pipe.
+function sampleSetup:pcapr_config(pe, iface)
+  return pe:link(Brick.new("PcapReader"):connect_input(PCAPDIR, iface):connect_output(iface .. "{0"))
 end
 
--- The traffic is written to a capture file.
-function sampleSetup:pcapw_config(pe, inport, file)
-  return pe:link(brick("PcapWriter", nil, { inport }, { file or "traffic.pcap" }), PKT_BATCH, NO_QIDS)
+-- The traffic is split in four by flow; two of the parts are written to capture files.
+function sampleSetup:pcapw_config(pe, iface)
+  local lb = Brick.new("LoadBalancer", 4):connect_input(iface):connect_outputs(iface, 4)
+  for _, part in ipairs({ 0, 2 }) do
+    lb:link(Brick.new("PcapWriter"):connect_input(iface .. "}" .. part):connect_output(part .. ".pcap"))
+  end
+  return pe:link(lb)
 end
 
--- The traffic leaves by another interface, untouched.
-function sampleSetup:dummy_config(pe, inport, outport)
-  return pe:link(brick("Dummy", nil, { inport }, { outport }), PKT_BATCH, NO_QIDS)
+-- One application gets the traffic, untouched: what an engine costs without a brick's work.
+function sampleSetup:dummy_config(pe, iface)
+  return pe:link(Brick.new("Dummy"):connect_input(iface):connect_output(iface .. "{0"))
 end
+
+return sampleSetup
