@@ -1,7 +1,7 @@
 // Generated from native/include/packet_bricks.h by `npm run abi`. Do not edit.
 
 /** Hash of the header; pb_abi_hash() of a library that fits returns the same. */
-export const abiHash = '09d74529136d8590';
+export const abiHash = '9b53a0e2ce6ed5a2';
 
 /** The limits and constants of the header. */
 export const abi = {

@@ -64,6 +64,14 @@ export class PktEngine {
     const { bufferSlots = abi.bufferSlotsDefault, cpu = -1 } = options;
     if (engines.has(name)) throw BricksError.of('ENGINE_EXISTS', { engine: name });
     checkRange('bytes in an engine name', Buffer.byteLength(name), 1, abi.engineNameMax);
+    if (/\p{Cc}/u.test(name)) {
+      const what = `engine ${JSON.stringify(name)}`;
+      throw BricksError.of('ARGUMENT_INVALID', {
+        what,
+        problem: 'its name holds control characters',
+        hint: 'leave them out',
+      });
+    }
     checkRange('buffer slots', bufferSlots, 1, abi.bufferSlotsMax);
     checkRange('cpu', cpu, -1, abi.cpusMax - 1);
     checkRange('engines', engines.size + 1, 1, abi.enginesMax);

@@ -4,7 +4,7 @@
 import { abi } from './abi.ts';
 import { BricksError } from './errors.ts';
 import type { BrickNode, Link, PortCount } from './graph.ts';
-import { checkOptions, type OptionSchemas } from './options.ts';
+import { checkOptions, type OptionSchemas, type OptionValue } from './options.ts';
 import { type PortName, parsePortName, pipeName } from './port_name.ts';
 
 /** What the plan needs to know of a port driver. */
@@ -223,10 +223,11 @@ class Planner {
     if (driverName === 'pipe' && port.pipe === undefined) {
       throw BricksError.of('PORT_NAME_INVALID', { port: port.text, problem: 'a pipe needs a brace and a number' });
     }
-    checkOptions(`port "${port.text}"`, driver.options, port.options);
+    const checked = checkOptions(`port "${port.text}"`, driver.options, port.options);
     const name = port.pipe === undefined ? port.name : pipeName(port);
     checkNameLength(port.text, name, driverName);
-    const options = Object.entries(port.options).map(([key, value]) => `${key}=${value}`);
+    // As checked, not as written: the data plane must not read a number in another way.
+    const options = Object.keys(port.options).map((key) => `${key}=${optionText(checked[key])}`);
     return { text: port.text, driver: driverName, name, options: options.join('&') };
   }
 
@@ -277,6 +278,11 @@ class Planner {
     }
     return depths;
   }
+}
+
+/** A checked option's value as the data plane takes it: numbers in decimal, 0 or 1, strings as written. */
+function optionText(value: OptionValue | undefined): string {
+  return typeof value === 'boolean' ? String(Number(value)) : String(value);
 }
 
 function checkCount(node: BrickNode, side: 'inputs' | 'outputs', count: number, allowed: PortCount): void {

@@ -19,18 +19,18 @@ export interface PortName {
 }
 
 function parseOptions(text: string, query: string): Record<string, string> {
-  const options: Record<string, string> = {};
+  const options = new Map<string, string>();
   for (const pair of query.split('&')) {
     const [, key, value] = /^(\w+)=(.*)$/.exec(pair) ?? [];
     if (key === undefined || value === undefined) {
       throw BricksError.of('PORT_NAME_INVALID', { port: text, problem: `"${pair}" is not key=value` });
     }
-    if (Object.hasOwn(options, key)) {
+    if (options.has(key)) {
       throw BricksError.of('PORT_NAME_INVALID', { port: text, problem: `option "${key}" is given twice` });
     }
-    options[key] = value;
+    options.set(key, value);
   }
-  return options;
+  return Object.fromEntries(options);
 }
 
 /**
@@ -53,10 +53,11 @@ export function parsePortName(text: string, drivers: readonly string[], isPath =
   const base = question < 0 ? rest : rest.slice(0, question);
   const options = question < 0 ? {} : parseOptions(text, rest.slice(question + 1));
   const namesFile = driver === 'pcap' || (driver === undefined && isPath);
-  const [, stem, end, digits] = (namesFile ? null : /^(.*)([{}])(\d*)$/s.exec(base)) ?? [];
+  const [, stem, end, digits = ''] = (namesFile ? null : /^(.*?)([{}])(.*)$/s.exec(base)) ?? [];
   if (stem === undefined) return { text, driver, name: base, pipe: undefined, options };
-  if (digits === '' || Number(digits) > 999999) {
-    throw BricksError.of('PORT_NAME_INVALID', { port: text, problem: 'the brace needs a number behind it' });
+  if (!/^\d{1,6}$/.test(digits)) {
+    const problem = 'the brace needs a number behind it, and nothing else';
+    throw BricksError.of('PORT_NAME_INVALID', { port: text, problem });
   }
   if (!/^[A-Za-z0-9_.:-]+$/.test(stem)) {
     const problem = "a pipe's name holds letters, digits and _ . : - only";

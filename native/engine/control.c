@@ -122,7 +122,8 @@ static int init_port(struct pb_engine *engine, struct pb_port *port, const char 
     return pb_fail(error, ENOMEM, "port \"%s\": no memory", name);
 }
 
-int pb_engine_add_input(int handle, const char *driver, const char *name, const char *options, int32_t queue_id, struct pb_error *error)
+int pb_engine_add_input(int handle, const char *driver, const char *name, const char *options, int32_t queue_id,
+                        struct pb_error *error)
 {
     struct pb_engine *engine = find_open(handle, error);
     if (engine == NULL)
@@ -189,7 +190,8 @@ static struct pb_node *make_node(const struct pb_brick *brick, const uint8_t *co
     return node;
 }
 
-int pb_engine_add_brick(int handle, const char *name, const uint8_t *config, uint32_t config_bytes, uint32_t outputs, uint32_t depth, struct pb_error *error)
+int pb_engine_add_brick(int handle, const char *name, const uint8_t *config, uint32_t config_bytes, uint32_t outputs,
+                        uint32_t depth, struct pb_error *error)
 {
     struct pb_engine *engine = find_open(handle, error);
     if (engine == NULL)
@@ -200,7 +202,8 @@ int pb_engine_add_brick(int handle, const char *name, const uint8_t *config, uin
     if (config_bytes != brick->config_bytes)
         return pb_fail(error, EINVAL, "brick \"%s\": %u bytes of options, needs %u", name, config_bytes, brick->config_bytes);
     if (outputs < brick->outputs_min || outputs > brick->outputs_max)
-        return pb_fail(error, ERANGE, "brick \"%s\": has %u outputs, needs %u to %u", name, outputs, brick->outputs_min, brick->outputs_max);
+        return pb_fail(error, ERANGE, "brick \"%s\": has %u outputs, needs %u to %u", name, outputs,
+                       brick->outputs_min, brick->outputs_max);
     if (engine->nodes_count == PB_BRICKS_MAX)
         return pb_fail(error, ERANGE, "engine \"%s\": at most %d bricks", engine->name, PB_BRICKS_MAX);
     struct pb_node *node = make_node(brick, config, outputs);

@@ -70,21 +70,27 @@ PB_API const char *pb_abi_hash(void);
 PB_API int pb_describe(char *text, uint32_t text_bytes);
 
 /* Make an engine. cpu -1: not pinned. Returns a handle. */
-PB_API int pb_engine_create(const char *name, uint32_t buffer_slots, int32_t cpu, uint32_t batch_packets, struct pb_error *error);
+PB_API int pb_engine_create(const char *name, uint32_t buffer_slots, int32_t cpu, uint32_t batch_packets,
+                            struct pb_error *error);
 
 /* Add a port. `options` is "key=value&key=value", already validated.
  * queue_id -1: none. Returns the port's index. Nothing is opened yet. */
-PB_API int pb_engine_add_input(int engine, const char *driver, const char *name, const char *options, int32_t queue_id, struct pb_error *error);
-PB_API int pb_engine_add_output(int engine, const char *driver, const char *name, const char *options, struct pb_error *error);
+PB_API int pb_engine_add_input(int engine, const char *driver, const char *name, const char *options,
+                               int32_t queue_id, struct pb_error *error);
+PB_API int pb_engine_add_output(int engine, const char *driver, const char *name, const char *options,
+                                struct pb_error *error);
 
 /* Add a brick with `outputs` outputs. `depth` counts the bricks of the same
  * kind between it and the input. Returns the brick's index. */
-PB_API int pb_engine_add_brick(int engine, const char *brick, const uint8_t *config, uint32_t config_bytes, uint32_t outputs, uint32_t depth, struct pb_error *error);
+PB_API int pb_engine_add_brick(int engine, const char *brick, const uint8_t *config, uint32_t config_bytes,
+                               uint32_t outputs, uint32_t depth, struct pb_error *error);
 
 /* Edges of the graph: port to brick, brick's output to brick, brick's output to port. */
 PB_API int pb_engine_connect_input(int engine, uint32_t port, uint32_t brick, struct pb_error *error);
-PB_API int pb_engine_connect_brick(int engine, uint32_t brick, uint32_t output, uint32_t to_brick, struct pb_error *error);
-PB_API int pb_engine_connect_output(int engine, uint32_t brick, uint32_t output, uint32_t port, struct pb_error *error);
+PB_API int pb_engine_connect_brick(int engine, uint32_t brick, uint32_t output, uint32_t to_brick,
+                                   struct pb_error *error);
+PB_API int pb_engine_connect_output(int engine, uint32_t brick, uint32_t output, uint32_t port,
+                                    struct pb_error *error);
 
 /* Open the ports and start the thread. On failure everything opened is closed again. */
 PB_API int pb_engine_start(int engine, struct pb_error *error);

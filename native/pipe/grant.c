@@ -143,7 +143,7 @@ bool pb_reader_grant(struct pb_pipe *pipe, int fd, int epoll_fd, struct pb_attac
     pthread_mutex_lock(&pipe->mutex);
     const struct pb_reader_end *present = present_reader(pipe);
     if (present != NULL)
-        pb_fail(&reply->error, EBUSY, "pipe \"%s\": process %d (%s) reads it already", pipe->name, (int)present->pid,
+        pb_fail(&reply->error, EBUSY, "pipe \"%s\": process %d (%s) reads it already; end that reader first", pipe->name, (int)present->pid,
                 present->program);
     else
         pipe->incoming = reader_end_open(pipe, fd, epoll_fd, reply);

@@ -37,12 +37,11 @@ static void put16(uint8_t *at, uint32_t value)
     at[1] = (uint8_t)value;
 }
 
-/* RFC 1071, over an IPv4 header whose checksum field is zero. */
-static uint16_t ipv4_checksum(const uint8_t *header)
+/* The Internet checksum (RFC 1071) over `bytes`, an even number, and `sum` more. */
+static uint16_t checksum(const uint8_t *from, uint32_t bytes, uint32_t sum)
 {
-    uint32_t sum = 0;
-    for (uint32_t i = 0; i < IPV4_BYTES; i += 2)
-        sum += pb_be16(header + i);
+    for (uint32_t i = 0; i < bytes; i += 2)
+        sum += pb_be16(from + i);
     sum = (sum & 0xffff) + (sum >> 16);
     return (uint16_t) ~(sum + (sum >> 16));
 }
@@ -85,14 +84,19 @@ static void set_flow(const struct generator *generator, uint8_t *frame, uint32_t
     if (generator->ipv6) {
         big_endian = htobe32(flow);
         memcpy(ip + 20, &big_endian, sizeof(big_endian));
-        put16(ip + IPV6_BYTES, 1024 + flow % 60000);
+        uint8_t *udp = ip + IPV6_BYTES;
+        put16(udp, 1024 + flow % 60000);
+        put16(udp + 6, 0);
+        /* Addresses, length and protocol (RFC 8200 section 8.1), UDP's header; the payload is zeros. */
+        uint32_t sum = checksum(ip + 8, 32 + UDP_BYTES, pb_be16(udp + 4) + 17u);
+        put16(udp + 6, sum == 0 ? 0xffff : sum);
         return;
     }
     big_endian = htobe32(10u << 24 | (flow & 0xffffff));
     memcpy(ip + 12, &big_endian, sizeof(big_endian));
     put16(ip + IPV4_BYTES, 1024 + flow % 60000);
     put16(ip + 10, 0);
-    put16(ip + 10, ipv4_checksum(ip));
+    put16(ip + 10, checksum(ip, IPV4_BYTES, 0)); /* UDP goes without (RFC 768) */
 }
 
 static int open_generator(struct pb_port *port, struct pb_error *error)

@@ -45,10 +45,20 @@ static struct {
     bool found;
 } zlib = {.once = PTHREAD_ONCE_INIT};
 
+/* A process that has a zlib of its own (node exports Chromium's, whose state is
+ * laid out in another way) must not lend it to libz's calls of itself: each would
+ * write into the other's state. ASan's interceptors do not bear the flag; the
+ * programs it is built into have no second zlib. */
+#ifdef __SANITIZE_ADDRESS__
+#define ZLIB_OWN_SYMBOLS 0
+#else
+#define ZLIB_OWN_SYMBOLS RTLD_DEEPBIND
+#endif
+
 /* Never closed again: engine threads may be inside it at any time. */
 static void zlib_load(void)
 {
-    void *library = dlopen("libz.so.1", RTLD_NOW | RTLD_LOCAL);
+    void *library = dlopen("libz.so.1", RTLD_NOW | RTLD_LOCAL | ZLIB_OWN_SYMBOLS);
     if (library == NULL)
         return;
     *(void **)&zlib.inflate_init2 = dlsym(library, "inflateInit2_");

@@ -43,7 +43,9 @@ function line(row: Row): string {
     'ratioMin' in row.target
       ? [`≥ ${row.target.ratioMin}×`, (ratio ?? 0) >= row.target.ratioMin]
       : [`≤ ${row.target.max} ${row.unit}`, median(row.ours) <= row.target.max];
-  return `| ${row.name} | ${ours} ${row.unit} | ${baseline} | ${ratio === undefined ? '-' : `${ratio.toFixed(2)}×`} | ${target} | ${met ? 'met' : 'missed'} |`;
+  const ratioText = ratio === undefined ? '-' : `${ratio.toFixed(2)}×`;
+  const cells = [row.name, `${ours} ${row.unit}`, baseline, ratioText, target, met ? 'met' : 'missed'];
+  return `| ${cells.join(' | ')} |`;
 }
 
 const { values: options } = parseArgs({ options: { short: { type: 'boolean' }, only: { type: 'string' } } });

@@ -25,7 +25,10 @@ export async function idle(_programs: string, effort: Effort): Promise<Row[]> {
   const script = join(folder, 'idle.lua');
   writeFileSync(
     script,
-    'pe = PktEngine.new("e0")\nlb = Brick.new("LoadBalancer", 4)\nlb:connect_input("v1")\nlb:connect_outputs("v1", 4)\npe:link(lb)\npe:start()\nprint("started")\n',
+    `pe = PktEngine.new("e0")
+     pe:link(Brick.new("LoadBalancer", 4):connect_input("v1"):connect_outputs("v1", 4))
+     pe:start()
+     print("started")`,
   );
   // exec: the pid measured is that of bricks itself.
   const child = spawn(

@@ -112,7 +112,8 @@ int main(int argc, char **argv)
     struct pb_error error;
     int engine = check(pb_engine_create("bench", 512, 0, PB_BATCH_PACKETS_DEFAULT, &error), "create", &error);
     uint32_t tuple = 4;
-    int brick = check(pb_engine_add_brick(engine, "LoadBalancer", (const uint8_t *)&tuple, sizeof(tuple), pipes, 0, &error), "brick", &error);
+    const uint8_t *config = (const uint8_t *)&tuple;
+    int brick = check(pb_engine_add_brick(engine, "LoadBalancer", config, sizeof(tuple), pipes, 0, &error), "brick", &error);
     int input = check(pb_engine_add_input(engine, "null", "", options, -1, &error), "input", &error);
     check(pb_engine_connect_input(engine, (uint32_t)input, (uint32_t)brick, &error), "connect", &error);
     for (uint32_t i = 0; i < pipes; i++) {

@@ -76,13 +76,3 @@ test('unknown options are refused, with those there are', () => {
   }
   assert.throws(() => checkOptions('x', {}, { a: 1 }), { message: /have: none/ });
 });
-
-test('numbers in other notations are not accepted by accident', () => {
-  for (const value of ['0x10', '1e1', '0b11', '١']) {
-    assert.throws(
-      () => check({ size: value }),
-      { code: 'OPTION_INVALID' },
-      `size=${value}: the data plane reads decimal numbers`,
-    );
-  }
-});

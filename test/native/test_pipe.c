@@ -1137,7 +1137,7 @@ static void test_second_reader(void)
     char expected[100];
     engine_open(&engine, "t{0", "");
     struct pb_pipe_reader *first = open_pipe("t}0");
-    snprintf(expected, sizeof(expected), "pipe \"t}0\": process %d (test_pipe) reads it already", getpid());
+    snprintf(expected, sizeof(expected), "pipe \"t}0\": process %d (test_pipe) reads it already; end that reader first", getpid());
     CHECK_EQUAL(pb_pipe_open("t}0", &second, &error), -EBUSY); /* granted, not adopted yet */
     CHECK(strcmp(error.text, expected) == 0);
     engine_await(&engine, ATTACHES, 1);

@@ -36,6 +36,10 @@ export function parseCapture(raw: Buffer, what = 'capture'): Capture {
   const isLittle = [magicMicro, magicNano].includes(bytes.readUInt32LE(0));
   const u32 = (at: number): number => (isLittle ? bytes.readUInt32LE(at) : bytes.readUInt32BE(at));
   assert.ok([magicMicro, magicNano].includes(u32(0)), `${what}: magic ${u32(0).toString(16)}`);
+  const version = isLittle
+    ? [bytes.readUInt16LE(4), bytes.readUInt16LE(6)]
+    : [bytes.readUInt16BE(4), bytes.readUInt16BE(6)];
+  assert.ok(version[0] === 2 && (version[1] ?? 9) <= 4, `${what}: version ${version.join('.')}`);
   const isNanosecond = u32(0) === magicNano;
   // As libpcap reads it (sf-pcap.c): of a record longer than the file's snapshot length, that much counts.
   const snapshotLength = u32(16) > 0 && u32(16) <= 262144 ? u32(16) : 262144;

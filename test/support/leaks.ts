@@ -19,6 +19,15 @@ function list(folder: string): string[] {
   return existsSync(folder) ? readdirSync(folder) : [];
 }
 
+/** Sockets, locks, anything but the folders themselves. */
+function filesBelow(folder: string): string[] {
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    const path = `${folder}/${entry.name}`;
+    return entry.isDirectory() ? filesBelow(path) : [path];
+  });
+}
+
 function tryRead(read: () => string): string | undefined {
   try {
     return read();
@@ -52,7 +61,7 @@ export function holdings(): Holdings {
     sharedMemory: list('/dev/shm')
       .filter((name) => /brick|^pb/i.test(name))
       .sort(),
-    runtimeFiles: runtime === undefined ? [] : list(runtime).sort(),
+    runtimeFiles: runtime === undefined ? [] : filesBelow(runtime).sort(),
   };
 }
 

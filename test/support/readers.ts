@@ -5,7 +5,7 @@ import type { TestContext } from 'node:test';
 import { nativeFilesFolder } from '../../engine/native.ts';
 import { nativeFiles } from '../../native/build.ts';
 import { type Packet, readCapture } from './capture.ts';
-import { type Program, start, until } from './programs.ts';
+import { type Program, start } from './programs.ts';
 
 /** The program bricks-pipe of the build under test. */
 export const pipeProgram = join(nativeFilesFolder, nativeFiles.pipeProgram);
@@ -40,9 +40,4 @@ export function startReader(
       return readCapture(file).packets;
     },
   };
-}
-
-/** Waits until each of these readers' pipes says it has a reader; the list is the one of `bricks-pipe --list`. */
-export async function readersAttached(attached: () => Promise<number>, count: number): Promise<void> {
-  await until(`${count} readers to attach`, async () => (await attached()) >= count);
 }
