@@ -17,7 +17,7 @@ export const bricksCommand: Command = {
   options: [
     { long: 'file', short: 'f', value: 'script.lua', text: 'run this script first' },
     { long: 'batch', short: 'b', value: 'packets', text: 'packets in a batch, 1 to 4096 (default 256)' },
-    { long: 'driver', value: 'driver', text: 'what a bare interface name means: packet (default), xdp or netmap' },
+    { long: 'driver', value: 'driver', text: 'the driver that a bare interface name means (default packet)' },
     ...commonOptions,
   ],
   positionals: [],
