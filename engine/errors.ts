@@ -30,7 +30,6 @@ const table = {
     'port "{port}": is an input of engine "{engine}" already; give a queue id to each: pe:link(brick, batch, queue_id)',
   OUTPUT_SHARED: 'port "{port}": is an output of engine "{engine}" already; choose another name',
   GRAPH_CYCLE: 'brick "{brick}": its output leads back to its input ({path}); remove one of these connections',
-  GRAPH_COPIES: 'brick "{brick}": {copies} copies of one packet meet here, at most {max}; use fewer Duplicators',
   NATIVE_MISSING: '{problem}',
   NATIVE_MISMATCH: 'the native library {file} is of another version; run npm run build',
 } as const;

@@ -97,7 +97,6 @@ class Planner {
     const consumers = this.#connectInputs();
     this.#connectOutputs(consumers);
     const order = this.#sorted();
-    this.#checkCopies(order);
     const depths = this.#depths(order);
     return {
       bricks: this.#nodes.map((node, i) => ({ node, depth: depths[i] ?? 0 })),
@@ -250,21 +249,6 @@ class Planner {
       visit(brick, []);
     });
     return order;
-  }
-
-  /** How many copies of one packet can reach each brick. */
-  #checkCopies(order: readonly number[]): void {
-    const copies = this.#nodes.map((_, brick): number => (this.#inputs.some((input) => input.brick === brick) ? 1 : 0));
-    for (const brick of order) {
-      const here = copies[brick] ?? 0;
-      if (here > abi.copiesMax) {
-        const name = this.#nodes[brick]?.descriptor.name ?? '';
-        throw BricksError.of('GRAPH_COPIES', { brick: name, copies: here, max: abi.copiesMax });
-      }
-      for (const edge of this.#edges) {
-        if (edge.from === brick) copies[edge.to] = (copies[edge.to] ?? 0) + here;
-      }
-    }
   }
 
   /** For each brick, how many bricks above it chose by the flow hash. */

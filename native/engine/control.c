@@ -161,6 +161,7 @@ int pb_engine_add_output(int handle, const char *driver, const char *name, const
         free(output);
         return status;
     }
+    output->index = engine->outputs_count;
     engine->outputs[engine->outputs_count] = output;
     return (int)engine->outputs_count++;
 }
@@ -186,7 +187,11 @@ static struct pb_node *make_node(const struct pb_brick *brick, const uint8_t *co
         return NULL;
     }
     memset(node->state, 0, state_bytes);
-    memcpy(node->config, config, brick->config_bytes);
+    if (brick->config_bytes > 0)
+        memcpy(node->config, config, brick->config_bytes);
+    for (uint32_t i = 0; i < outputs; i++)
+        node->edges[i].from = node;
+    node->copies = 1;
     return node;
 }
 
@@ -210,6 +215,7 @@ int pb_engine_add_brick(int handle, const char *name, const uint8_t *config, uin
     if (node == NULL)
         return pb_fail(error, ENOMEM, "brick \"%s\": no memory", name);
     node->depth = depth;
+    node->index = engine->nodes_count;
     engine->nodes[engine->nodes_count] = node;
     return (int)engine->nodes_count++;
 }
@@ -239,12 +245,16 @@ static struct pb_edge *find_edge(struct pb_engine *engine, uint32_t brick, uint3
     return &node->edges[output];
 }
 
-static bool leads_to(const struct pb_node *from, const struct pb_node *to)
+/* `seen`: each brick is looked at once, however many ways lead to it. */
+static bool leads_to(const struct pb_node *from, const struct pb_node *to, bool *seen)
 {
     if (from == to)
         return true;
+    if (seen[from->index])
+        return false;
+    seen[from->index] = true;
     for (uint32_t i = 0; i < from->outputs; i++)
-        if (from->edges[i].to_node != NULL && leads_to(from->edges[i].to_node, to))
+        if (from->edges[i].to_node != NULL && leads_to(from->edges[i].to_node, to, seen))
             return true;
     return false;
 }
@@ -256,7 +266,8 @@ int pb_engine_connect_brick(int handle, uint32_t brick, uint32_t output, uint32_
     struct pb_node *to = edge == NULL ? NULL : find_node(engine, to_brick, error);
     if (to == NULL)
         return -error->code;
-    if (leads_to(to, engine->nodes[brick]))
+    bool seen[PB_BRICKS_MAX] = {false};
+    if (leads_to(to, engine->nodes[brick], seen))
         return pb_fail(error, ELOOP, "brick \"%s\": its output leads back to its input", to->brick->name);
     edge->to_node = to;
     edge->next_into_node = to->into;

@@ -40,6 +40,7 @@ struct pb_output;
 /* A brick's output: to another brick or to a port. */
 struct pb_edge {
     struct pb_vector vector;
+    struct pb_node *from;
     struct pb_node *to_node;
     struct pb_output *to_output;
     struct pb_edge *next_into_node; /* the list of to_node's edges */
@@ -48,6 +49,7 @@ struct pb_edge {
 /* A brick in its place. */
 struct pb_node {
     const struct pb_brick *brick;
+    uint32_t index; /* in the engine's nodes */
     void *state;
     uint8_t *config;
     uint32_t depth;
@@ -84,6 +86,7 @@ struct pb_input {
 /* A port that packets go to. */
 struct pb_output {
     struct pb_port port;
+    uint32_t index; /* in the engine's outputs */
     struct pb_edge *edge;
 };
 
@@ -114,11 +117,13 @@ struct pb_engine {
     _Atomic int state; /* PB_ENGINE_STOPPED, ... */
 };
 
-/* graph.c: allocate what the finished graph needs; open() order; running it. */
+/* prepare.c: allocate what the finished graph needs to run, all or nothing. */
 int pb_graph_prepare(struct pb_engine *engine, struct pb_error *error);
-void pb_graph_free(struct pb_engine *engine);
 /* Make what opening the inputs has decided (pausable or not). */
 int pb_graph_prepare_inputs(struct pb_engine *engine, struct pb_error *error);
+void pb_graph_free(struct pb_engine *engine);
+
+/* graph.c: */
 /* Carry `count` packets of the input through the bricks to the outputs. */
 void pb_graph_run(struct pb_engine *engine, struct pb_input *input, uint32_t count);
 /* Offer again what outputs refused; true when nothing is left. */

@@ -52,6 +52,12 @@ static int check_complete(const struct pb_engine *engine, struct pb_error *error
     for (uint32_t i = 0; i < engine->outputs_count; i++)
         if (engine->outputs[i]->edge == NULL)
             return pb_fail(error, EINVAL, "port \"%s\": no brick leads to it", engine->outputs[i]->port.name);
+    for (uint32_t i = 0; i < engine->nodes_count; i++) {
+        const struct pb_node *node = engine->nodes[i];
+        for (uint32_t o = 0; o < node->outputs; o++)
+            if (node->edges[o].to_node == NULL && node->edges[o].to_output == NULL)
+                return pb_fail(error, EINVAL, "brick \"%s\": output %u leads nowhere; connect it", node->brick->name, o);
+    }
     return 0;
 }
 

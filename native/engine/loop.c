@@ -26,6 +26,8 @@ struct loop {
     int64_t ticked_ns;
     bool flushed; /* nothing was sent since outputs were flushed */
     bool moved;   /* packets have moved since the last tick */
+    bool has_pausable;    /* an input is */
+    uint32_t undelivered; /* outputs that held packets when last counted */
 };
 
 static int64_t now_ns(void)
@@ -33,6 +35,22 @@ static int64_t now_ns(void)
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* Outputs that hold packets still: taken and not passed on yet, or not fetched by
+ * their reader. Whoever waits for delivery is told while there are pausable inputs. */
+static uint32_t count_undelivered(struct loop *loop)
+{
+    struct pb_engine *engine = loop->engine;
+    loop->undelivered = 0;
+    for (uint32_t i = 0; i < engine->outputs_count; i++) {
+        struct pb_port *port = &engine->outputs[i]->port;
+        bool behind = port->driver->undelivered != NULL && port->driver->undelivered(port);
+        if (behind || pb_counter_get(&port->counters[PB_PORT_IN_FLIGHT]) > 0)
+            loop->undelivered++;
+    }
+    pb_counter_set(&engine->counters[PB_ENGINE_UNDELIVERED], loop->has_pausable ? loop->undelivered : 0);
+    return loop->undelivered;
 }
 
 static void tick(struct loop *loop, int64_t now)
@@ -46,6 +64,7 @@ static void tick(struct loop *loop, int64_t now)
     for (uint32_t i = 0; i < engine->outputs_count; i++)
         if (engine->outputs[i]->port.driver->tick != NULL)
             engine->outputs[i]->port.driver->tick(&engine->outputs[i]->port);
+    count_undelivered(loop);
 }
 
 static void flush(struct loop *loop)
@@ -74,18 +93,6 @@ static void attend_all(struct pb_engine *engine)
         attend(&engine->outputs[i]->port);
 }
 
-/* Outputs whose reader still has packets to fetch. */
-static uint64_t count_undelivered(struct pb_engine *engine)
-{
-    uint64_t undelivered = 0;
-    for (uint32_t i = 0; i < engine->outputs_count; i++) {
-        struct pb_port *port = &engine->outputs[i]->port;
-        undelivered += port->driver->undelivered != NULL && port->driver->undelivered(port);
-    }
-    pb_counter_set(&engine->counters[PB_ENGINE_UNDELIVERED], undelivered);
-    return undelivered;
-}
-
 /* An input whose port says that nothing will come any more. */
 static void finish_input(struct loop *loop, struct pb_input *input)
 {
@@ -94,7 +101,7 @@ static void finish_input(struct loop *loop, struct pb_input *input)
         return;
     flush(loop);
     /* Before sources_left says that all is read, undelivered has to say what is not fetched. */
-    count_undelivered(loop->engine);
+    count_undelivered(loop);
     pb_counter *left = &loop->engine->counters[PB_ENGINE_SOURCES_LEFT];
     atomic_store_explicit(left, pb_counter_get(left) - 1, memory_order_release);
 }
@@ -179,17 +186,22 @@ static bool add_input(struct loop *loop, uint32_t *fds, int64_t *timeout_ns, str
     return true;
 }
 
-/* Whether readers still have packets to fetch, once every source is exhausted. */
+/* Whether outputs still hold packets, once every source that can be waited for is read. */
 static void look_at_end(struct loop *loop, int64_t *timeout_ns)
 {
     struct pb_engine *engine = loop->engine;
+    bool all_done = true;
     for (uint32_t i = 0; i < engine->inputs_count; i++)
-        if (!engine->inputs[i]->done)
-            return;
-    if (count_undelivered(engine) > 0)
-        *timeout_ns = UNDELIVERED_NS;
-    else
+        all_done &= engine->inputs[i]->done;
+    bool is_awaited = all_done || (loop->has_pausable && loop->undelivered > 0);
+    if (pb_counter_get(&engine->counters[PB_ENGINE_SOURCES_LEFT]) > 0 || !is_awaited)
+        return;
+    if (count_undelivered(loop) > 0) {
+        if (*timeout_ns < 0 || *timeout_ns > UNDELIVERED_NS)
+            *timeout_ns = UNDELIVERED_NS;
+    } else if (all_done) {
         atomic_store_explicit(&engine->state, PB_ENGINE_FINISHED, memory_order_release);
+    }
 }
 
 /* Outputs that took packets and could not pass all of them on yet. */
@@ -210,7 +222,7 @@ static void sleep_until_work(struct loop *loop)
     if (!loop->flushed)
         flush(loop);
     /* Ports look after their links and losses in tick(): also while packets wait for one. */
-    bool busy = loop->moved || pb_counter_get(&engine->counters[PB_ENGINE_IN_FLIGHT]) > 0;
+    bool busy = loop->moved || loop->undelivered > 0 || pb_counter_get(&engine->counters[PB_ENGINE_IN_FLIGHT]) > 0;
     if (busy && now_ns() - loop->ticked_ns >= TICK_NS)
         tick(loop, now_ns());
     uint32_t fds = 1;
@@ -257,6 +269,8 @@ void *pb_engine_loop(void *argument)
         pb_event_post(engine->handle, "no memory for the engine's thread; it carries nothing");
         return NULL;
     }
+    for (uint32_t i = 0; i < engine->inputs_count; i++)
+        loop.has_pausable |= engine->inputs[i]->port.pausable;
     loop.ticked_ns = now_ns();
     uint32_t turns = 0;
     while (!atomic_load_explicit(&engine->stopping, memory_order_acquire)) {

@@ -101,6 +101,9 @@ static int receive_reply(int fd, struct pb_attach_reply *reply, int descriptors[
             memcpy(descriptors, CMSG_DATA(header), header->cmsg_len - CMSG_LEN(0));
     if (length == 0)
         return -ECONNRESET;
+    /* Descriptors were sent that this process has no room for. */
+    if ((message.msg_flags & MSG_CTRUNC) != 0)
+        return -EMFILE;
     return length == (ssize_t)sizeof(*reply) && reply->magic == PB_ATTACH_MAGIC ? 0 : -EPROTO;
 }
 

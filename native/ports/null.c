@@ -11,11 +11,12 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "../core/bytes.h"
+#include "../core/checksum.h"
 #include "../core/error.h"
 #include "port.h"
 
 #define FRAME_BYTES_MIN 60
+#define FRAME_BYTES_IPV6_MIN (ETHERNET_BYTES + IPV6_BYTES + UDP_BYTES)
 #define ETHERNET_BYTES 14
 #define IPV4_BYTES 20
 #define IPV6_BYTES 40
@@ -37,13 +38,12 @@ static void put16(uint8_t *at, uint32_t value)
     at[1] = (uint8_t)value;
 }
 
-/* The Internet checksum (RFC 1071) over `bytes`, an even number, and `sum` more. */
-static uint16_t checksum(const uint8_t *from, uint32_t bytes, uint32_t sum)
+static void put_checksum(uint8_t *at, uint64_t sum)
 {
-    for (uint32_t i = 0; i < bytes; i += 2)
-        sum += pb_be16(from + i);
-    sum = (sum & 0xffff) + (sum >> 16);
-    return (uint16_t) ~(sum + (sum >> 16));
+    uint16_t checksum = pb_checksum_finish(sum);
+    if (checksum == 0)
+        checksum = 0xffff; /* the same to who checks it, and to UDP not "none" */
+    memcpy(at, &checksum, sizeof(checksum));
 }
 
 static void init_frame(const struct generator *generator, uint8_t *frame)
@@ -87,28 +87,34 @@ static void set_flow(const struct generator *generator, uint8_t *frame, uint32_t
         uint8_t *udp = ip + IPV6_BYTES;
         put16(udp, 1024 + flow % 60000);
         put16(udp + 6, 0);
-        /* Addresses, length and protocol (RFC 8200 section 8.1), UDP's header; the payload is zeros. */
-        uint32_t sum = checksum(ip + 8, 32 + UDP_BYTES, pb_be16(udp + 4) + 17u);
-        put16(udp + 6, sum == 0 ? 0xffff : sum);
+        uint32_t udp_bytes = generator->frame_bytes - ETHERNET_BYTES - IPV6_BYTES;
+        /* The payload is zeros: the header is all there is to add. */
+        put_checksum(udp + 6, pb_checksum_add(pb_checksum_pseudo(ip + 8, 16, 17, udp_bytes), udp, UDP_BYTES));
         return;
     }
     big_endian = htobe32(10u << 24 | (flow & 0xffffff));
     memcpy(ip + 12, &big_endian, sizeof(big_endian));
     put16(ip + IPV4_BYTES, 1024 + flow % 60000);
     put16(ip + 10, 0);
-    put16(ip + 10, checksum(ip, IPV4_BYTES, 0)); /* UDP goes without (RFC 768) */
+    put_checksum(ip + 10, pb_checksum_add(0, ip, IPV4_BYTES)); /* UDP goes without (RFC 768) */
 }
 
 static int open_generator(struct pb_port *port, struct pb_error *error)
 {
+    int64_t version = pb_port_option_integer(port, "ip"), frame_bytes = pb_port_option_integer(port, "frames");
+    if (version == 5)
+        return pb_fail(error, EINVAL, "port \"null:\": option \"ip\" is 5; it must be 4 or 6");
+    if (version == 6 && frame_bytes < FRAME_BYTES_IPV6_MIN)
+        return pb_fail(error, EINVAL, "port \"null:\": frames of %d bytes do not hold UDP over IPv6; say frames=%d or more",
+                       (int)frame_bytes, FRAME_BYTES_IPV6_MIN);
     struct generator *generator = calloc(1, sizeof(*generator));
     if (generator == NULL)
         return pb_fail(error, ENOMEM, "port \"null:\": no memory");
     int64_t packets = pb_port_option_integer(port, "packets");
     generator->packets_left = packets == 0 ? UINT64_MAX : (uint64_t)packets;
-    generator->frame_bytes = (uint32_t)pb_port_option_integer(port, "frames");
+    generator->frame_bytes = (uint32_t)frame_bytes;
     generator->flows = (uint32_t)pb_port_option_integer(port, "flows");
-    generator->ipv6 = pb_port_option_integer(port, "ip") == 6;
+    generator->ipv6 = version == 6;
     /* An odd number of lines apart, so that headers do not all fall into a few sets of the cache. */
     generator->stride = ((generator->frame_bytes + 63) / 64 | 1) * 64;
     generator->frames = calloc(port->batch_packets, generator->stride);

@@ -62,6 +62,7 @@ struct pb_packet_tx {
     uint32_t frame_max;   /* bytes of an untagged frame the interface takes */
     bool refused;         /* tx_batch() stopped: the ring was full */
     bool stalled;         /* the device took nothing at the last kick */
+    int64_t retry_ns;     /* how long to sleep until the next, while it is stalled */
 };
 
 struct pb_packet_socket {

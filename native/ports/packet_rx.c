@@ -11,6 +11,7 @@
 #include <linux/if_ether.h>
 #include <sys/socket.h>
 
+#include "../core/checksum.h"
 #include "../core/error.h"
 #include "packet_socket.h"
 
@@ -97,6 +98,10 @@ static void rx_packet(struct pb_packet *packet, struct tpacket3_hdr *frame, uint
     }
     pb_packet_init(packet, data, frame->tp_snaplen + added, frame->tp_len + added,
                    frame->tp_sec * UINT64_C(1000000000) + frame->tp_nsec, link_type);
+    /* A sender on this host (a container, the peer of a veth) has left the checksum to
+     * hardware that this frame will not meet. */
+    if (frame->tp_status & TP_STATUS_CSUMNOTREADY)
+        pb_checksum_complete(packet, data);
 }
 
 uint32_t pb_packet_rx_batch(struct pb_port *port, struct pb_packet *packets, uint32_t packets_max)

@@ -21,7 +21,8 @@
 #define RING_BYTES (4u << 20) /* small enough to stay in a cache, 2048 slots for an MTU of 1500 */
 #define BLOCK_BYTES 262144u   /* three slots for the longest frames */
 #define DATA_OFFSET ((uint32_t)(TPACKET2_HDRLEN - sizeof(struct sockaddr_ll))) /* of the frame in its slot */
-#define RETRY_NS 100000       /* a device queue that has room again wakes nobody: look after this */
+#define RETRY_NS_MIN 100000   /* a device queue that has room again wakes nobody: look after this, */
+#define RETRY_NS_MAX 10000000 /* and after twice as long each time, up to this */
 #define DRAIN_MS 100          /* the longest that close() waits for the device */
 
 static struct tpacket2_hdr *tx_slot(const struct pb_packet_socket *s, uint32_t slot)
@@ -72,10 +73,10 @@ static void tx_count_taken(struct pb_port *port, struct pb_packet_socket *s)
 }
 
 /* Take back what the kernel will not send. Its position is ours: it goes on with the next frame. */
-static void tx_abandon(struct pb_port *port, struct pb_packet_socket *s)
+static void tx_abandon(struct pb_port *port, struct pb_packet_socket *s, enum pb_packet_counter reason)
 {
     struct pb_packet_tx *tx = &s->tx;
-    pb_port_count(port, PB_PACKET_TX_ERROR, tx->pending);
+    pb_port_count(port, reason, tx->pending);
     while (tx->pending > 0) {
         uint32_t last = tx_advance(tx, tx->head, --tx->pending);
         __atomic_store_n(&tx_slot(s, last)->tp_status, TP_STATUS_AVAILABLE, __ATOMIC_RELEASE);
@@ -101,18 +102,27 @@ void pb_packet_tx_kick(struct pb_port *port, struct pb_packet_socket *s)
     int code = send(s->fd, NULL, 0, MSG_DONTWAIT) < 0 ? errno : 0;
     tx_count_taken(port, s);
     tx->stalled = tx->pending == before;
+    if (!tx->stalled)
+        tx->retry_ns = RETRY_NS_MIN;
     if (code == ENETDOWN || code == ENXIO) {
         pb_packet_lost(port, s);
-        tx_abandon(port, s);
+        tx_abandon(port, s, PB_PACKET_TX_ERROR);
     } else if (tx->pending > 0 && (tx_status(s, tx->head) & TP_STATUS_WRONG_FORMAT)) {
         /* Checked when it was put in, so the interface has changed since. */
         struct ifreq answer;
-        tx_abandon(port, s);
+        tx_abandon(port, s, PB_PACKET_TX_ERROR);
         if (pb_packet_ask(s, SIOCGIFMTU, &answer))
             tx_set_frame_max(s, (uint32_t)answer.ifr_mtu);
     }
     /* Anything else is congestion: the frames stay and are offered again. */
     pb_counter_set(&port->counters[PB_PORT_IN_FLIGHT], tx->pending);
+}
+
+/* It was down: is it up again? */
+static void tx_look_up(struct pb_packet_socket *s)
+{
+    if (!s->gone && pb_packet_is_up(s) && pb_packet_has_link(s))
+        s->down = false;
 }
 
 /* The counter of the reason why a packet must not be sent; PB_PACKET_COUNTERS: none. */
@@ -138,6 +148,8 @@ uint32_t pb_packet_tx_batch(struct pb_port *port, const struct pb_packet *packet
                             uint32_t count, bool may_wait)
 {
     struct pb_packet_socket *s = port->state;
+    if (s->down)
+        tx_look_up(s);
     bool full = false; /* a kick in this batch made no room: not worth another */
     uint32_t done = 0;
     for (; done < count; done++) {
@@ -166,8 +178,10 @@ uint32_t pb_packet_tx_batch(struct pb_port *port, const struct pb_packet *packet
 bool pb_packet_tx_wait(struct pb_port *port, struct pb_packet_socket *s, struct pb_wait *wait)
 {
     pb_packet_tx_kick(port, s);
-    bool refused = s->tx.refused;
-    *wait = (struct pb_wait){.fd = -1, .timeout_ns = refused || s->tx.pending > 0 ? RETRY_NS : -1};
+    bool refused = s->tx.refused, waits = refused || s->tx.pending > 0;
+    *wait = (struct pb_wait){.fd = -1, .timeout_ns = waits ? s->tx.retry_ns : -1};
+    if (s->tx.stalled && s->tx.retry_ns < RETRY_NS_MAX)
+        s->tx.retry_ns *= 2;
     return !(refused && tx_has_room(s));
 }
 
@@ -179,12 +193,12 @@ void pb_packet_tx_tick(struct pb_port *port, struct pb_packet_socket *s)
     pb_packet_tx_kick(port, s);
     if (s->tx.stalled && s->tx.pending > 0 && !pb_packet_has_link(s)) {
         pb_packet_lost(port, s);
-        tx_abandon(port, s);
+        tx_abandon(port, s, PB_PACKET_TX_ERROR);
         pb_counter_set(&port->counters[PB_PORT_IN_FLIGHT], 0);
     }
-    if (s->down && pb_packet_is_up(s) && pb_packet_has_link(s))
-        s->down = false;
-    else if (s->down)
+    if (s->down)
+        tx_look_up(s);
+    if (s->down)
         pb_packet_lost(port, s);
     if (pb_packet_ask(s, SIOCGIFMTU, &answer))
         tx_set_frame_max(s, (uint32_t)answer.ifr_mtu);
@@ -198,7 +212,7 @@ int pb_packet_tx_open(struct pb_port *port, struct pb_packet_socket *s, uint32_t
     uint32_t need = DATA_OFFSET + ETH_HLEN + PB_PACKET_VLAN_BYTES + (mtu < mtu_max ? mtu : mtu_max);
     uint32_t slot = need <= 2048 ? 2048 : (need + 4095) / 4096 * 4096;
     uint32_t blocks = RING_BYTES / BLOCK_BYTES;
-    s->tx = (struct pb_packet_tx){.slot_bytes = slot, .block_slots = BLOCK_BYTES / slot};
+    s->tx = (struct pb_packet_tx){.slot_bytes = slot, .block_slots = BLOCK_BYTES / slot, .retry_ns = RETRY_NS_MIN};
     s->tx.slots = s->tx.block_slots * blocks;
     tx_set_frame_max(s, mtu);
     struct tpacket_req request = {.tp_block_size = BLOCK_BYTES,
@@ -229,7 +243,7 @@ void pb_packet_tx_drain(struct pb_port *port, struct pb_packet_socket *s)
         if (s->tx.pending > 0)
             nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     }
-    tx_abandon(port, s);
+    tx_abandon(port, s, PB_PACKET_TX_FULL); /* the interface was too slow for the time that there was */
     pb_counter_set(&port->counters[PB_PORT_IN_FLIGHT], 0);
 }
 

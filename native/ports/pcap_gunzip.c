@@ -47,9 +47,9 @@ static struct {
 
 /* A process that has a zlib of its own (node exports Chromium's, whose state is
  * laid out in another way) must not lend it to libz's calls of itself: each would
- * write into the other's state. ASan's interceptors do not bear the flag; the
- * programs it is built into have no second zlib. */
-#ifdef __SANITIZE_ADDRESS__
+ * write into the other's state. Sanitizers do not bear the flag; the programs that
+ * are built with them have no second zlib. */
+#ifdef PB_SANITIZED
 #define ZLIB_OWN_SYMBOLS 0
 #else
 #define ZLIB_OWN_SYMBOLS RTLD_DEEPBIND

@@ -30,6 +30,7 @@ struct pcap_output {
     size_t record_at; /* first record that is not wholly written */
     uint64_t held_packets, held_bytes; /* in the buffer; wire lengths */
 
+    bool begun;       /* the engine runs: what the file held before may go */
     bool header_done; /* the file's header is in the buffer or written */
     bool link_known;
     uint16_t link_type;
@@ -173,6 +174,16 @@ static void write_recovered(struct pb_port *port)
     output->lost_packets = 0;
 }
 
+/* The engine thread has come here: it runs, and its output replaces the file. A
+ * start that failed leaves the file as it was. */
+static void begin(struct pcap_output *output)
+{
+    if (output->begun)
+        return;
+    output->begun = true;
+    (void)pcap_sink_begin(&output->sink); /* where that fails, writing does, too, and says why */
+}
+
 /* Write what is buffered, as far as it goes without blocking. */
 static void drain(struct pb_port *port)
 {
@@ -251,6 +262,7 @@ uint32_t pcap_output_tx_batch(struct pb_port *port, const struct pb_packet *pack
 {
     struct pcap_output *output = port->state;
     uint32_t i = 0;
+    begin(output);
     output->refused = false;
     for (; i < count; i++) {
         if (accept_packet(port, &packets[index[i]]) != BUSY)
@@ -286,6 +298,7 @@ bool pcap_output_wait(struct pb_port *port, struct pb_wait *wait)
 
 void pcap_output_flush(struct pb_port *port)
 {
+    begin(port->state);
     drain(port);
 }
 
@@ -327,7 +340,7 @@ void pcap_output_close(struct pb_port *port)
     if (output == NULL)
         return;
     /* Not earlier: the first packet, which says the link type, could still come. */
-    if (!output->header_done && !output->broken)
+    if (output->begun && !output->header_done && !output->broken)
         put_header(output);
     drain(port);
     if (output->held_packets > 0) {

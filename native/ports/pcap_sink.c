@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -33,6 +34,8 @@ static const char *open_text(int code)
     case EMFILE:
     case ENFILE:
         return "too many open files; raise the limit (ulimit -n)";
+    case EWOULDBLOCK:
+        return "is written or read by another port; give another file";
     default:
         return strerror(code);
     }
@@ -44,9 +47,14 @@ int pcap_sink_open(struct pcap_sink *sink, const char *path, struct pb_error *er
     /* O_NONBLOCK: opening a FIFO must not wait for its reader. Standard output
      * is shared with other processes, so its flags are left as they are. */
     sink->fd = standard ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0)
-                        : open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0666);
+                        : open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0666);
     struct stat status = {0};
     int code = sink->fd < 0 || fstat(sink->fd, &status) < 0 ? errno : 0;
+    sink->replaced = code == 0 && S_ISREG(status.st_mode) && !standard;
+    /* Two writers would write over each other, and a file read and written at once
+     * would be gone. Where locks are not known (some network file systems) we go without. */
+    if (sink->replaced && flock(sink->fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+        code = EWOULDBLOCK;
     if (code != 0) {
         pcap_sink_close(sink);
         return pb_fail(error, code, "port \"%s\": %s", path, open_text(code));
@@ -57,6 +65,13 @@ int pcap_sink_open(struct pcap_sink *sink, const char *path, struct pb_error *er
      * the same is the best guess for sockets and terminals. */
     sink->chunk_bytes = sink->pollable ? PIPE_BUF : SIZE_MAX;
     return 0;
+}
+
+int pcap_sink_begin(struct pcap_sink *sink)
+{
+    bool replaced = sink->replaced;
+    sink->replaced = false;
+    return replaced && ftruncate(sink->fd, 0) < 0 ? -errno : 0;
 }
 
 int pcap_sink_close(struct pcap_sink *sink)

@@ -18,12 +18,16 @@ struct pcap_sink {
     int fd;              /* -1: not open */
     bool regular;        /* a file: what was written can be taken back */
     bool pollable;       /* not a file: ask before writing */
+    bool replaced;       /* a file whose former content is still there */
     size_t chunk_bytes;  /* the most that one write() may take without blocking */
 };
 
-/* Create or truncate `path`; "-" is standard output. 0, or -errno with the text
- * of an error that names `path`. */
+/* Create or open `path`, and lock it; "-" is standard output. What a file holds
+ * stays until pcap_sink_begin(). 0, or -errno with the text of an error that
+ * names `path`. */
 int pcap_sink_open(struct pcap_sink *sink, const char *path, struct pb_error *error);
+/* Before the first write: empty the file. 0, or -errno. */
+int pcap_sink_begin(struct pcap_sink *sink);
 /* 0, or -errno: some file systems tell only now that a write has failed. */
 int pcap_sink_close(struct pcap_sink *sink);
 

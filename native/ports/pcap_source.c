@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -33,6 +34,8 @@ static int open_fail(struct pcap_source *source, int code)
         return source_fail(source, code, "too many open files; raise the limit (ulimit -n)");
     case ENOMEM:
         return source_fail(source, code, "out of memory");
+    case EWOULDBLOCK:
+        return source_fail(source, code, "is being written by a capture output; give another file, or wait until it is closed");
     default:
         return source_fail(source, code, strerror(code));
     }
@@ -52,6 +55,9 @@ int pcap_source_open(struct pcap_source *source, const char *path)
     int code = fstat(source->fd, &status) < 0 ? errno : 0;
     if (code == 0 && S_ISDIR(status.st_mode))
         code = EISDIR;
+    /* pcap_sink.c locks what it writes. */
+    if (code == 0 && S_ISREG(status.st_mode) && flock(source->fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+        code = EWOULDBLOCK;
     if (code == 0)
         source->raw = malloc(RAW_BYTES);
     if (code == 0 && source->raw == NULL)

@@ -70,9 +70,13 @@ static void check(struct pb_port *port, struct tap *tap)
     const char *name = tap->device->name;
     if (tap->gone)
         return;
-    if (ioctl(tap->device->fd, TUNGETIFF, &answer) < 0 || ioctl(tap->query_fd, SIOCGIFFLAGS, &answer) < 0) {
+    if (ioctl(tap->device->fd, TUNGETIFF, &answer) < 0) {
         tap->gone = true;
         pb_port_report(port, "the interface is gone; stop and start the engine to create %s again", name);
+        return;
+    }
+    if (ioctl(tap->query_fd, SIOCGIFFLAGS, &answer) < 0) {
+        tap->down = false; /* in another network namespace, a container's: writing will tell */
         return;
     }
     bool down = !(answer.ifr_flags & IFF_UP);
@@ -133,6 +137,8 @@ static uint32_t tap_tx_batch(struct pb_port *port, const struct pb_packet *packe
     struct tap *tap = port->state;
     uint32_t done = 0;
     uint64_t sent = 0, bytes = 0;
+    if (tap->down)
+        check(port, tap); /* perhaps it is up again */
     tap->refused = false;
     for (; done < count; done++) {
         const struct pb_packet *packet = &packets[index[done]];

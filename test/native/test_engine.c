@@ -95,6 +95,65 @@ static void test_cycle_refused(void)
     CHECK(pb_engine_delete(engine, &error) == 0);
 }
 
+/* `first` outputs, merged, then `second` outputs, merged, to a sink. */
+static int make_diamonds(const char *brick, uint32_t first, uint32_t second)
+{
+    const uint32_t tuple = 4, bytes = strcmp(brick, "LoadBalancer") == 0 ? 4 : 0;
+    const uint8_t *config = (const uint8_t *)&tuple;
+    int engine = pb_engine_create("m", 64, -1, 64, &error);
+    CHECK(pb_engine_add_brick(engine, brick, config, bytes, first, 0, &error) == 0);
+    CHECK(pb_engine_add_brick(engine, "Merge", config, 0, 1, 0, &error) == 1);
+    CHECK(pb_engine_add_brick(engine, brick, config, bytes, second, 1, &error) == 2);
+    CHECK(pb_engine_add_brick(engine, "Merge", config, 0, 1, 0, &error) == 3);
+    for (uint32_t i = 0; i < first; i++)
+        CHECK(pb_engine_connect_brick(engine, 0, i, 1, &error) == 0);
+    CHECK(pb_engine_connect_brick(engine, 1, 0, 2, &error) == 0);
+    for (uint32_t i = 0; i < second; i++)
+        CHECK(pb_engine_connect_brick(engine, 2, i, 3, &error) == 0);
+    CHECK(pb_engine_add_output(engine, "null", "", "", &error) == 0);
+    CHECK(pb_engine_connect_output(engine, 3, 0, 0, &error) == 0);
+    CHECK(pb_engine_add_input(engine, "null", "", "packets=1000", -1, &error) == 0);
+    CHECK(pb_engine_connect_input(engine, 0, 0, &error) == 0);
+    return engine;
+}
+
+static uint64_t run_diamonds(int engine)
+{
+    CHECK(pb_engine_start(engine, &error) == 0);
+    while (pb_engine_state(engine) != PB_ENGINE_FINISHED)
+        usleep(200);
+    CHECK(pb_engine_stop(engine, &error) == 0);
+    uint64_t sent = pb_counter_get(&pb_engine_find(engine)->outputs[0]->port.counters[PB_PORT_TX_PACKETS]);
+    CHECK(pb_engine_delete(engine, &error) == 0);
+    return sent;
+}
+
+/* Copies that meet are bounded; packets that were only split are no copies. */
+static void test_copies(void)
+{
+    CHECK_EQUAL(run_diamonds(make_diamonds("Duplicator", 32, 32)), 1024 * 1000);
+    CHECK_EQUAL(run_diamonds(make_diamonds("LoadBalancer", 900, 900)), 1000);
+    int engine = make_diamonds("Duplicator", 33, 32);
+    for (int i = 0; i < 3; i++)
+        CHECK(pb_engine_start(engine, &error) == -ERANGE && strstr(error.text, "1056 copies") != NULL);
+    CHECK(pb_engine_counters(engine) == NULL);
+    CHECK(pb_engine_delete(engine, &error) == 0);
+}
+
+/* Many ways between the same bricks are no burden. */
+static void test_many_paths(void)
+{
+    const uint32_t tuple = 4;
+    int engine = pb_engine_create("p", 64, -1, 64, &error);
+    for (int i = 0; i < 200; i++)
+        CHECK(pb_engine_add_brick(engine, "LoadBalancer", (const uint8_t *)&tuple, 4, 2, 0, &error) == i);
+    for (uint32_t i = 199; i > 0; i--)
+        for (uint32_t output = 0; output < 2; output++)
+            CHECK(pb_engine_connect_brick(engine, i - 1, output, i, &error) == 0);
+    CHECK(pb_engine_connect_brick(engine, 199, 0, 0, &error) == -ELOOP);
+    CHECK(pb_engine_delete(engine, &error) == 0);
+}
+
 /* A port that fails to open: those opened before it are closed again. */
 static void test_failed_start(void)
 {
@@ -218,6 +277,8 @@ int main(void)
     test_handles();
     test_cycle_refused();
     test_failed_start();
+    test_copies();
+    test_many_paths();
     test_churn("pausable=0&packets=2000000");
     test_churn("");
     test_wait_beside_live();

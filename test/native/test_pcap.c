@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -1207,6 +1208,21 @@ static void test_link_types(void)
     forget(&in);
 }
 
+/* As read_all(), of a file that an output holds locked: a copy of what it is now. */
+static void read_locked(const char *path, struct packets *packets)
+{
+    char buffer[65536], copy_path[64];
+    int from = open(path, O_RDONLY), copy = memfd_create("copy", 0);
+    CHECK(from >= 0 && copy >= 0);
+    ssize_t length;
+    while ((length = read(from, buffer, sizeof(buffer))) > 0)
+        CHECK_EQUAL(write(copy, buffer, (size_t)length), length);
+    close(from);
+    snprintf(copy_path, sizeof(copy_path), "/proc/self/fd/%d", copy);
+    read_all(copy_path, "", 256, packets);
+    close(copy);
+}
+
 /* Write until nothing fits, then `make_room`, then write again: the file stays
  * valid all the time, and holds what was counted as sent. */
 static void check_full(const char *path, const char *text, void (*make_room)(void))
@@ -1224,7 +1240,7 @@ static void check_full(const char *path, const char *text, void (*make_room)(voi
     CHECK(sent > 0 && drops(&fake, PCAP_WRITE_ERROR) == 2400 - sent && sent < 2400);
     check_report(text);
     check_no_report();
-    read_all(path, "", 256, &out);
+    read_locked(path, &out);
     CHECK_EQUAL(out.count, sent);
     forget(&out);
     make_room();
@@ -1241,6 +1257,45 @@ static void check_full(const char *path, const char *text, void (*make_room)(voi
     forget(&out);
     forget(&in);
     check_no_report();
+}
+
+static off_t size_of(const char *path)
+{
+    struct stat status;
+    return stat(path, &status) == 0 ? status.st_size : -1;
+}
+
+/* A file that is written is nobody else's, and stays as it was until the engine runs. */
+static void test_output_in_use(void)
+{
+    char path[128], same[128];
+    snprintf(path, sizeof(path), "%s/in_use.pcap", directory);
+    snprintf(same, sizeof(same), "%s/./in_use.pcap", directory);
+    struct packets in = made(5, 100);
+    struct fake fake, other;
+    struct pb_error error = {0};
+    CHECK(fake_open(&fake, PB_PORT_OUTPUT, path, "", NULL) == 0);
+    CHECK(fake_open(&other, PB_PORT_OUTPUT, same, "", &error) == -EWOULDBLOCK && strstr(error.text, "another port") != NULL);
+    offer(&fake, in.list, in.count, false);
+    CHECK(fake_open(&other, PB_PORT_INPUT, same, "", &error) == -EWOULDBLOCK && strstr(error.text, "being written") != NULL);
+    fake_close(&fake);
+    off_t size = size_of(path);
+    CHECK(size > 24);
+
+    CHECK(fake_open(&fake, PB_PORT_INPUT, path, "", NULL) == 0);
+    CHECK(fake_open(&other, PB_PORT_OUTPUT, path, "", &error) == -EWOULDBLOCK);
+    fake_close(&fake);
+    /* Opened and closed again, as by a start that fails at another port. */
+    CHECK(fake_open(&fake, PB_PORT_OUTPUT, path, "", NULL) == 0);
+    fake_close(&fake);
+    CHECK_EQUAL(size_of(path), size);
+    /* An engine that runs and gets nothing leaves an empty capture. */
+    CHECK(fake_open(&fake, PB_PORT_OUTPUT, path, "", NULL) == 0);
+    fake.port.driver->flush(&fake.port);
+    CHECK_EQUAL(size_of(path), 0);
+    fake_close(&fake);
+    CHECK_EQUAL(size_of(path), 24);
+    forget(&in);
 }
 
 /* Run `test` in a process of its own, where it may change limits and mounts. */
@@ -1771,6 +1826,7 @@ int main(void)
     test_fifo();
     test_round_trip();
     test_link_types();
+    test_output_in_use();
     test_full();
     test_reader_gone();
     test_pipe_output();
