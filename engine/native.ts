@@ -21,9 +21,18 @@ function nativeFolder(): string {
   }
 }
 
+function loadLibrary(file: string): ReturnType<typeof koffi.load> {
+  try {
+    return koffi.load(file);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw BricksError.of('NATIVE_MISSING', { problem: `cannot load the native library: ${reason}; run npm run build` });
+  }
+}
+
 const folder = nativeFolder();
 // Kept for ever: koffi unloads a library whose handle is collected.
-const library = koffi.load(join(folder, nativeFiles.engine));
+const library = loadLibrary(join(folder, nativeFiles.engine));
 
 const functions = new Map<AbiFunction, (...args: Argument[]) => unknown>();
 for (const [name, { result, parameters }] of Object.entries(abiFunctions)) {

@@ -68,7 +68,13 @@ export function buildNative(options: { log?: (line: string) => void } = {}): str
     if (existsSync(join(parent, name, nativeFiles.engine))) return join(parent, name);
   }
   const parent = isWritable(nativeFolder) ? inPackage : cache;
-  mkdirSync(parent, { recursive: true });
+  try {
+    mkdirSync(parent, { recursive: true });
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    const remedy = 'set XDG_CACHE_HOME to a folder that can be written, or have its owner run "npm run build" in';
+    throw new NativeBuildError(`the native library has no place to be built in (${reason}); ${remedy} ${packageRoot}`);
+  }
   const temporary = join(parent, `${name}.${process.pid}`);
   options.log?.(`packet-bricks: building the native library in ${join(parent, name)}`);
   try {

@@ -25,8 +25,8 @@ export const bricksCommand: Command = {
     `On a terminal a prompt follows the script; BRICKS.help() says what can be typed there, Ctrl-D ends it.
 Without a terminal the script is read from -f or standard input, and bricks stays until it gets SIGINT or SIGTERM,
 or until no engine has anything left to do.`,
-    `Exit status: 0 success, also after SIGINT or SIGTERM; 1 the script failed; 2 wrong usage;
-otherwise what the script gave to os.exit().`,
+    `Exit status: 0 success, also after SIGINT or SIGTERM; 1 the script failed, or a capture was not read or written
+whole; 2 wrong usage; otherwise what the script gave to os.exit().`,
     `Environment: BRICKS_DRIVER as --driver; BRICKS_RUNTIME_DIR where pipes meet their readers.`,
   ],
 };

@@ -17,7 +17,12 @@ function programPath(): string {
   }
 }
 
-const child = spawn(programPath(), process.argv.slice(2), { stdio: 'inherit' });
+// BRICKS_PIPE_PARENT: should this process be killed, the program ends with it and leaves the pipe to others.
+const child = spawn(programPath(), process.argv.slice(2), {
+  stdio: 'inherit',
+  argv0: 'bricks-pipe',
+  env: { ...process.env, BRICKS_PIPE_PARENT: String(process.pid) },
+});
 // On Ctrl-C the terminal signals both; the program decides when it ends, this one follows.
 for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(name, () => {

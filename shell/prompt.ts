@@ -28,6 +28,8 @@ export function runPrompt(session: Session): Promise<PromptEnd> {
   let code = '';
   let isBusy = false;
   let isClosed = false;
+  let isLeaving = false;
+  session.isAtPrompt = true;
 
   return new Promise((resolve) => {
     const prompt = (): void => {
@@ -36,6 +38,7 @@ export function runPrompt(session: Session): Promise<PromptEnd> {
     };
     const leave = (end: PromptEnd): void => {
       process.off('SIGINT', interrupt);
+      session.isAtPrompt = false;
       editor.removeAllListeners('close');
       if (!isClosed) editor.close();
       resolve(end);
@@ -69,16 +72,23 @@ export function runPrompt(session: Session): Promise<PromptEnd> {
     process.on('SIGINT', interrupt);
     editor.on('line', (line) => {
       lines.push(line);
+      isLeaving = false;
       void work();
     });
-    // In the editor Ctrl-C is a key: it drops what was typed.
+    // In the editor Ctrl-C is a key: it drops what was typed; twice where there is nothing, it ends the program.
     editor.on('SIGINT', () => {
+      const hasText = code !== '' || editor.line !== '';
+      if (!hasText && isLeaving) return leave({ kind: 'exit', status: 0 });
+      isLeaving = !hasText;
       code = '';
-      process.stdout.write('^C\n');
+      process.stdout.write(hasText ? '^C\n' : '^C\n(Ctrl-C again or Ctrl-D stops the engines and leaves)\n');
       editor.write(null, { ctrl: true, name: 'e' });
       editor.write(null, { ctrl: true, name: 'u' });
       prompt();
     });
+    // A terminal that is gone: "close" follows.
+    editor.on('error', () => {});
+    process.stdin.on('error', () => {});
     editor.on('close', () => {
       process.stdout.write('\n');
       isClosed = true;

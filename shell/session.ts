@@ -11,6 +11,8 @@ export class Session {
   readonly #interpreter: Interpreter;
   readonly #output: Output;
   #task: Task | undefined;
+  /** True while a prompt has the user's attention: interruption is then its affair. */
+  isAtPrompt = false;
 
   constructor(interpreter: Interpreter, output: Output) {
     this.#interpreter = interpreter;

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { version } from '../../package_info.ts';
 import { makeFolder } from '../support/files.ts';
-import { projectFolder, start, until, waitMs } from '../support/programs.ts';
+import { projectFolder, skipWithout, start, until, waitMs } from '../support/programs.ts';
 
 const bricks = ['--import', 'tsx', 'shell/bricks.ts'];
 
@@ -21,13 +21,15 @@ function runBricks(args: readonly string[], input = '', env: Record<string, stri
   return { status: done.status, stdout: done.stdout, stderr: done.stderr };
 }
 
+function runShell(line: string) {
+  return spawnSync('bash', ['-o', 'pipefail', '-c', line], { cwd: projectFolder, encoding: 'utf8', timeout: waitMs });
+}
+
 function script(t: TestContext, source: string): string {
   const file = join(makeFolder(t), 'script.lua');
   writeFileSync(file, source);
   return file;
 }
-
-const banner = `BRICKS Version ${version}\n`;
 
 test('--help and --version', () => {
   const help = runBricks(['-h']);
@@ -77,11 +79,11 @@ test('an error of the engine is shown on one line', (t) => {
 });
 
 test('a script from standard input; os.exit() and BRICKS.shutdown() end it', () => {
-  assert.deepEqual(runBricks([], 'print("hi")'), { status: 0, stdout: `${banner}hi\n`, stderr: '' });
+  assert.deepEqual(runBricks([], 'print("hi")'), { status: 0, stdout: 'hi\n', stderr: '' });
   assert.equal(runBricks([], 'os.exit(-1)').status, 255);
   assert.deepEqual(runBricks([], 'BRICKS.shutdown() print("no")'), {
     status: 0,
-    stdout: `${banner}Goodbye!\n`,
+    stdout: 'Goodbye!\n',
     stderr: '',
   });
 });
@@ -114,6 +116,58 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   });
 }
 
+test('a capture on standard output is all that is there', { skip: skipWithout('tcpdump') }, (t) => {
+  const file = script(
+    t,
+    `print("not in the capture") pe = PktEngine.new("e0") b = Brick.new("PcapWriter")
+     b:connect_input("pcap:test/fixtures/demo.pcap") b:connect_output("pcap:-") pe:link(b) pe:start() print("nor this")`,
+  );
+  const line = `node ${bricks.join(' ')} -f ${file} | sed 1d | tcpdump -nr - | wc -l`;
+  assert.equal(runShell(line).stdout.trim(), '458');
+});
+
+test('a reader of our messages that goes away ends nothing', async (t) => {
+  const capture = join(makeFolder(t), 'out.pcap');
+  const file = script(
+    t,
+    `pe = PktEngine.new("e0") b = Brick.new("PcapWriter") b:connect_input("pcap:test/fixtures/demo.pcap")
+     b:connect_output("${capture}") pe:link(b) pe:start() io.stderr:write(string.rep("x", 100000)) print("on") BRICKS.sleep(0.2)`,
+  );
+  for (const redirect of ['2> >(exec true)', '2>/dev/full', '> >(exec true)', '2>&-']) {
+    assert.equal(runShell(`node ${bricks.join(' ')} -f ${file} ${redirect}`).status, 0, redirect);
+    assert.ok(readFileSync(capture).length > 139_863, redirect);
+  }
+});
+
+test('a capture that is not read or written whole is status 1', (t) => {
+  const folder = makeFolder(t);
+  const cut = join(folder, 'cut.pcap');
+  writeFileSync(cut, readFileSync('test/fixtures/demo.pcap').subarray(0, 50_000));
+  const source = (from: string, to: string): string =>
+    `pe = PktEngine.new("e0") b = Brick.new("PcapWriter") b:connect_input("pcap:${from}") b:connect_output("${to}")
+     pe:link(b) pe:start()`;
+  const short = runBricks([], source(cut, join(folder, 'out.pcap')));
+  assert.deepEqual([short.status, short.stderr.match(/\n/g)?.length], [1, 1], short.stderr);
+  assert.equal(runBricks([], source('test/fixtures/demo.pcap', '/dev/full')).status, 1);
+  // A capture is not written over itself, and a start that fails leaves the output's file alone.
+  const itself = runBricks([], source(cut, cut));
+  assert.match(itself.stderr, /cut\.pcap": is being written by a capture output; give another file/);
+  assert.equal(runBricks([], source('/none.pcap', cut)).status, 1);
+  assert.equal(readFileSync(cut).length, 50_000);
+});
+
+test('scripts of the package are found from anywhere', (t) => {
+  const done = spawnSync(
+    'node',
+    ['--import', import.meta.resolve('tsx'), join(projectFolder, 'shell/bricks.ts'), '-f', 'scripts/utils.lua'],
+    {
+      cwd: makeFolder(t),
+      encoding: 'utf8',
+    },
+  );
+  assert.deepEqual([done.status, done.stderr], [0, '']);
+});
+
 test('processes that a script has started with io.popen end with it', async (t) => {
   const pidFile = join(makeFolder(t), 'pid');
   const done = runBricks([], `io.popen("sleep 1000 & echo $! > ${pidFile}; wait") BRICKS.sleep(0.3)`);
@@ -139,4 +193,22 @@ test('bricks-pipe passes arguments, output and exit status on', () => {
     spawnSync('node', ['--import', 'tsx', 'shell/bricks_pipe.ts', ...args], { cwd: projectFolder, encoding: 'utf8' });
   assert.match(pipe('--help').stdout, /^Usage: bricks-pipe/);
   assert.equal(pipe('--nope').status, 2);
+});
+
+test('a bricks-pipe that is killed leaves the pipe to others', async (t) => {
+  const folder = makeFolder(t);
+  const env = { ...process.env, BRICKS_RUNTIME_DIR: folder };
+  const file = script(
+    t,
+    'pe = PktEngine.new("e0") pe:link(Brick.new("Dummy"):connect_input("null:"):connect_output("k{0")) pe:start() print("up")',
+  );
+  const program = start(t, 'node', [...bricks, '-f', file], { stdio: ['ignore', 'pipe', 'pipe'], env });
+  await program.until(/up/);
+  const arguments_ = ['--import', 'tsx', 'shell/bricks_pipe.ts', 'k}0'];
+  const reader = start(t, 'node', arguments_, { stdio: ['ignore', 'ignore', 'inherit'], env, detached: false });
+  const list = (): string =>
+    spawnSync('node', [...arguments_.slice(0, 3), '--list'], { cwd: projectFolder, encoding: 'utf8', env }).stdout;
+  await until('the reader to attach', () => /^k\}0 .*bricks-pipe/m.test(list()));
+  reader.child.kill('SIGKILL');
+  await until('the pipe to be free', () => !/^k\}0 .*bricks-pipe/m.test(list()));
 });

@@ -1,8 +1,12 @@
 // The prompt, typed at on a pseudo-terminal.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { stripVTControlCharacters } from 'node:util';
+import { makeFolder } from '../support/files.ts';
 import { type Program, skipWithout, start, until } from '../support/programs.ts';
 
 const skip = skipWithout('script');
@@ -89,4 +93,55 @@ test('BRICKS.shutdown() says goodbye and ends the program', { skip }, async (t) 
   terminal.type('BRICKS.shutdown()\r');
   assert.deepEqual(await terminal.program.ended(), { code: 0, signal: null });
   assert.match(terminal.program.output(), /Goodbye!/);
+});
+
+const engineScript = (folder: string, rest: string): string => {
+  const file = join(folder, 'script.lua');
+  writeFileSync(
+    file,
+    `pe = PktEngine.new("e0") pe:link(Brick.new("PcapWriter"):connect_input("null:?packets=100"):connect_output("${folder}/out.pcap"))
+     pe:start() pe:wait() print("engine runs") ${rest}`,
+  );
+  return file;
+};
+
+test('Ctrl-C during a script stops the engines and shows statistics', { skip }, async (t) => {
+  const file = engineScript(makeFolder(t), 'BRICKS.sleep(1000)');
+  const terminal = new Terminal(t, `node --import tsx shell/bricks.ts -f ${file}`);
+  await terminal.read('engine runs');
+  terminal.type('\x03');
+  assert.deepEqual(await terminal.program.ended(), { code: 0, signal: null });
+  assert.match(terminal.program.output(), /ENGINE STATISTICS/);
+});
+
+test('Ctrl-C twice at an empty prompt leaves', { skip }, async (t) => {
+  const terminal = new Terminal(t, 'node --import tsx shell/bricks.ts');
+  await terminal.read('bricks> ');
+  terminal.type('\x03');
+  await terminal.read('leaves)');
+  // The line editor draws its prompt more than once here.
+  terminal.type('print(6 * 7)\r');
+  await terminal.read('42\r\n');
+  await terminal.read('bricks> ');
+  terminal.type('\x03');
+  await terminal.read('leaves)');
+  terminal.type('\x03');
+  assert.deepEqual(await terminal.program.ended(), { code: 0, signal: null });
+});
+
+test('in the background of a terminal it runs, without a prompt', { skip }, async (t) => {
+  const file = engineScript(makeFolder(t), 'BRICKS.sleep(0.3) print("goes on")');
+  const line = `set -m; node --import tsx shell/bricks.ts -f ${file} & wait %1; echo status $?`;
+  const terminal = new Terminal(t, `bash -c '${line}'`);
+  await terminal.read('goes on');
+  await terminal.read('status 0');
+});
+
+test('when the terminal goes, engines are stopped', { skip }, async (t) => {
+  const folder = makeFolder(t);
+  const terminal = new Terminal(t, `node --import tsx shell/bricks.ts -f ${engineScript(folder, '')}`);
+  await terminal.read('bricks> ');
+  terminal.program.child.kill('SIGKILL');
+  await until('the program to end', () => spawnSync('pgrep', ['-f', `${folder}/script.lua`]).status === 1);
+  assert.equal(statSync(join(folder, 'out.pcap')).size, 24 + 100 * (16 + 60));
 });
