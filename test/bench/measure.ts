@@ -23,6 +23,9 @@ export interface Row {
   readonly target: { readonly ratioMin: number } | { readonly max: number };
 }
 
+/** A peer or a right that this machine lacks: said in the table, and no failure. */
+export class NotHere extends Error {}
+
 /** The middle value; the mean of the middle two. */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);

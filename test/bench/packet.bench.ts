@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Effort, makeLink, type Row, runAsync } from './measure.ts';
+import { type Effort, makeLink, NotHere, type Row, runAsync } from './measure.ts';
 import { Testpmd, testpmdMissing } from './testpmd.ts';
 
 type Link = ReturnType<typeof makeLink>;
@@ -47,7 +47,7 @@ function blast(link: Link, programs: string, rate: number, seconds: number): Pro
 
 async function topRate(link: Link, programs: string, effort: Effort): Promise<Row> {
   const missing = testpmdMissing();
-  if (missing !== undefined) throw new Error(missing);
+  if (missing !== undefined) throw new NotHere(missing);
   const ours: number[] = [];
   const baseline: number[] = [];
   const wrap = ['ip', 'netns', 'exec', link.namespace];

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Effort, type Row, run } from './measure.ts';
+import { type Effort, NotHere, type Row, run } from './measure.ts';
 import { Testpmd, testpmdMissing } from './testpmd.ts';
 
 const sizes = [
@@ -28,7 +28,7 @@ async function memifRate(sender: Testpmd, receiver: Testpmd, seconds: number): P
 /** Generator, LoadBalancer, 4 pipes, one reader process; beside testpmd to testpmd over net_memif. */
 export async function pipes(programs: string, effort: Effort): Promise<Row[]> {
   const missing = testpmdMissing();
-  if (missing !== undefined) throw new Error(missing);
+  if (missing !== undefined) throw new NotHere(missing);
   const folder = mkdtempSync(join(tmpdir(), 'bricks-memif-'));
   const memif = (role: string): string => `net_memif0,role=${role},id=0,socket=${folder}/memif.sock,socket-abstract=no`;
   const receiver = await Testpmd.start('rx', 1, memif('server'));
