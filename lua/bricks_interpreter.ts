@@ -6,7 +6,7 @@ import { openBrick } from './lib_brick.ts';
 import { openBricks } from './lib_bricks.ts';
 import { openPktEngine } from './lib_pkt_engine.ts';
 
-/** @param input what io.read() reads; undefined: nothing */
+/** @param input what io.read() reads; undefined: standard input is a prompt's */
 export function makeBricksInterpreter(input?: NodeJS.ReadableStream): Interpreter {
   const interpreter = new Interpreter({
     ...(input !== undefined && { input }),

@@ -1,5 +1,5 @@
 // Values across the border between TypeScript and Lua.
-import { type LuaFunction, type LuaState, lauxlib, lua } from './lua_api.ts';
+import { type LuaState, lauxlib, lua } from './lua_api.ts';
 
 /** Raised by a function that Lua calls: Lua sees the message with the position of the call. */
 export class LuaCallError extends Error {}
@@ -22,7 +22,10 @@ function snakeCase(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
-/** Pushes a plain value: arrays become sequences, objects tables whose keys are in snake case. */
+/**
+ * Pushes a plain value: arrays become sequences, objects tables whose keys are in snake case. A map is a table whose
+ * keys are data: they stay as they are.
+ */
 export function pushValue(L: LuaState, value: unknown): void {
   if (value === undefined || value === null) {
     lua.lua_pushnil(L);
@@ -40,35 +43,24 @@ export function pushValue(L: LuaState, value: unknown): void {
       pushValue(L, item);
       lua.lua_seti(L, -2, index + 1);
     });
+  } else if (value instanceof Map) {
+    pushTable(L, value);
   } else if (typeof value === 'object') {
-    lua.lua_createtable(L, 0, 0);
-    for (const [key, item] of Object.entries(value)) {
-      pushValue(L, item);
-      lua.lua_setfield(L, -2, Buffer.from(snakeCase(key)));
-    }
+    pushTable(
+      L,
+      Object.entries(value).map(([key, item]) => [snakeCase(key), item]),
+    );
   } else {
     throw new TypeError(`a ${typeof value} cannot be given to Lua`);
   }
 }
 
-/** Sets functions as fields of the table on top of the stack. */
-export function setFunctions(L: LuaState, functions: Readonly<Record<string, LuaFunction>>): void {
-  for (const [name, f] of Object.entries(functions)) {
-    lua.lua_pushcfunction(L, f);
-    lua.lua_setfield(L, -2, Buffer.from(name));
+function pushTable(L: LuaState, entries: Iterable<[string, unknown]>): void {
+  lua.lua_createtable(L, 0, 0);
+  for (const [key, item] of entries) {
+    pushValue(L, item);
+    lua.lua_setfield(L, -2, Buffer.from(key));
   }
-}
-
-/** Adds functions to a global table, which is made if it is not there. */
-export function extendTable(L: LuaState, name: string, functions: Readonly<Record<string, LuaFunction>>): void {
-  if (lua.lua_getglobal(L, Buffer.from(name)) === lua.LUA_TNIL) {
-    lua.lua_pop(L, 1);
-    lua.lua_createtable(L, 0, 0);
-    lua.lua_pushvalue(L, -1);
-    lua.lua_setglobal(L, Buffer.from(name));
-  }
-  setFunctions(L, functions);
-  lua.lua_pop(L, 1);
 }
 
 /** The name of a value's type as Lua's own messages have it. */
@@ -93,9 +85,11 @@ export function optionalText(L: LuaState, argument: number): string | undefined 
   return lua.lua_type(L, argument) <= lua.LUA_TNIL ? undefined : checkText(L, argument);
 }
 
-/** Pushes nil and a message: how Lua's own libraries report that something did not work out. */
-export function pushFailure(L: LuaState, message: string): number {
+/** Pushes nil, a message and a number: how Lua's own libraries report that something did not work out. */
+export function pushFailure(L: LuaState, message: string, errno?: number): number {
   lua.lua_pushnil(L);
   pushText(L, message);
-  return 2;
+  if (errno === undefined) return 2;
+  lua.lua_pushnumber(L, errno);
+  return 3;
 }

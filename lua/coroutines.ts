@@ -2,7 +2,8 @@
 //
 // A chunk is suspended by a yield that belongs to the scheduler: it must travel from a coroutine of the user up to the
 // chunk, and not return from the user's coroutine.resume(). And no pcall() may swallow the end of a chunk.
-import { extendTable, LuaCallError, pushText } from './convert.ts';
+import { LuaCallError, pushText } from './convert.ts';
+import { extendTable, guarded, pushFunction } from './functions.ts';
 import { type LuaFunction, type LuaState, lauxlib, lua } from './lua_api.ts';
 import type { Scheduler } from './scheduler.ts';
 
@@ -73,7 +74,7 @@ export function openCoroutines(L: LuaState, scheduler: Scheduler): void {
       }),
     wrap: (L) => {
       const coroutine = create(L);
-      lua.lua_pushcfunction(L, (caller) =>
+      pushFunction(L, (caller) =>
         resume(caller, coroutine, lua.lua_gettop(caller), (resumed, results) =>
           results === 'error' ? lua.lua_error(resumed) : results,
         ),
@@ -104,7 +105,7 @@ export function openCoroutines(L: LuaState, scheduler: Scheduler): void {
   };
   extendTable(L, 'coroutine', functions);
 
-  function finishPcall(L: LuaState, status: number, extra: number): number {
+  const finishPcall = guarded((L: LuaState, status: number, extra: number): number => {
     if (status === lua.LUA_OK || status === lua.LUA_YIELD) return lua.lua_gettop(L) - extra;
     // fengari 0.1.5 forgets to switch hooks on again after an error in a coroutine.
     L.allowhook = 1;
@@ -112,9 +113,9 @@ export function openCoroutines(L: LuaState, scheduler: Scheduler): void {
     lua.lua_pushboolean(L, false);
     lua.lua_pushvalue(L, -2);
     return 2;
-  }
+  });
 
-  lua.lua_pushcfunction(L, (caller) => {
+  pushFunction(L, (caller) => {
     lauxlib.luaL_checkany(caller, 1);
     lua.lua_pushboolean(caller, true);
     lua.lua_insert(caller, 1);
@@ -123,7 +124,7 @@ export function openCoroutines(L: LuaState, scheduler: Scheduler): void {
   });
   lua.lua_setglobal(L, Buffer.from('pcall'));
 
-  lua.lua_pushcfunction(L, (caller) => {
+  pushFunction(L, (caller) => {
     const args = lua.lua_gettop(caller) - 2;
     lauxlib.luaL_checktype(caller, 2, lua.LUA_TFUNCTION);
     // function, handler, arguments -> function, handler, true, function, arguments

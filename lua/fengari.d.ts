@@ -39,6 +39,7 @@ declare module 'fengari' {
     lua_atnativeerror(L: LuaState, handler: LuaFunction): void;
     lua_call(L: LuaState, args: number, results: number): void;
     lua_callk(L: LuaState, args: number, results: number, context: number, k: LuaContinuation): void;
+    lua_checkstack(L: LuaState, count: number): boolean;
     lua_concat(L: LuaState, count: number): void;
     lua_createtable(L: LuaState, array: number, record: number): void;
     lua_error(L: LuaState): never;
@@ -64,6 +65,7 @@ declare module 'fengari' {
     lua_pushboolean(L: LuaState, value: boolean): void;
     lua_pushcfunction(L: LuaState, f: LuaFunction): void;
     lua_pushglobaltable(L: LuaState): void;
+    lua_pushlightuserdata(L: LuaState, value: object): void;
     lua_pushnil(L: LuaState): void;
     lua_pushnumber(L: LuaState, value: number): void;
     lua_pushlstring(L: LuaState, bytes: LuaString, length: number): void;

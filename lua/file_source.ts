@@ -1,8 +1,9 @@
 // Where the bytes of a Lua file handle come from and go to: files, child processes, standard input.
 import type { StdioOptions } from 'node:child_process';
-import { once } from 'node:events';
 import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
+import { constants } from 'node:os';
 import type { Writable } from 'node:stream';
+import { getSystemErrorMap } from 'node:util';
 import { type ProcessEnd, startShell } from './shell_process.ts';
 
 /** Bytes, undefined at the end; a promise where they are not there yet. */
@@ -11,15 +12,27 @@ export type Bytes = Uint8Array | undefined | Promise<Uint8Array | undefined>;
 /** How a file handle is closed: nothing, or how its process ended. */
 export type CloseResult = ProcessEnd | undefined;
 
+/** What a place in a file is counted from: the beginning, the place now, the end. */
+export const whences = ['set', 'cur', 'end'] as const;
+export type Whence = (typeof whences)[number];
+
 /** What a Lua file handle stands on. */
 export interface FileSource {
   read?(): Bytes;
   write?(bytes: Uint8Array): void | Promise<void>;
   /** Moves the place of the next read or write; returns it. */
-  seek?(whence: string, offset: number): number;
-  close(): Promise<CloseResult>;
+  seek?(whence: Whence, offset: number): number;
+  /** A promise only where there is something to wait for. */
+  close(): CloseResult | Promise<CloseResult>;
   /** Ends what it stands on, because a chunk that waited for it was interrupted. */
   abandon?(): void;
+}
+
+/** An error as the system's calls report it: `code` is the name, `errno` the negative number. */
+function systemError(name: 'EINVAL' | 'EPIPE'): Error {
+  const errno = -constants.errno[name];
+  const [, text = name] = getSystemErrorMap().get(errno) ?? [];
+  return Object.assign(new Error(`${name}: ${text}`), { code: name, errno });
 }
 
 /** Bytes of the first read from a file; each read takes twice as many as the one before. */
@@ -50,14 +63,16 @@ export function openFile(path: string, mode: string): FileSource {
       writeSync(fd, bytes, 0, bytes.length, hasPlaces && !isAppending ? place : null);
       place = isAppending && hasPlaces ? fstatSync(fd).size : place + bytes.length;
     },
-    seek: (whence, offset) => {
-      if (!hasPlaces) throw new Error('this file cannot be positioned');
-      if (whence === 'set') place = offset;
-      else if (whence === 'cur') place += offset;
-      else place = fstatSync(fd).size + offset;
-      return place;
-    },
-    close: async () => {
+    ...(hasPlaces && {
+      seek: (whence, offset) => {
+        const starts = { set: 0, cur: place, end: fstatSync(fd).size };
+        const target = starts[whence] + offset;
+        if (target < 0 || !Number.isSafeInteger(target)) throw systemError('EINVAL');
+        place = target;
+        return place;
+      },
+    }),
+    close: () => {
       closeSync(fd);
       return undefined;
     },
@@ -73,12 +88,20 @@ export function readStream(stream: NodeJS.ReadableStream): () => Promise<Uint8Ar
   };
 }
 
-async function writeStream(stream: Writable, bytes: Uint8Array): Promise<void> {
-  if (!stream.write(bytes)) await Promise.race([once(stream, 'drain'), once(stream, 'close')]);
+/** Waits while the reader is behind. A reader that went away shows in the write after the one that met it. */
+function writeStream(stream: Writable, bytes: Uint8Array): void | Promise<void> {
+  if (stream.destroyed) throw systemError('EPIPE');
+  let hasRoom = false;
+  // Not for 'drain': it never comes once the stream has ended.
+  const written = new Promise<void>((resolve, reject) => {
+    hasRoom = stream.write(bytes, (error) => (error ? reject(systemError('EPIPE')) : resolve()));
+  });
+  if (!hasRoom) return written;
+  written.catch(() => {});
 }
 
 /** A command in the shell: its output is read (mode r), or its input written (mode w). */
-export function openProcess(command: string, mode: string): FileSource {
+export function openProcess(command: string, mode: 'r' | 'w'): FileSource {
   const reads = mode !== 'w';
   const stdio: StdioOptions = reads ? ['inherit', 'pipe', 'inherit'] : ['pipe', 'inherit', 'inherit'];
   const { child, ended, kill } = startShell(command, stdio);

@@ -2,8 +2,9 @@
 //
 // It knows nothing of engines: lua/bricks_interpreter.ts adds those libraries. Used by shell/ and by tests.
 import { openCompat51 } from './compat51.ts';
-import { displayText, LuaCallError, pushText, setFunctions } from './convert.ts';
+import { displayText, pushText } from './convert.ts';
 import { openCoroutines } from './coroutines.ts';
+import { openErrors, setFunctions } from './functions.ts';
 import { openIo } from './lib_io.ts';
 import { openOs } from './lib_os.ts';
 import { openLoader, sourceBytes } from './loader.ts';
@@ -14,7 +15,7 @@ import { openStringFormat } from './string_format.ts';
 
 /** What surrounds an interpreter. */
 export interface InterpreterOptions {
-  /** What io.read() reads. Undefined: nothing. */
+  /** What io.read() reads. Undefined: standard input belongs to a prompt, and io.read() says so. */
   readonly input?: NodeJS.ReadableStream;
   /** Where files are looked for that the working directory does not have. */
   readonly fallbackFolder?: string;
@@ -48,17 +49,6 @@ function removeHazards(L: LuaState): void {
   lua.lua_pop(L, 1);
 }
 
-/** Pushes "file:line: " of the innermost Lua code that runs. */
-function pushPosition(L: LuaState): void {
-  const debug = new lua.lua_Debug();
-  for (let level = 1; lua.lua_getstack(L, level, debug) !== 0; level++) {
-    lauxlib.luaL_where(L, level);
-    if (displayText(L, -1) !== '') return;
-    lua.lua_pop(L, 1);
-  }
-  pushText(L, '');
-}
-
 export class Interpreter {
   readonly L: LuaState;
   readonly scheduler: Scheduler;
@@ -71,7 +61,7 @@ export class Interpreter {
       lauxlib.luaL_requiref(L, Buffer.from(name), open, 1);
       lua.lua_pop(L, 1);
     }
-    lua.lua_atnativeerror(L, (failed) => this.#nativeError(failed, options));
+    openErrors(L, options.isUserError ?? (() => false));
     lua.lua_pushglobaltable(L);
     setFunctions(L, { print: (caller) => this.#print(caller) });
     lua.lua_pop(L, 1);
@@ -130,21 +120,5 @@ export class Interpreter {
     }
     this.scheduler.current.output.out(Buffer.concat([...texts, Buffer.from('\n')]));
     return 0;
-  }
-
-  /** Turns what a function in TypeScript threw into Lua's error value. */
-  #nativeError(L: LuaState, options: InterpreterOptions): number {
-    const error = lua.lua_touserdata(L, 1);
-    pushPosition(L);
-    if (error instanceof LuaCallError || (error instanceof Error && options.isUserError?.(error))) {
-      pushText(L, error.message);
-    } else if (error instanceof Error) {
-      const [, place = ''] = (error.stack ?? '').split('\n').map((line) => line.trim());
-      pushText(L, `internal error: ${error.message} (${place})`);
-    } else {
-      pushText(L, 'internal error');
-    }
-    lua.lua_concat(L, 2);
-    return 1;
   }
 }

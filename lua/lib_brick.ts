@@ -2,7 +2,7 @@
 import { Brick } from '../bricks/brick.ts';
 import { bricks } from '../bricks/registry.ts';
 import { Arguments } from './arguments.ts';
-import { extendTable } from './convert.ts';
+import { extendTable } from './functions.ts';
 import { helpText } from './help_text.ts';
 import type { LuaState } from './lua_api.ts';
 import { ObjectType } from './object.ts';
@@ -10,7 +10,7 @@ import type { Scheduler } from './scheduler.ts';
 
 const usage = [
   'help()',
-  'new([<split-mode>])',
+  'new(<type>, [<argument or options>])',
   'connect_input(<interfaces>)',
   'connect_output(<interfaces>)',
   'connect_outputs(<interface>, split)',

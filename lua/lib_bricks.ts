@@ -6,7 +6,8 @@ import { PktEngine } from '../engine/pkt_engine.ts';
 import { nativeFiles } from '../native/build.ts';
 import { version } from '../package_info.ts';
 import { Arguments } from './arguments.ts';
-import { extendTable, pushText, pushValue } from './convert.ts';
+import { pushText, pushValue } from './convert.ts';
+import { extendTable } from './functions.ts';
 import { helpText } from './help_text.ts';
 import { type LuaState, lua } from './lua_api.ts';
 import { type Scheduler, sleep } from './scheduler.ts';
@@ -42,7 +43,7 @@ export function openBricks(L: LuaState, scheduler: Scheduler): void {
     print_status: () => print('BRICKS is online.\n'),
     show_stats: () => print(engineTable(allStats())),
     stats: (caller) => {
-      pushValue(caller, Object.fromEntries(allStats().map((stats) => [stats.engine, stats])));
+      pushValue(caller, new Map(allStats().map((stats) => [stats.engine, stats])));
       return 1;
     },
     sleep: (caller) => {

@@ -1,5 +1,6 @@
 // os.*: what must not block or end the process. The rest is Lua's own.
-import { checkText, extendTable, optionalText } from './convert.ts';
+import { checkText, optionalText } from './convert.ts';
+import { extendTable } from './functions.ts';
 import { type LuaState, lauxlib, lua } from './lua_api.ts';
 import type { Scheduler } from './scheduler.ts';
 import { shellStatus, startShell } from './shell_process.ts';

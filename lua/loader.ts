@@ -1,7 +1,8 @@
 // dofile, loadfile, require and package: files relative to the working directory, then to fallback folders.
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { checkText, extendTable, LuaCallError, pushText } from './convert.ts';
+import { checkText, LuaCallError, pushText } from './convert.ts';
+import { extendTable } from './functions.ts';
 import { type LuaState, lauxlib, lua } from './lua_api.ts';
 
 /** Source as the compiler takes it: without a byte order mark, with a first line `#!...` emptied. */

@@ -1,5 +1,5 @@
 // A Lua file handle: reads by Lua's formats from whatever source there is.
-import type { FileSource } from './file_source.ts';
+import type { CloseResult, FileSource } from './file_source.ts';
 
 /** "l" a line, "L" a line with its end, "a" all, "n" a number, or a count of bytes. */
 export type ReadFormat = 'l' | 'L' | 'a' | 'n' | number;
@@ -11,6 +11,11 @@ type ReadResult = Buffer | number | null | 'more';
 const numeral = /^\s*([+-]?(?:0[xX][0-9a-fA-F]+|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?))/;
 const numeralBytesMax = 200;
 
+/** Files that a script opened and dropped: their descriptors are given back. */
+const dropped = new FinalizationRegistry<FileSource>((source) => {
+  void source.close();
+});
+
 export class LuaFile {
   readonly source: FileSource;
   #buffer = Buffer.alloc(0);
@@ -19,6 +24,18 @@ export class LuaFile {
 
   constructor(source: FileSource) {
     this.source = source;
+  }
+
+  /** Has the file closed when nobody can reach it any more. */
+  closeWhenDropped(): this {
+    dropped.register(this, this.source, this);
+    return this;
+  }
+
+  close(): CloseResult | Promise<CloseResult> {
+    const result = this.source.close();
+    dropped.unregister(this);
+    return result;
   }
 
   /** Fetches more bytes: a promise where the source has none yet. */

@@ -1,5 +1,6 @@
 // Objects of TypeScript in Lua: a userdata that holds the object, with methods, a text and nothing else to see.
-import { pushText, pushValue, setFunctions } from './convert.ts';
+import { pushText, pushValue } from './convert.ts';
+import { pushFunction, setFunctions } from './functions.ts';
 import { type LuaFunction, type LuaState, lauxlib, lua } from './lua_api.ts';
 
 /** Where an object's metatable lists its methods' names, for completion. */
@@ -72,7 +73,7 @@ export class ObjectType<T extends object> {
       const self = this.get(caller, 1);
       return method(caller, self ?? bound, self === undefined ? 1 : 2);
     };
-    lua.lua_pushcfunction(L, call);
+    pushFunction(L, call);
     return 1;
   }
 }

@@ -6,6 +6,7 @@
 //
 // A chunk that has to end is made to raise first; one that swallows that is suspended and never resumed.
 import { displayText, LuaCallError, pushText, typeName } from './convert.ts';
+import { guarded, internalErrorText, pushFunction } from './functions.ts';
 import { type LuaState, lauxlib, lua } from './lua_api.ts';
 
 /** How long a chunk runs before others get their turn. */
@@ -124,7 +125,7 @@ export class Scheduler {
       }
       return 0;
     };
-    lua.lua_pushcfunction(thread, (L) => {
+    pushFunction(thread, (L) => {
       lua.lua_callk(L, 0, lua.LUA_MULTRET, 0, collect);
       return collect(L);
     });
@@ -177,12 +178,13 @@ export class Scheduler {
       }
     };
     this.#isSuspending = true;
-    return lua.lua_yieldk(L, 0, 0, (resumed) => {
+    const goOn = guarded((resumed) => {
       this.rethrowEnd();
       if (result === undefined) throw new Error('resumed before the wait was over');
       if ('error' in result) throw result.error;
       return finish(resumed, result.value);
     });
+    return lua.lua_yieldk(L, 0, 0, goOn);
   }
 
   /**
@@ -204,8 +206,12 @@ export class Scheduler {
    */
   resume(L: LuaState, coroutine: LuaState, args: number, finish: (L: LuaState, status: number) => number): number {
     this.#chain.push(coroutine);
-    const status = lua.lua_resume(coroutine, L, args);
-    this.#chain.pop();
+    let status: number;
+    try {
+      status = lua.lua_resume(coroutine, L, args);
+    } finally {
+      this.#chain.pop();
+    }
     if (status === lua.LUA_YIELD && this.#isSuspending) {
       return lua.lua_yieldk(L, 0, 0, (resumed) => this.resume(resumed, coroutine, 0, finish));
     }
@@ -283,13 +289,20 @@ export class Scheduler {
     this.#isSuspending = false;
     this.#clockCalls = 0;
     this.#sliceEnd = performance.now() + sliceMs;
-    const status = lua.lua_resume(task.thread, null, task.arguments);
+    let outcome: Outcome | undefined;
+    try {
+      const status = lua.lua_resume(task.thread, null, task.arguments);
+      if (status !== lua.LUA_YIELD || task.isKilled) outcome = task.ending ?? this.#outcome(task, status);
+    } catch (error) {
+      // A fault of fengari ends the chunk that met it, not the program with its engines.
+      outcome = task.ending ?? { kind: 'error', message: internalErrorText(error), traceback: '' };
+    }
     task.arguments = 0;
     this.#current = undefined;
     this.#chain = [];
-    if (status !== lua.LUA_YIELD || task.isKilled) {
+    if (outcome !== undefined) {
       this.#tasks.delete(task);
-      task.settle(task.ending ?? this.#outcome(task, status));
+      task.settle(outcome);
     } else if (task.wait === undefined) {
       this.#enqueue(task);
     } else {
@@ -323,9 +336,34 @@ export class Scheduler {
     lua.lua_xmove(task.thread, main, 1);
     const type = lua.lua_type(main, -1);
     const isText = type === lua.LUA_TSTRING || type === lua.LUA_TNUMBER;
-    const message = isText ? displayText(main, -1) : `error object is a ${typeName(main, -1)} value`;
+    const message = isText ? displayText(main, -1) : this.#objectText();
     lua.lua_pop(main, 2);
     return { kind: 'error', message, traceback };
+  }
+
+  /**
+   * What the error object on top of the main thread says of itself. Its __tostring() is code of the user: it runs in a
+   * slice of its own, as the end of the chunk.
+   */
+  #objectText(): string {
+    const main = this.#main;
+    let text = `error object is a ${typeName(main, -1)} value`;
+    if (lauxlib.luaL_getmetafield(main, -1, Buffer.from('__tostring')) === lua.LUA_TNIL) return text;
+    lua.lua_pop(main, 1);
+    const thread = lua.lua_newthread(main);
+    lua.lua_sethook(thread, this.#hook, lua.LUA_MASKCOUNT, hookInstructions);
+    pushFunction(thread, (L) => {
+      text = displayText(L, 1);
+      return 0;
+    });
+    lua.lua_pushvalue(main, -2);
+    lua.lua_xmove(main, thread, 1);
+    this.#chain = [thread];
+    this.#sliceEnd = performance.now() + sliceMs;
+    // Where it fails, the text stays.
+    lua.lua_resume(thread, null, 1);
+    lua.lua_pop(main, 1);
+    return text;
   }
 }
 

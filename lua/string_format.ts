@@ -1,9 +1,13 @@
 // string.format() for numbers as large as counters get: fengari's takes whole numbers of 32 bits only.
-import { extendTable, LuaCallError, pushBytes, pushText } from './convert.ts';
+import { LuaCallError, pushBytes, pushText } from './convert.ts';
+import { extendTable } from './functions.ts';
 import { type LuaState, lauxlib, lua } from './lua_api.ts';
 import { formatNumber } from './number_text.ts';
 
 const directive = /%(?:%|([-+ #0]*)(\d*)(?:\.(\d*))?([a-zA-Z]))/g;
+
+/** Of a width or a precision, as in Lua. */
+const digitsMax = 2;
 
 /** Replaces string.format() in the globals. */
 export function openStringFormat(L: LuaState): void {
@@ -19,6 +23,9 @@ export function openStringFormat(L: LuaState): void {
     const rewritten = template.replace(directive, (whole, flags = '', width = '', precision, letter = '') => {
       if (letter === '') return whole;
       argument++;
+      if (width.length > digitsMax || (precision ?? '').length > digitsMax) {
+        throw new LuaCallError('invalid format (width or precision too long)');
+      }
       if (!'diuoxXeEfgG'.includes(letter)) return whole;
       const n = lauxlib.luaL_checknumber(caller, argument);
       const spec = {

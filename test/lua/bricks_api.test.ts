@@ -31,7 +31,7 @@ test('help() prints the lists of packet-bricks', async () => {
     '    shutdown()\n  Available subsystems within BRICKS have their own help() methods:\n    PktEngine \n',
     'Packet Engine Commands:\n    help()\n    new(<ioengine_name>, <queue_sz>, <cpu number>)\n',
     '    link(<brick>, <chunk_size>, <qid>)\n',
-    ' Commands:\n    help()\n    new([<split-mode>])\n    connect_input(<interfaces>)\n    connect_output(<interfaces>)\n',
+    ' Commands:\n    help()\n    new(<type>, [<argument or options>])\n    connect_input(<interfaces>)\n    connect_output(<interfaces>)\n',
     '    connect_outputs(<interface>, split)\n',
   ]) {
     assert.ok(text.includes(line), line);
@@ -49,6 +49,24 @@ test('every function and method is in its help()', async () => {
     for (const name of names)
       if (!values.includes(name)) assert.ok(help.includes(`\n    ${name}(`), `${table}.${name}`);
   }
+});
+
+test('BRICKS.stats() has engines under their own names, counters in snake case', async () => {
+  const source =
+    'PktEngine.new("myEngine") local stats = BRICKS.stats().myEngine print(stats.engine, stats.rx_packets)';
+  assert.equal(await run(source), 'myEngine\t0\n');
+});
+
+test('what fails in a handler of xpcall stays in that xpcall', async () => {
+  const text = await run(`
+    pe = PktEngine.new("e0")
+    print(xpcall(function() error("boom") end, function(m) PktEngine.retrieve("nope") return m end))
+    print(xpcall(error, function(m) pe:wait(1) return m end, "z"))
+    print(xpcall(error, function(m) BRICKS.sleep(0.1) return m end, "z"))
+    print(xpcall(PktEngine.retrieve, function(m) return "handled: " .. m end, "nope"))
+  `);
+  const failed = 'false\terror in error handling\n';
+  assert.equal(text, `${failed.repeat(3)}false\thandled: test.lua:6: engine "nope": no such engine; have: e0\n`);
 });
 
 test('an engine that was never started prints as packet-bricks prints it', async () => {

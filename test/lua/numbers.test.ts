@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { numberText } from '../../lua/number_text.ts';
-import { runLua } from '../support/lua_run.ts';
+import { failLua, runLua } from '../support/lua_run.ts';
 
 test('numberText writes whole numbers exactly to 2^53 and everything else as %.14g', () => {
   const cases: [number, string][] = [
@@ -110,4 +110,15 @@ test('string.format names what is wrong', async () => {
   assert.match(text, /argument 2 must be a whole number for %d, got NaN/);
   assert.match(text, /number expected, got string/);
   assert.match(text, /number expected, got no value/);
+});
+
+test('a width or a precision has two digits at most', async () => {
+  for (const format of ['%999999999d', '%.100f', '%100s', '%-100x']) {
+    assert.match(
+      await failLua(`string.format("${format}", 1)`),
+      /^test.lua:1: invalid format \(width or precision too long\)$/,
+      format,
+    );
+  }
+  assert.equal(await runLua('print(#string.format("%99d", 1), string.format("%.99f", 0):len())'), '99\t101\n');
 });

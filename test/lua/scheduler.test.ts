@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { extendTable } from '../../lua/convert.ts';
+import { extendTable } from '../../lua/functions.ts';
 import { Interpreter } from '../../lua/interpreter.ts';
 import { lua } from '../../lua/lua_api.ts';
 import { sleep } from '../../lua/scheduler.ts';
@@ -20,6 +20,9 @@ function withSleep(): Interpreter {
         (signal) => sleep(seconds * 1000, signal),
         () => 0,
       );
+    },
+    throws: () => {
+      throw new Error('boom');
     },
     fails: (caller) =>
       scheduler.wait(
@@ -110,6 +113,52 @@ test('what a wait rejects with is raised', async () => {
   assert.match(await runLua('print(pcall(fails))', withSleep()), /^false\ttest.lua:1: internal error: boom/);
 });
 
+test('what fails in a handler of xpcall stays in that xpcall', async () => {
+  const interpreter = withSleep();
+  const text = await runLua(
+    `
+    print(pcall(string.gsub, "abc", ".", function() sleep(0.01) end))
+    print(xpcall(error, function(m) sleep(0.01) return 1 end, "z"))
+    print(xpcall(error, function(m) throws() return 1 end, "z"))
+    print(xpcall(error, function(m) return ("x"):rep(1e10) end, "z"))
+    print(xpcall(function() sleep(0.001) throws() end, function(m) throws() return m end))
+    print(coroutine.wrap(function() return xpcall(error, function() sleep(0.01) end) end)())
+    local p = io.popen("exit 3")
+    print(xpcall(error, function(m) p:close() return m end, "z"))
+    print(p:close())
+    print(xpcall(error, function(m) return m, pcall(sleep, 1) end, "handled"))
+    sleep(0.001)
+    print("after")
+    `,
+    interpreter,
+  );
+  const failed = 'false\terror in error handling';
+  assert.deepEqual(text.split('\n').slice(1), [
+    ...Array(6).fill(failed),
+    'nil\texit\t3',
+    'false\thandled',
+    'after',
+    '',
+  ]);
+  assert.match(text, /^false\ttest.lua:2: cannot wait inside a callback/);
+});
+
+test('a chunk that fengari itself fails in ends with an error, and others go on', async () => {
+  const interpreter = new Interpreter();
+  const { L } = interpreter;
+  // Not through pushFunction(): what it throws reaches fengari, whose own handler fails as well.
+  lua.lua_pushcfunction(L, () => {
+    throw new Error('boom');
+  });
+  lua.lua_setglobal(L, Buffer.from('raw'));
+  lua.lua_atnativeerror(L, () => {
+    throw new Error('boom');
+  });
+  // After an error that was caught fengari runs the rest of the chunk elsewhere, and cannot report such a failure.
+  assert.match(await failLua('pcall(error) raw()', interpreter), /^internal error: assertion failed/);
+  assert.equal(await runLua('print(1)', interpreter), '1\n');
+});
+
 test('a wait where none is possible says so', async () => {
   const source = 'table.sort({ 3, 2, 1 }, function(a, b) sleep(1) return a < b end)';
   assert.match(await failLua(source, withSleep()), /^test.lua:1: cannot wait inside a callback of table.sort/);
@@ -178,6 +227,11 @@ test('errors carry file and line, and a traceback', async () => {
   assert.match(outcome.traceback, /dir\/script\.lua:2: in .*'inner'/);
   assert.match(outcome.traceback, /dir\/script\.lua:5: in .*'outer'/);
   assert.equal(await failLua('error({})'), 'error object is a table value');
+  const object = (body: string) => failLua(`error(setmetatable({}, { __tostring = function() ${body} end }))`);
+  assert.equal(await object('return "its text"'), 'its text');
+  for (const body of ['return {}', 'error("no")', 'while true do end', 'coroutine.yield()']) {
+    assert.equal(await object(body), 'error object is a table value', body);
+  }
   assert.equal(await failLua('local x = nil\nx.y = 1'), "test.lua:2: attempt to index a nil value (local 'x')");
   assert.match(await failLua('local function f() return f() + 1 end f()'), /stack overflow/);
 });
