@@ -19,7 +19,7 @@ import { Session } from './session.ts';
 import { exitAfterHangup, isInteractive, surviveLostStreams } from './terminal.ts';
 
 /** How often it looks whether the engines are done. */
-const pollMs = 50;
+const pollMs = 100;
 
 /** Where we and scripts print: not where a capture goes. */
 function textStream(): NodeJS.WriteStream {
