@@ -13,4 +13,7 @@
  * that `return pb_fail(error, ENODEV, "...")` does both. `error` may be NULL. */
 int pb_fail(struct pb_error *error, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* What an errno value means, with the remedy where there is a general one. */
+const char *pb_errno_text(int code);
+
 #endif

@@ -254,7 +254,7 @@ static int server_start(struct pb_error *error)
         watch_fd(EPOLL_CTL_ADD, server.stop_fd, EPOLLIN, &stop_watch) < 0) {
         int code = errno;
         server_free();
-        return pb_fail(error, code, "cannot start the attach server of pipes: %s", strerror(code));
+        return pb_fail(error, code, "cannot start the attach server of pipes: %s", pb_errno_text(code));
     }
     /* Signals are for the program's own threads. */
     sigset_t all, before;
@@ -264,7 +264,7 @@ static int server_start(struct pb_error *error)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (code != 0) {
         server_free();
-        return pb_fail(error, code, "cannot start the attach server of pipes: %s", strerror(code));
+        return pb_fail(error, code, "cannot start the attach server of pipes: %s", pb_errno_text(code));
     }
     pthread_setname_np(server.thread, "bricks-attach");
     return 0;
@@ -299,7 +299,7 @@ int pb_attach_register(struct pb_pipe *pipe, struct pb_error *error)
     }
     if (server.pipes_count == 0)
         server_stop();
-    return pb_fail(error, code, "pipe \"%s\": cannot watch its socket: %s", pipe->name, strerror(code));
+    return pb_fail(error, code, "pipe \"%s\": cannot watch its socket: %s", pipe->name, pb_errno_text(code));
 }
 
 void pb_attach_unregister(struct pb_pipe *pipe)

@@ -69,7 +69,7 @@ static int lock_take(const char *path, const char *name, struct pb_error *error)
         close(fd);
         errno = EAGAIN;
     }
-    return pb_fail(error, errno, "pipe \"%s\": cannot lock %s: %s", name, path, strerror(errno));
+    return pb_fail(error, errno, "pipe \"%s\": cannot lock %s: %s", name, path, pb_errno_text(errno));
 }
 
 /* Listen at the claim's address. Returns the socket, or -errno. */
@@ -105,7 +105,7 @@ int pb_claim_open(struct pb_claim *claim, const char *name, struct pb_error *err
     int code = -claim->listen_fd;
     unlink(path);
     close(claim->lock_fd);
-    return pb_fail(error, code, "pipe \"%s\": cannot listen at %s: %s", name, claim->address.sun_path, strerror(code));
+    return pb_fail(error, code, "pipe \"%s\": cannot listen at %s: %s", name, claim->address.sun_path, pb_errno_text(code));
 }
 
 void pb_claim_close(struct pb_claim *claim)

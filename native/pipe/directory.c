@@ -85,7 +85,7 @@ static int make_directory(const char *path, struct pb_error *error)
     if (mkdir(path, 0755) == 0 || errno == EEXIST)
         return 0;
     return pb_fail(error, errno, "cannot create the directory %s: %s; set BRICKS_RUNTIME_DIR to one that is writable",
-                   path, strerror(errno));
+                   path, pb_errno_text(errno));
 }
 
 int pb_pipe_directory(char *path, uint32_t path_bytes, struct pb_error *error)
@@ -155,7 +155,7 @@ int pb_pipe_list(int (*each)(const char *name, void *arg), void *arg, struct pb_
     struct dirent **entries;
     int count = scandir(path, &entries, is_socket_of_pipe, versionsort);
     if (count < 0)
-        return errno == ENOENT ? 0 : pb_fail(error, errno, "cannot list the pipes in %s: %s", path, strerror(errno));
+        return errno == ENOENT ? 0 : pb_fail(error, errno, "cannot list the pipes in %s: %s", path, pb_errno_text(errno));
     for (int i = 0; i < count; i++) {
         entries[i]->d_name[strlen(entries[i]->d_name) - strlen(SOCKET_SUFFIX)] = '\0';
         if (result == 0 && is_served(entries[i]->d_name))

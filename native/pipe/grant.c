@@ -119,7 +119,7 @@ static struct pb_reader_end *reader_end_open(struct pb_pipe *pipe, int fd, int e
     int page_fd = reader != NULL ? pb_reader_page_open(&reader->page) : -ENOMEM;
     if (page_fd < 0) {
         pb_fail(&reply->error, -page_fd, "pipe \"%s\": the engine cannot make a reader's page: %s", pipe->name,
-                strerror(-page_fd));
+                pb_errno_text(-page_fd));
         free(reader);
         return NULL;
     }

@@ -77,7 +77,7 @@ fail:;
     int code = errno;
     pb_pipe_memory_close(pipe);
     return pb_fail(error, code, "pipe \"%s\": cannot %s its ring of %llu bytes: %s%s", pipe->name, doing,
-                   (unsigned long long)ring_bytes, strerror(code),
+                   (unsigned long long)ring_bytes, pb_errno_text(code),
                    code == ENOMEM || code == ENOSPC ? "; use a smaller buffer" : "");
 }
 

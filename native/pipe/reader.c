@@ -65,7 +65,7 @@ static int connect_to(const char *name, struct pb_error *error)
         return result;
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     if (fd < 0)
-        return pb_fail(error, errno, "pipe \"%s\": cannot make a socket: %s", name, strerror(errno));
+        return pb_fail(error, errno, "pipe \"%s\": cannot make a socket: %s", name, pb_errno_text(errno));
     struct timeval timeout = {.tv_sec = REPLY_TIMEOUT_MS / 1000};
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
     if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0)
@@ -79,7 +79,7 @@ static int connect_to(const char *name, struct pb_error *error)
                        address.sun_path);
     if (code == EAGAIN)
         code = ETIMEDOUT;
-    return pb_fail(error, code, "pipe \"%s\": cannot connect to %s: %s", name, address.sun_path, strerror(code));
+    return pb_fail(error, code, "pipe \"%s\": cannot connect to %s: %s", name, address.sun_path, pb_errno_text(code));
 }
 
 /* Receive the reply and the descriptors in it, -1 where there are none. */
@@ -116,7 +116,7 @@ static int converse(int fd, const char *name, enum pb_attach_verb verb, struct p
     int result = sent == (ssize_t)sizeof(request) ? receive_reply(fd, reply, descriptors) : -errno;
     if (result < 0)
         return pb_fail(error, -result, "pipe \"%s\": its engine does not answer: %s", name,
-                       result == -ECONNRESET ? "it has hung up (is it ending?)" : strerror(-result));
+                       result == -ECONNRESET ? "it has hung up (is it ending?)" : pb_errno_text(-result));
     if (reply->error.code != 0) {
         reply->error.text[sizeof(reply->error.text) - 1] = '\0';
         return pb_fail(error, reply->error.code, "%s", reply->error.text);
@@ -177,7 +177,7 @@ int pb_pipe_open(const char *name, struct pb_pipe_reader **result, struct pb_err
     reader->fd = fd;
     code = converse(fd, name, PB_ATTACH_READ, &reply, descriptors, error);
     if (code == 0 && (code = map_memory(reader, descriptors)) < 0)
-        pb_fail(error, -code, "pipe \"%s\": cannot map its ring: %s", name, strerror(-code));
+        pb_fail(error, -code, "pipe \"%s\": cannot map its ring: %s", name, pb_errno_text(-code));
     for (int i = 0; i < PB_ATTACH_DESCRIPTORS; i++)
         if (descriptors[i] >= 0)
             close(descriptors[i]);

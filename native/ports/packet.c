@@ -129,7 +129,7 @@ int pb_packet_map_ring(struct pb_port *port, struct pb_packet_socket *s, int opt
         ring = mmap(NULL, s->ring_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
     if (ring == MAP_FAILED)
         return pb_fail(error, errno, "port \"%s\": no ring of %zu MiB: %s; free memory%s", port->name,
-                       s->ring_bytes >> 20, strerror(errno),
+                       s->ring_bytes >> 20, pb_errno_text(errno),
                        port->role == PB_PORT_INPUT ? " or use a smaller one (?ring_mb=)" : "");
     s->ring = ring;
     return 0;
@@ -181,7 +181,7 @@ int pb_packet_open(struct pb_port *port, struct pb_packet_socket *s, const char 
         return pb_fail(error, ENODEV, "port \"%s\": no such interface; have: %s", port->name,
                        pb_interfaces_text(have, sizeof(have)));
     if (result < 0)
-        return pb_fail(error, -result, "port \"%s\": cannot look up %s: %s", port->name, interface, strerror(-result));
+        return pb_fail(error, -result, "port \"%s\": cannot look up %s: %s", port->name, interface, pb_errno_text(-result));
     int link_type = link_type_of(link.hardware);
     if (link_type < 0)
         return pb_fail(error, EPROTONOSUPPORT, "port \"%s\": %s is neither Ethernet nor IP (hardware type %u); "
@@ -196,7 +196,7 @@ int pb_packet_open(struct pb_port *port, struct pb_packet_socket *s, const char 
         return pb_fail(error, errno, "port \"%s\": no permission for packet sockets; run as root or grant CAP_NET_RAW "
                        "(setcap cap_net_raw+ep PROGRAM)", port->name);
     if (s->fd < 0)
-        return pb_fail(error, errno, "port \"%s\": packet socket: %s", port->name, strerror(errno));
+        return pb_fail(error, errno, "port \"%s\": packet socket: %s", port->name, pb_errno_text(errno));
     result = port->role == PB_PORT_INPUT ? pb_packet_rx_open(port, s, error)
                                          : pb_packet_tx_open(port, s, link.mtu, error);
     if (result < 0)

@@ -267,7 +267,7 @@ int pb_packet_rx_open(struct pb_port *port, struct pb_packet_socket *s, struct p
         pb_packet_set_option(s, PACKET_RESERVE, PB_PACKET_VLAN_BYTES) < 0 ||
         (!outgoing && pb_packet_set_option(s, PACKET_IGNORE_OUTGOING, 1) < 0))
         return pb_fail(error, errno, "port \"%s\": packet socket: %s; this needs Linux 4.20", port->name,
-                       strerror(errno));
+                       pb_errno_text(errno));
     int result = pb_packet_map_ring(port, s, PACKET_RX_RING, (struct tpacket_req *)&request, sizeof(request), error);
     if (result < 0)
         return result;
@@ -277,12 +277,12 @@ int pb_packet_rx_open(struct pb_port *port, struct pb_packet_socket *s, struct p
     if (pb_port_option_boolean(port, "promiscuous") &&
         setsockopt(s->fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &membership, sizeof(membership)) < 0)
         return pb_fail(error, errno, "port \"%s\": cannot set %s promiscuous: %s; use ?promiscuous=0", port->name,
-                       s->interface, strerror(errno));
+                       s->interface, pb_errno_text(errno));
     if ((port->queue_id >= 0 && fanout_prepare(s) < 0) || pb_packet_bind(s, ETH_P_ALL) < 0)
-        return pb_fail(error, errno, "port \"%s\": cannot bind to %s: %s", port->name, s->interface, strerror(errno));
+        return pb_fail(error, errno, "port \"%s\": cannot bind to %s: %s", port->name, s->interface, pb_errno_text(errno));
     if (port->queue_id >= 0 && fanout_join(s, outgoing) < 0)
         return pb_fail(error, errno, "port \"%s\": cannot share %s among queues: %s; set it up first (ip link set %s "
-                       "up), at most 256 engines share one", port->name, s->interface, strerror(errno), s->interface);
+                       "up), at most 256 engines share one", port->name, s->interface, pb_errno_text(errno), s->interface);
     rx_check(port, s); /* binding to an interface that is down leaves ENETDOWN */
     return 0;
 }

@@ -187,7 +187,7 @@ static int create(struct pb_port *port, int *fd, struct pb_error *error)
     *fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
     if (*fd < 0)
         return pb_fail(error, errno, "port \"%s\": cannot open /dev/net/tun: %s; load the tun module and run as root",
-                       port->name, strerror(errno));
+                       port->name, pb_errno_text(errno));
     int code = ioctl(*fd, TUNSETIFF, &request) < 0 ? errno : 0;
     if (code == EPERM)
         return pb_fail(error, EPERM, "port \"%s\": no permission to create interfaces; run as root or grant "
@@ -198,7 +198,7 @@ static int create(struct pb_port *port, int *fd, struct pb_error *error)
         return pb_fail(error, EINVAL, "port \"%s\": an interface of this name exists and is not a tap; use another "
                        "name", port->name);
     if (code != 0)
-        return pb_fail(error, code, "port \"%s\": cannot create the tap: %s", port->name, strerror(code));
+        return pb_fail(error, code, "port \"%s\": cannot create the tap: %s", port->name, pb_errno_text(code));
     int64_t mtu = pb_port_option_integer(port, "mtu");
     int result = pb_link_get(port->name, &link);
     if (result == 0)
@@ -207,7 +207,7 @@ static int create(struct pb_port *port, int *fd, struct pb_error *error)
         result = pb_link_set_up(link.index, true);
     if (result < 0)
         return pb_fail(error, -result, "port \"%s\": cannot set the tap up with an mtu of %lld: %s", port->name,
-                       (long long)mtu, strerror(-result));
+                       (long long)mtu, pb_errno_text(-result));
     return 0;
 }
 
@@ -279,7 +279,7 @@ static int tap_open(struct pb_port *port, struct pb_error *error)
     int result = 0;
     tap->query_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (tap->query_fd < 0)
-        result = pb_fail(error, errno, "port \"%s\": socket: %s", port->name, strerror(errno));
+        result = pb_fail(error, errno, "port \"%s\": socket: %s", port->name, pb_errno_text(errno));
     if (result == 0 && port->role == PB_PORT_INPUT) {
         void *arena = mmap(NULL, ARENA_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (arena == MAP_FAILED)

@@ -63,7 +63,7 @@ static int pair_create(struct pb_port *port, const char *inner, int *inner_index
                        "CAP_NET_ADMIN (setcap cap_net_admin,cap_net_raw+ep PROGRAM)", port->name);
     if (result < 0)
         return pb_fail(error, -result, "port \"%s\": cannot create %s and %s: %s; check the name and the mtu, %u",
-                       port->name, port->name, inner, strerror(-result), mtu);
+                       port->name, port->name, inner, pb_errno_text(-result), mtu);
     result = pb_link_get(inner, &link);
     if (result == 0)
         result = pb_link_get(port->name, &outer);
@@ -78,7 +78,7 @@ static int pair_create(struct pb_port *port, const char *inner, int *inner_index
     if (result < 0) {
         if (link.index > 0)
             (void)pb_link_delete(link.index);
-        return pb_fail(error, -result, "port \"%s\": cannot set %s up: %s", port->name, port->name, strerror(-result));
+        return pb_fail(error, -result, "port \"%s\": cannot set %s up: %s", port->name, port->name, pb_errno_text(-result));
     }
     *inner_index = link.index;
     return 0;
@@ -133,7 +133,7 @@ static int pair_ensure(struct pb_port *port, struct veth *veth, const char *inne
     int result = outer_result < 0 ? outer_result : inner_result;
     if (result < 0)
         return pb_fail(error, -result, "port \"%s\": cannot look up %s and %s: %s", port->name, port->name, inner,
-                       strerror(-result));
+                       pb_errno_text(-result));
     if (!is_veth(&a) || !is_veth(&b) || a.peer_index != b.index)
         return pb_fail(error, EEXIST, "port \"%s\": interfaces %s and %s exist and are not a veth pair; use "
                        "another name", port->name, port->name, inner);

@@ -9,36 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "check.h"
-#include "engine/engine.h"
+#include "accounts.h"
 
 static struct pb_error error;
-
-static uint64_t drops_of(const pb_counter *counters, const struct pb_counter_desc *table, uint32_t count)
-{
-    uint64_t drops = 0;
-    for (uint32_t i = 0; i < count; i++)
-        if (table[i].kind == PB_COUNTER_DROP)
-            drops += pb_counter_get(&counters[i]);
-    return drops;
-}
-
-/* received = sent + drops, with nothing in flight: the engine stands still and copies nothing. */
-static void check_accounts(int handle)
-{
-    const struct pb_engine *engine = pb_engine_find(handle);
-    uint64_t received = 0, sent = 0, drops = drops_of(engine->counters, pb_engine_counters_table, PB_ENGINE_COUNTERS);
-    for (uint32_t i = 0; i < engine->inputs_count; i++)
-        received += pb_counter_get(&engine->inputs[i]->port.counters[PB_PORT_RX_PACKETS]);
-    for (uint32_t i = 0; i < engine->outputs_count; i++) {
-        const struct pb_port *port = &engine->outputs[i]->port;
-        sent += pb_counter_get(&port->counters[PB_PORT_TX_PACKETS]);
-        drops += drops_of(port->counters + PB_PORT_COUNTERS, port->driver->counters, port->driver->counters_count);
-        CHECK_EQUAL(pb_counter_get(&port->counters[PB_PORT_IN_FLIGHT]), 0);
-    }
-    CHECK_EQUAL(pb_counter_get(&engine->counters[PB_ENGINE_IN_FLIGHT]), 0);
-    CHECK_EQUAL(received, sent + drops);
-}
 
 /* Generator, LoadBalancer, `pipes` pipes name}0 .. */
 static int make_balancer(const char *engine_name, const char *generator, uint32_t pipes, const char *pipe_options)
