@@ -1,7 +1,7 @@
 // Several engines on one interface, each with a queue id: every packet exactly once, each connection at one engine.
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import {
   assertSameFrames,
   assertSubsequence,
@@ -13,12 +13,28 @@ import {
 import { assertAffinity, connectionsOf } from '../support/connections.ts';
 import { startEngines } from '../support/engine_process.ts';
 import { demoCapture } from '../support/files.ts';
-import { engineInterface, makeLiveBed, replay } from '../support/live_bed.ts';
+import { engineInterface, type LiveBed, makeLiveBed, replay } from '../support/live_bed.ts';
 import { skipLive } from '../support/netns.ts';
 import { buildPacket, type Flow, reverse } from '../support/packets.ts';
 import { until } from '../support/programs.ts';
 
 const skip = skipLive('tcpreplay', 'tshark');
+
+/** Two engines with queue ids on one interface, each writing what it gets to a capture. */
+async function startPair(t: TestContext, bed: LiveBed) {
+  const outputs = [0, 1].map((i) => join(bed.folder, `engine${i}.pcap`));
+  const place = { namespace: bed.receiver, runtimeFolder: bed.runtimeFolder };
+  const engines = startEngines(
+    t,
+    place,
+    outputs.map((output, i) => ({
+      name: `e${i}`,
+      links: [{ brick: { type: 'Dummy', inputs: [engineInterface], outputs: [`pcap:${output}`] }, queueId: i }],
+    })),
+  );
+  assert.equal(await engines.started(), undefined);
+  return { outputs, engines };
+}
 
 test('two engines share an interface: each packet once, both directions of a connection at one of them', {
   skip,
@@ -39,17 +55,7 @@ test('two engines share an interface: each packet once, both directions of a con
     return [flow, reverse(flow), flow].map((direction, n) => buildPacket(direction, { vlans, payload: 20 + n }));
   });
   writeCapture(built, timed(frames));
-  const outputs = [0, 1].map((i) => join(bed.folder, `engine${i}.pcap`));
-  const place = { namespace: bed.receiver, runtimeFolder: bed.runtimeFolder };
-  const engines = startEngines(
-    t,
-    place,
-    outputs.map((output, i) => ({
-      name: `e${i}`,
-      links: [{ brick: { type: 'Dummy', inputs: [engineInterface], outputs: [`pcap:${output}`] }, queueId: i }],
-    })),
-  );
-  assert.equal(await engines.started(), undefined);
+  const { outputs, engines } = await startPair(t, bed);
   const files = [built, demoCapture];
   replay(bed, files);
   const sent = files.flatMap((file) => [...readCapture(file).packets]);
@@ -71,17 +77,7 @@ test('two engines share an interface: each packet once, both directions of a con
 
 test('an engine that leaves the group: the other gets all', { skip }, async (t) => {
   const bed = makeLiveBed(t);
-  const outputs = [0, 1].map((i) => join(bed.folder, `engine${i}.pcap`));
-  const place = { namespace: bed.receiver, runtimeFolder: bed.runtimeFolder };
-  const engines = startEngines(
-    t,
-    place,
-    outputs.map((output, i) => ({
-      name: `e${i}`,
-      links: [{ brick: { type: 'Dummy', inputs: [engineInterface], outputs: [`pcap:${output}`] }, queueId: i }],
-    })),
-  );
-  assert.equal(await engines.started(), undefined);
+  const { outputs, engines } = await startPair(t, bed);
   await engines.stop('e0');
   const { packets } = readCapture(demoCapture);
   replay(bed, [demoCapture]);
