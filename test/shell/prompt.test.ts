@@ -18,7 +18,11 @@ class Terminal {
 
   constructor(t: TestContext, command: string) {
     const env = { ...process.env, TERM: 'xterm' };
-    this.program = start(t, 'script', ['-qec', command, '/dev/null'], { stdio: ['pipe', 'pipe', 'pipe'], env });
+    // "exec": a shell that stays gets Ctrl-C as well, and some (dash) then report 130 whatever the program's status.
+    this.program = start(t, 'script', ['-qec', `exec ${command}`, '/dev/null'], {
+      stdio: ['pipe', 'pipe', 'pipe'],
+      env,
+    });
   }
 
   /** Waits for a text behind what was read before; returns all up to it. */
