@@ -1,7 +1,7 @@
 // Generated from native/include/packet_bricks.h by `npm run abi`. Do not edit.
 
 /** Hash of the header; pb_abi_hash() of a library that fits returns the same. */
-export const abiHash = '9b53a0e2ce6ed5a2';
+export const abiHash = 'f2d71a0e91e2ab1c';
 
 /** The limits and constants of the header. */
 export const abi = {
@@ -70,4 +70,6 @@ export const abiFunctions = {
   pb_engine_describe: { result: 'int', parameters: ['int', 'void *', 'uint32_t'] },
   pb_event_fd: { result: 'int', parameters: [] },
   pb_event_take: { result: 'int', parameters: ['void *', 'uint32_t'] },
+  pb_daemon_lock: { result: 'int', parameters: ['const char *', 'void *'] },
+  pb_service_notify: { result: 'int', parameters: ['const char *', 'const char *', 'void *'] },
 } as const;

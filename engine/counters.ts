@@ -52,6 +52,8 @@ export interface EngineStats {
   /** Before they were received: the kernel's ring was full. */
   readonly lost: number;
   readonly inFlight: number;
+  /** The engine's own counters and gauges: turns of its loop and the like. */
+  readonly others: Readonly<Record<string, number>>;
   readonly ports: readonly PortStats[];
   readonly bricks: readonly BrickStats[];
 }
@@ -166,6 +168,7 @@ export class CounterPage {
       dropped: sum(Object.values(drops)),
       lost: sum(ports.map((port) => sum(Object.values(port.lost)))),
       inFlight: this.#named(this.#layout.engine, 'in_flight') + sum(ports.map((port) => port.inFlight)),
+      others: this.#kind(this.#layout.engine, 'total', 'gauge'),
       ports,
       bricks,
     };
@@ -186,6 +189,7 @@ export function emptyStats(engine: string): EngineStats {
     dropped: 0,
     lost: 0,
     inFlight: 0,
+    others: {},
     ports: [],
     bricks: [],
   };

@@ -30,6 +30,18 @@ const table = {
     'port "{port}": is an input of engine "{engine}" already; give a queue id to each: pe:link(brick, batch, queue_id)',
   OUTPUT_SHARED: 'port "{port}": is an output of engine "{engine}" already; choose another name',
   GRAPH_CYCLE: 'brick "{brick}": its output leads back to its input ({path}); remove one of these connections',
+  CONTROL_SOCKET: 'control socket {path}: {problem}; set BRICKS_RUNTIME_DIR to a directory of your own',
+  DAEMON_MISSING: 'no daemon answers at {path}; start one with bricks-server -f script.lua',
+  DAEMON_DENIED: 'user {user} may not use {path}{owner}; become that user, or start the daemon with --group',
+  DAEMON_UNREACHABLE: 'the daemon at {path} cannot be talked to: {problem}; its log may say more',
+  DAEMON_GONE: 'the daemon has gone: {reason}; its log may say why',
+  DAEMON_STAYS:
+    'the daemon, process {pid}, has not ended within {seconds} s; its log may say why, kill -9 {pid} ends it',
+  CHUNK_TOO_LONG: 'the chunk has {bytes} bytes, a request may have {max}; put it into a file and run dofile("FILE")',
+  GROUP_UNKNOWN: 'group "{group}": no such group; getent group lists those there are',
+  LOG_UNWRITABLE: 'cannot write the log {file}: {problem}; choose another with --log',
+  SCRIPT_UNREADABLE: 'cannot read the script {file}: {problem}; give the path of a file that you may read',
+  RUNTIME_DIRECTORY: 'runtime directory: {problem}; set BRICKS_RUNTIME_DIR to a short path that you may write to',
   NATIVE_MISSING: '{problem}',
   NATIVE_MISMATCH: 'the native library {file} is of another version; run npm run build',
 } as const;

@@ -158,6 +158,16 @@ export function eventTake(): { engine: number; text: string } | undefined {
   return { engine, text: text.toString('utf8', 0, text.indexOf(0)) };
 }
 
+/** Takes the lock file of a daemon; the descriptor of the open file, which holds this process's id. */
+export function daemonLock(path: string): number {
+  return callChecked('pb_daemon_lock', path);
+}
+
+/** Tells the service manager at `address` (NOTIFY_SOCKET) how this process is: "READY=1". See sd_notify(3). */
+export function serviceNotify(address: string, state: string): void {
+  callChecked('pb_service_notify', address, state);
+}
+
 /**
  * Calls `listener` whenever engine threads have reported something. Does not keep the process alive.
  * The handle is kept for ever: events stop when it is collected, and closing it from its callback crashes.

@@ -24,7 +24,8 @@ export type OptionSchemas = Readonly<Record<string, OptionSchema>>;
 /** Checked options: every one that has a default has a value. */
 export type Options = Readonly<Record<string, OptionValue>>;
 
-function allowedText(schema: OptionSchema): string {
+/** What an option's value may be, in words. */
+export function allowedText(schema: OptionSchema): string {
   if (schema.values !== undefined) return schema.values.map((value) => JSON.stringify(value)).join(' or ');
   if (schema.type === 'boolean') return '0 or 1';
   if (schema.type === 'string') return 'a string';

@@ -1,5 +1,6 @@
 // Checks the arguments of a function that Lua calls: what is wrong is named with the function, the place and the type.
-import { displayText, LuaCallError, toText, typeName } from './convert.ts';
+import { LuaCallError } from './call_error.ts';
+import { displayText, toText, typeName } from './convert.ts';
 import { type LuaState, lua } from './lua_api.ts';
 import type { ObjectType } from './object.ts';
 

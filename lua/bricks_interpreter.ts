@@ -1,20 +1,29 @@
-// The interpreter of this program: Lua with BRICKS, PktEngine and Brick. What shell/ makes.
+// The interpreter of this program: Lua with BRICKS, PktEngine, Brick and help. What shell/ makes.
 import { BricksError } from '../engine/errors.ts';
 import { packageRoot } from '../package_info.ts';
-import { Interpreter } from './interpreter.ts';
+import { Interpreter, type InterpreterOptions } from './interpreter.ts';
 import { openBrick } from './lib_brick.ts';
 import { openBricks } from './lib_bricks.ts';
+import { openHelp } from './lib_help.ts';
 import { openPktEngine } from './lib_pkt_engine.ts';
+import type { ProgramControls } from './program.ts';
 
-/** @param input what io.read() reads; undefined: standard input is a prompt's */
-export function makeBricksInterpreter(input?: NodeJS.ReadableStream): Interpreter {
+/** What the program gives its interpreter. */
+export interface BricksInterpreterOptions extends Pick<InterpreterOptions, 'input' | 'memoryBudgetBytes'> {
+  /** Its log, where it has one. */
+  readonly program?: ProgramControls;
+}
+
+export function makeBricksInterpreter(options: BricksInterpreterOptions = {}): Interpreter {
+  const { program, ...others } = options;
   const interpreter = new Interpreter({
-    ...(input !== undefined && { input }),
+    ...others,
     fallbackFolder: packageRoot,
     isUserError: (error) => error instanceof BricksError,
   });
   const { L, scheduler } = interpreter;
-  openBricks(L, scheduler);
-  openPktEngine(L, scheduler, openBrick(L, scheduler));
+  openBricks(L, scheduler, program);
+  const brickType = openBrick(L, scheduler);
+  openHelp(L, scheduler, [brickType, openPktEngine(L, scheduler, brickType)]);
   return interpreter;
 }

@@ -1,7 +1,7 @@
 // What Lua 5.1 has and 5.3 has not: scripts of packet-bricks are written for 5.1.
 //
 // In Lua where a function of the user is called, so that it may wait and be interrupted like any other.
-import { LuaCallError } from './convert.ts';
+import { LuaCallError } from './call_error.ts';
 import { extendTable } from './functions.ts';
 import { type LuaState, lauxlib, lua } from './lua_api.ts';
 

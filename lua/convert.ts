@@ -1,9 +1,6 @@
 // Values across the border between TypeScript and Lua.
 import { type LuaState, lauxlib, lua } from './lua_api.ts';
 
-/** Raised by a function that Lua calls: Lua sees the message with the position of the call. */
-export class LuaCallError extends Error {}
-
 /** A Lua string as text; bytes that are not UTF-8 become U+FFFD. */
 export function toText(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');

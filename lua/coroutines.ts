@@ -2,7 +2,8 @@
 //
 // A chunk is suspended by a yield that belongs to the scheduler: it must travel from a coroutine of the user up to the
 // chunk, and not return from the user's coroutine.resume(). And no pcall() may swallow the end of a chunk.
-import { LuaCallError, pushText } from './convert.ts';
+import { LuaCallError } from './call_error.ts';
+import { pushText } from './convert.ts';
 import { extendTable, guarded, pushFunction } from './functions.ts';
 import { type LuaFunction, type LuaState, lauxlib, lua } from './lua_api.ts';
 import type { Scheduler } from './scheduler.ts';
@@ -74,11 +75,13 @@ export function openCoroutines(L: LuaState, scheduler: Scheduler): void {
       }),
     wrap: (L) => {
       const coroutine = create(L);
-      pushFunction(L, (caller) =>
+      const call = guarded((caller) =>
         resume(caller, coroutine, lua.lua_gettop(caller), (resumed, results) =>
           results === 'error' ? lua.lua_error(resumed) : results,
         ),
       );
+      // As an upvalue the coroutine can be found by who counts what a chunk holds.
+      lua.lua_pushcclosure(L, call, 1);
       return 1;
     },
     yield: (L) => {

@@ -7,6 +7,8 @@ declare module 'fengari' {
   export interface LuaState {
     /** 0 while hooks are off. Lua's own field: see finishPcall() in lua/coroutines.ts. */
     allowhook: number;
+    /** Instructions until the count hook is called next. */
+    hookcount: number;
   }
 
   /** A function that Lua can call: returns how many values it has pushed. */
@@ -17,6 +19,7 @@ declare module 'fengari' {
 
   export class LuaDebug {
     currentline: number;
+    short_src: LuaString;
   }
 
   export const lua: {
@@ -45,11 +48,14 @@ declare module 'fengari' {
     lua_error(L: LuaState): never;
     lua_getfield(L: LuaState, index: number, key: LuaString): number;
     lua_getglobal(L: LuaState, name: LuaString): number;
+    lua_getinfo(L: LuaState, what: LuaString, debug: LuaDebug): number;
     lua_gethookcount(L: LuaState): number;
     lua_getstack(L: LuaState, level: number, debug: LuaDebug): number;
     lua_gettop(L: LuaState): number;
     lua_insert(L: LuaState, index: number): void;
     lua_isyieldable(L: LuaState): boolean;
+    /** The reader gives the source in pieces, null at its end. */
+    lua_load(L: LuaState, reader: () => LuaString | null, data: null, name: LuaString, mode: LuaString): number;
     lua_newthread(L: LuaState): LuaState;
     lua_newuserdata(L: LuaState, size: number): { object?: object };
     lua_next(L: LuaState, index: number): number;
@@ -63,6 +69,7 @@ declare module 'fengari' {
     ): number;
     lua_pop(L: LuaState, count: number): void;
     lua_pushboolean(L: LuaState, value: boolean): void;
+    lua_pushcclosure(L: LuaState, f: LuaFunction, upvalues: number): void;
     lua_pushcfunction(L: LuaState, f: LuaFunction): void;
     lua_pushglobaltable(L: LuaState): void;
     lua_pushlightuserdata(L: LuaState, value: object): void;
@@ -77,8 +84,11 @@ declare module 'fengari' {
     lua_setfield(L: LuaState, index: number, key: LuaString): void;
     lua_setglobal(L: LuaState, name: LuaString): void;
     lua_sethook(L: LuaState, hook: (L: LuaState) => void, mask: number, count: number): void;
+    lua_setmetatable(L: LuaState, index: number): void;
     lua_settop(L: LuaState, index: number): void;
     lua_seti(L: LuaState, index: number, key: number): void;
+    /** Sets it to the value on top of the stack; null where there is none of that number. */
+    lua_setupvalue(L: LuaState, index: number, n: number): LuaString | null;
     lua_status(L: LuaState): number;
     lua_toboolean(L: LuaState, index: number): boolean;
     lua_tocfunction(L: LuaState, index: number): LuaFunction | null;
@@ -90,6 +100,8 @@ declare module 'fengari' {
     lua_tothread(L: LuaState, index: number): LuaState | null;
     /** The data of a full userdata, or what a light one holds; null for anything else. */
     lua_touserdata(L: LuaState, index: number): { object?: object } | Error | null;
+    /** The table, function, ... itself; null for a plain value. */
+    lua_topointer(L: LuaState, index: number): object | null;
     lua_type(L: LuaState, index: number): number;
     lua_typename(L: LuaState, type: number): LuaString;
     lua_xmove(from: LuaState, to: LuaState, count: number): void;

@@ -1,10 +1,10 @@
 // Where the bytes of a Lua file handle come from and go to: files, child processes, standard input.
-import type { StdioOptions } from 'node:child_process';
 import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
 import { constants } from 'node:os';
 import type { Writable } from 'node:stream';
 import { getSystemErrorMap } from 'node:util';
 import { type ProcessEnd, startShell } from './shell_process.ts';
+import type { Task } from './task.ts';
 
 /** Bytes, undefined at the end; a promise where they are not there yet. */
 export type Bytes = Uint8Array | undefined | Promise<Uint8Array | undefined>;
@@ -101,11 +101,10 @@ function writeStream(stream: Writable, bytes: Uint8Array): void | Promise<void> 
 }
 
 /** A command in the shell: its output is read (mode r), or its input written (mode w). */
-export function openProcess(command: string, mode: 'r' | 'w'): FileSource {
-  const reads = mode !== 'w';
-  const stdio: StdioOptions = reads ? ['inherit', 'pipe', 'inherit'] : ['pipe', 'inherit', 'inherit'];
-  const { child, ended, kill } = startShell(command, stdio);
-  const { stdout, stdin } = child;
+export function openProcess(command: string, mode: 'r' | 'w', task: Task): FileSource {
+  const { child, ended, kill } = startShell(command, task, mode === 'r' ? 'stdout' : 'stdin');
+  const { stdin } = child;
+  const stdout = mode === 'r' ? child.stdout : null;
   // A reader that went away shows in the status.
   stdin?.on('error', () => {});
   return {

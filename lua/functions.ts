@@ -3,7 +3,8 @@
 //
 // fengari alone turns an exception into an error only where a chunk or a pcall() was entered. From the message handler of
 // an xpcall() the exception would escape that: past every pcall(), and out of the process.
-import { displayText, LuaCallError, pushText } from './convert.ts';
+import { LuaCallError } from './call_error.ts';
+import { displayText, pushText } from './convert.ts';
 import { type LuaFunction, type LuaState, lauxlib, lua } from './lua_api.ts';
 
 /** Where an interpreter keeps the function that turns an exception into Lua's error value. */

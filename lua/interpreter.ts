@@ -2,16 +2,21 @@
 //
 // It knows nothing of engines: lua/bricks_interpreter.ts adds those libraries. Used by shell/ and by tests.
 import { openCompat51 } from './compat51.ts';
+import { compileSource, openLoad } from './compile.ts';
 import { displayText, pushText } from './convert.ts';
 import { openCoroutines } from './coroutines.ts';
+import { joinBytes } from './fengari_strings.ts';
 import { openErrors, setFunctions } from './functions.ts';
 import { openIo } from './lib_io.ts';
 import { openOs } from './lib_os.ts';
+import { openString } from './lib_string.ts';
 import { openLoader, sourceBytes } from './loader.ts';
 import { type LuaFunction, type LuaState, lauxlib, lua, lualib } from './lua_api.ts';
+import { MemoryGuard } from './memory_guard.ts';
 import { methodsField } from './object.ts';
-import { type Output, Scheduler, type Task } from './scheduler.ts';
+import { type Output, type ResultFormat, Scheduler, type Task } from './scheduler.ts';
 import { openStringFormat } from './string_format.ts';
+import { cutText, messageBytesMax } from './text_limit.ts';
 
 /** What surrounds an interpreter. */
 export interface InterpreterOptions {
@@ -21,11 +26,13 @@ export interface InterpreterOptions {
   readonly fallbackFolder?: string;
   /** True for errors whose text is for users: everything else is reported as internal. */
   readonly isUserError?: (error: Error) => boolean;
+  /** How large the data of all scripts may be, over what this process held before. */
+  readonly memoryBudgetBytes?: number;
 }
 
 /** Source that was compiled, or why not. */
 export type Compiled =
-  | { readonly kind: 'compiled'; readonly start: (output: Output) => Task }
+  | { readonly kind: 'compiled'; readonly start: (output: Output, format?: ResultFormat) => Task }
   | { readonly kind: 'incomplete' | 'error'; readonly message: string };
 
 const standardLibraries: Readonly<Record<string, LuaFunction>> = {
@@ -56,7 +63,7 @@ export class Interpreter {
   constructor(options: InterpreterOptions = {}) {
     const L = lauxlib.luaL_newstate();
     this.L = L;
-    this.scheduler = new Scheduler(L);
+    this.scheduler = new Scheduler(L, new MemoryGuard(L, options.memoryBudgetBytes));
     for (const [name, open] of Object.entries(standardLibraries)) {
       lauxlib.luaL_requiref(L, Buffer.from(name), open, 1);
       lua.lua_pop(L, 1);
@@ -68,9 +75,11 @@ export class Interpreter {
     removeHazards(L);
     openCoroutines(L, this.scheduler);
     openStringFormat(L);
+    openString(L);
     openLoader(L, options.fallbackFolder === undefined ? [] : [options.fallbackFolder]);
     openIo(L, this.scheduler, options.input);
     openOs(L, this.scheduler);
+    openLoad(L);
     openCompat51(L);
   }
 
@@ -78,12 +87,21 @@ export class Interpreter {
   compile(source: string | Uint8Array, name: string): Compiled {
     const { L } = this;
     const bytes = sourceBytes(source);
-    const status = lauxlib.luaL_loadbufferx(L, bytes, bytes.length, Buffer.from(`@${name}`), Buffer.from('t'));
-    if (status === lua.LUA_OK) return { kind: 'compiled', start: (output) => this.scheduler.start(output) };
+    const status = compileSource(L, bytes, `@${name}`);
+    if (status === lua.LUA_OK) {
+      // Off the stack: it may never be started.
+      const pushChunk = lua.lua_toproxy(L, -1);
+      lua.lua_pop(L, 1);
+      const start = (output: Output, format?: ResultFormat): Task => {
+        pushChunk(L);
+        return this.scheduler.start(output, format);
+      };
+      return { kind: 'compiled', start };
+    }
     const message = displayText(L, -1);
     lua.lua_pop(L, 1);
     const isIncomplete = status === lua.LUA_ERRSYNTAX && message.endsWith('<eof>');
-    return { kind: isIncomplete ? 'incomplete' : 'error', message };
+    return { kind: isIncomplete ? 'incomplete' : 'error', message: cutText(message, messageBytesMax) };
   }
 
   /**
@@ -118,7 +136,7 @@ export class Interpreter {
       texts.push(lauxlib.luaL_tolstring(L, i));
       lua.lua_pop(L, 1);
     }
-    this.scheduler.current.output.out(Buffer.concat([...texts, Buffer.from('\n')]));
+    this.scheduler.print(joinBytes([...texts, Buffer.from('\n')]));
     return 0;
   }
 }

@@ -1,21 +1,13 @@
 // Brick: the global table and the objects it makes.
 import { Brick } from '../bricks/brick.ts';
-import { bricks } from '../bricks/registry.ts';
 import { Arguments } from './arguments.ts';
+import { optionalText } from './convert.ts';
 import { extendTable } from './functions.ts';
-import { helpText } from './help_text.ts';
+import { brickHelp } from './help/brick_help.ts';
+import { tableHelp } from './help/help.ts';
 import type { LuaState } from './lua_api.ts';
 import { ObjectType } from './object.ts';
 import type { Scheduler } from './scheduler.ts';
-
-const usage = [
-  'help()',
-  'new(<type>, [<argument or options>])',
-  'connect_input(<interfaces>)',
-  'connect_output(<interfaces>)',
-  'connect_outputs(<interface>, split)',
-  'link(<bricks>)',
-];
 
 function brickText(brick: Brick): string {
   const lines = [`Brick:`, `\tType: ${brick.descriptor.name}`];
@@ -26,8 +18,8 @@ function brickText(brick: Brick): string {
 
 /** Puts `Brick` into the globals; returns the type of its objects. */
 export function openBrick(L: LuaState, scheduler: Scheduler): ObjectType<Brick> {
-  const help = (): number => {
-    scheduler.current.output.out(Buffer.from(helpText([...bricks.keys()].join('/'), usage)));
+  const help = (caller: LuaState, first: number): number => {
+    scheduler.print(Buffer.from(tableHelp(brickHelp, optionalText(caller, first))));
     return 0;
   };
 
@@ -35,7 +27,7 @@ export function openBrick(L: LuaState, scheduler: Scheduler): ObjectType<Brick> 
     name: 'Brick',
     text: brickText,
     methods: {
-      help,
+      help: (caller, _brick, first) => help(caller, first),
       connect_input: (caller, brick, first) => {
         const args = new Arguments(caller, 'Brick.connect_input', first);
         return type.push(caller, brick.connectInput(...args.strings(1, 'an input: an interface, a pipe or a file')));
@@ -57,7 +49,7 @@ export function openBrick(L: LuaState, scheduler: Scheduler): ObjectType<Brick> 
   });
 
   extendTable(L, 'Brick', {
-    help,
+    help: (caller) => help(caller, 1),
     new: (caller) => {
       const args = new Arguments(caller, 'Brick.new');
       const name = args.string(1, "the brick's type");

@@ -6,39 +6,37 @@ import { PktEngine } from '../engine/pkt_engine.ts';
 import { nativeFiles } from '../native/build.ts';
 import { version } from '../package_info.ts';
 import { Arguments } from './arguments.ts';
-import { pushText, pushValue } from './convert.ts';
+import { LuaCallError } from './call_error.ts';
+import { optionalText, pushText, pushValue } from './convert.ts';
 import { extendTable } from './functions.ts';
-import { helpText } from './help_text.ts';
+import { bricksHelp } from './help/bricks_help.ts';
+import { tableHelp } from './help/help.ts';
 import { type LuaState, lua } from './lua_api.ts';
+import type { ProgramControls } from './program.ts';
 import { type Scheduler, sleep } from './scheduler.ts';
 import { engineTable } from './statistics_text.ts';
 
-const usage = [
-  'help()',
-  'print_status()',
-  'show_stats()',
-  'stats()',
-  'sleep(<seconds>)',
-  'set_driver(<driver>)',
-  'drivers()',
-  'shutdown()',
-];
+/** The levels where the program has no log: all of them are printed. */
+const levelsWithoutLog = ['debug', 'info', 'warn', 'error'];
 
-const subsystems = `  Available subsystems within BRICKS have their own help() methods:
-    PktEngine 
-    Brick 
-`;
+/** Puts `BRICKS` into the globals. `program`: the program's log, where it has one. */
+export function openBricks(L: LuaState, scheduler: Scheduler, program?: ProgramControls): void {
+  const logLevels = program?.logLevels ?? levelsWithoutLog;
+  const checkLevel = (args: Arguments, argument: number): string => {
+    const level = args.string(argument, 'a level of the log');
+    return logLevels.includes(level)
+      ? level
+      : args.fail(argument, `one of ${logLevels.join(', ')}`, 'a level of the log');
+  };
 
-/** Puts `BRICKS` into the globals. */
-export function openBricks(L: LuaState, scheduler: Scheduler): void {
   const print = (text: string): number => {
-    scheduler.current.output.out(Buffer.from(text));
+    scheduler.print(Buffer.from(text));
     return 0;
   };
   const allStats = () => PktEngine.all().map((engine) => engine.stats());
 
   extendTable(L, 'BRICKS', {
-    help: () => print(helpText('BRICKS', usage) + subsystems),
+    help: (caller) => print(tableHelp(bricksHelp, optionalText(caller, 1))),
     // Where there is no program to ask, the shell's own side says "offline".
     print_status: () => print('BRICKS is online.\n'),
     show_stats: () => print(engineTable(allStats())),
@@ -54,6 +52,27 @@ export function openBricks(L: LuaState, scheduler: Scheduler): void {
         () => 0,
       );
     },
+    log: (caller) => {
+      const args = new Arguments(caller, 'BRICKS.log');
+      const level = args.has(2) ? checkLevel(args, 1) : 'info';
+      const text = args.string(args.has(2) ? 2 : 1, 'what to log');
+      if (program === undefined) scheduler.printError(Buffer.from(`${level}: ${text}\n`));
+      else program.log(level, text);
+      return 0;
+    },
+    log_level: (caller) => {
+      pushValue(caller, program?.getLogLevel() ?? logLevels[0]);
+      return 1;
+    },
+    set_log_level: (caller) => {
+      const level = checkLevel(new Arguments(caller, 'BRICKS.set_log_level'), 1);
+      if (program === undefined) {
+        throw new LuaCallError('BRICKS.set_log_level: this program has no log; bricks-server has one');
+      }
+      program.setLogLevel(level);
+      return 0;
+    },
+    top: () => print('The dashboard is a program of its own: run bricks-top in another terminal.\n'),
     set_driver: (caller) => {
       setDefaultDriver(new Arguments(caller, 'BRICKS.set_driver').string(1, 'a driver of interfaces'));
       return 0;

@@ -1,14 +1,7 @@
 // io.*: files, child processes and standard streams. A read that has to wait suspends the chunk, not the process.
-import {
-  checkText,
-  displayText,
-  LuaCallError,
-  optionalText,
-  pushBytes,
-  pushFailure,
-  pushText,
-  pushValue,
-} from './convert.ts';
+import { LuaCallError } from './call_error.ts';
+import { checkText, displayText, optionalText, pushBytes, pushFailure, pushText, pushValue } from './convert.ts';
+import { checkStringBytes, joinBytes, stringBytesMax } from './fengari_strings.ts';
 import { type CloseResult, type FileSource, openFile, openProcess, readStream, whences } from './file_source.ts';
 import { extendTable, pushFunction } from './functions.ts';
 import { type LuaState, lauxlib, lua } from './lua_api.ts';
@@ -88,8 +81,8 @@ export function openIo(L: LuaState, scheduler: Scheduler, stdin: NodeJS.Readable
     });
   const files = {
     stdin: standard({ read: stdin === undefined ? refuseRead : lazily(() => readStream(stdin)) }),
-    stdout: standard({ write: (bytes) => scheduler.current.output.out(bytes) }),
-    stderr: standard({ write: (bytes) => scheduler.current.output.err(bytes) }),
+    stdout: standard({ write: (bytes) => scheduler.print(bytes) }),
+    stderr: standard({ write: (bytes) => scheduler.printError(bytes) }),
   };
   let input: LuaFile = files.stdin;
   let output: LuaFile = files.stdout;
@@ -129,6 +122,8 @@ export function openIo(L: LuaState, scheduler: Scheduler, stdin: NodeJS.Readable
     const results: (Buffer | number | null)[] = [];
     const step = (resumed: LuaState): number => {
       while (results.length < formats.length && results.at(-1) !== null) {
+        // A source may give more than was asked for; what it gives for ever is too much.
+        if (file.buffered > 2 * stringBytesMax) checkStringBytes(file.buffered);
         const result = file.tryRead(formats[results.length] ?? 'l');
         if (result !== 'more') {
           results.push(result);
@@ -159,10 +154,11 @@ export function openIo(L: LuaState, scheduler: Scheduler, stdin: NodeJS.Readable
     if (file.source.write === undefined) throw new LuaCallError('the file is not open for writing');
     const texts: Uint8Array[] = [];
     for (let i = first; i <= lua.lua_gettop(caller); i++) texts.push(lauxlib.luaL_checkstring(caller, i));
+    const bytes = joinBytes(texts);
     return perform(
       caller,
       file,
-      () => file.source.write?.(Buffer.concat(texts)),
+      () => file.source.write?.(bytes),
       (resumed) => fileType.push(resumed, file),
     );
   }
@@ -239,7 +235,7 @@ export function openIo(L: LuaState, scheduler: Scheduler, stdin: NodeJS.Readable
       if (mode !== 'r' && mode !== 'w') {
         throw new LuaCallError(`io.popen: argument 2 must be "r" (to read) or "w" (to write), got "${mode}"`);
       }
-      return fileType.push(caller, new LuaFile(openProcess(command, mode)));
+      return fileType.push(caller, new LuaFile(openProcess(command, mode, scheduler.current)));
     },
     lines: (caller) => {
       if (lua.lua_type(caller, 1) <= lua.LUA_TNIL) return pushLines(caller, input, ['l']);

@@ -4,10 +4,11 @@ import { extendTable } from './functions.ts';
 import { type LuaState, lauxlib, lua } from './lua_api.ts';
 import type { Scheduler } from './scheduler.ts';
 import { shellStatus, startShell } from './shell_process.ts';
+import type { Task } from './task.ts';
 
-/** Runs a command; resolves with its status. A signal that aborts ends it. */
-async function execute(command: string, abort: AbortSignal): Promise<number> {
-  const { ended, kill } = startShell(command, 'inherit');
+/** Runs a command for a chunk; resolves with its status. A signal that aborts ends it. */
+async function execute(command: string, task: Task, abort: AbortSignal): Promise<number> {
+  const { ended, kill } = startShell(command, task);
   abort.addEventListener('abort', kill);
   return shellStatus(await ended);
 }
@@ -23,7 +24,8 @@ export function openOs(L: LuaState, scheduler: Scheduler): void {
     };
     // Without a command Lua asks whether there is a shell.
     if (command === undefined) return finish(caller, 1);
-    return scheduler.wait(caller, (signal) => execute(command, signal), finish);
+    const task = scheduler.current;
+    return scheduler.wait(caller, (signal) => execute(command, task, signal), finish);
   };
 
   const exit = (caller: LuaState): number => {

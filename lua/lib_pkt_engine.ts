@@ -3,27 +3,14 @@ import type { Brick } from '../bricks/brick.ts';
 import { getDefaultDriver } from '../engine/drivers.ts';
 import { PktEngine } from '../engine/pkt_engine.ts';
 import { Arguments } from './arguments.ts';
-import { pushValue } from './convert.ts';
+import { optionalText, pushValue } from './convert.ts';
 import { extendTable } from './functions.ts';
-import { helpText } from './help_text.ts';
+import { tableHelp } from './help/help.ts';
+import { pktEngineHelp } from './help/pkt_engine_help.ts';
 import { type LuaState, lua } from './lua_api.ts';
 import { ObjectType } from './object.ts';
 import type { Scheduler } from './scheduler.ts';
 import { engineBlock } from './statistics_text.ts';
-
-const usage = [
-  'help()',
-  'new(<ioengine_name>, <queue_sz>, <cpu number>)',
-  'retrieve(<ioengine_name>)',
-  'delete()',
-  'link(<brick>, <chunk_size>, <qid>)',
-  'unlink()',
-  'start()',
-  'stop()',
-  'wait([<seconds>])',
-  'stats()',
-  'show_stats()',
-];
 
 function engineText(engine: PktEngine): string {
   const driver = engine.plan?.inputs[0]?.driver ?? getDefaultDriver();
@@ -31,19 +18,20 @@ function engineText(engine: PktEngine): string {
   return `PktEngine:\n\tName: ${engine.name}\n\tType: ${driver}\n\tBatch: ${batch}`;
 }
 
-/** Puts `PktEngine` into the globals. */
-export function openPktEngine(L: LuaState, scheduler: Scheduler, brickType: ObjectType<Brick>): void {
+/** Puts `PktEngine` into the globals; returns the type of its objects. */
+export function openPktEngine(L: LuaState, scheduler: Scheduler, brickType: ObjectType<Brick>): ObjectType<PktEngine> {
   const print = (text: string): number => {
-    scheduler.current.output.out(Buffer.from(text));
+    scheduler.print(Buffer.from(text));
     return 0;
   };
-  const help = (): number => print(helpText('Packet Engine', usage));
+  const help = (caller: LuaState, first: number): number =>
+    print(tableHelp(pktEngineHelp, optionalText(caller, first)));
 
   const type: ObjectType<PktEngine> = new ObjectType<PktEngine>(L, {
     name: 'PktEngine',
     text: engineText,
     methods: {
-      help,
+      help: (caller, _engine, first) => help(caller, first),
       link: (caller, engine, first) => {
         const args = new Arguments(caller, 'PktEngine.link', first);
         const brick = args.object(1, brickType, 'to send packets through');
@@ -82,7 +70,7 @@ export function openPktEngine(L: LuaState, scheduler: Scheduler, brickType: Obje
   });
 
   extendTable(L, 'PktEngine', {
-    help,
+    help: (caller) => help(caller, 1),
     new: (caller) => {
       const args = new Arguments(caller, 'PktEngine.new');
       const name = args.string(1, "the engine's name");
@@ -96,4 +84,5 @@ export function openPktEngine(L: LuaState, scheduler: Scheduler, brickType: Obje
       return type.push(caller, PktEngine.retrieve(args.string(1, "the engine's name")));
     },
   });
+  return type;
 }

@@ -1,9 +1,11 @@
 // dofile, loadfile, require and package: files relative to the working directory, then to fallback folders.
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { checkText, LuaCallError, pushText } from './convert.ts';
+import { LuaCallError } from './call_error.ts';
+import { compileSource } from './compile.ts';
+import { checkText, pushText } from './convert.ts';
 import { extendTable } from './functions.ts';
-import { type LuaState, lauxlib, lua } from './lua_api.ts';
+import { type LuaState, lua } from './lua_api.ts';
 
 /** Source as the compiler takes it: without a byte order mark, with a first line `#!...` emptied. */
 export function sourceBytes(source: string | Uint8Array): Uint8Array {
@@ -41,9 +43,7 @@ export function openLoader(L: LuaState, fallbackFolders: readonly string[]): voi
       pushText(caller, `cannot open ${name}: not in ${[process.cwd(), ...fallbackFolders].join(' nor in ')}`);
       return false;
     }
-    const { source } = file;
-    const chunk = Buffer.from(`@${file.name}`);
-    return lauxlib.luaL_loadbufferx(caller, source, source.length, chunk, Buffer.from('t')) === lua.LUA_OK;
+    return compileSource(caller, file.source, `@${file.name}`) === lua.LUA_OK;
   }
 
   const loadfile = (caller: LuaState): number => {

@@ -3,8 +3,13 @@
 // fengari's integers have 32 bits and wrap: 2147483647 + 1 is negative, and counters would be. In Lua 5.1 every number is
 // a double, exact to 2^53. Three changes before the first module that copies these functions is loaded make it so:
 // numerals are doubles, what library functions push are doubles, and a whole double prints without ".0".
-import { createRequire } from 'node:module';
+//
+// Strings have a limit (fengari_strings.ts): its functions have to be in place before any other module takes them, too.
+import { readFileSync } from 'node:fs';
+import Module, { createRequire } from 'node:module';
+import { compileFunction } from 'node:vm';
 import type { LuaState } from 'fengari';
+import { BoundedBuffer, changeStrings, type LuaStringModule, stringProblem } from './fengari_strings.ts';
 import { numberText } from './number_text.ts';
 
 interface LuaConfiguration {
@@ -27,6 +32,13 @@ interface LuaCore {
   lua_pushnumber(L: LuaState, n: number): void;
 }
 
+interface LuaDebugModule {
+  luaG_runerror(L: LuaState, message: Uint8Array): never;
+}
+
+/** Called by a changed line of fengari: raises an error of Lua, or not. */
+type Check = (L: LuaState, n: number) => void;
+
 const require = createRequire(import.meta.url);
 
 // Endless recursion ends there. At fengari's own limit, five times as deep, it takes seconds to find out.
@@ -38,6 +50,45 @@ delete process.env.FENGARICONF;
 const configuration = require('fengari/src/luaconf.js') as LuaConfiguration;
 configuration.lua_number2str = numberText;
 configuration.LUA_COMPAT_FLOATSTRING = true;
+
+changeStrings(require('fengari/src/lstring.js') as LuaStringModule);
+
+/**
+ * Has a module of fengari loaded with one line of its source changed, when its turn comes: they need each other in their
+ * own order. For what neither its exports nor its arguments can change. fengari's version is pinned: the line is there.
+ *
+ * @param checks what the changed line calls
+ */
+function changeLine(name: string, line: string, changed: string, checks: Check): void {
+  const path = require.resolve(name);
+  const [before, after, ...others] = readFileSync(path, 'utf8').split(line);
+  if (before === undefined || after === undefined || others.length > 0) throw new Error(`${path}: not fengari 0.1.5`);
+  const parameters = ['require', 'module', 'checks'];
+  const load = compileFunction(`${before}${changed}${after}`, parameters, { filename: path });
+  const module = { exports: {} };
+  let isLoaded = false;
+  const cached = new Module(path);
+  cached.loaded = true;
+  Object.defineProperty(cached, 'exports', {
+    get: () => {
+      if (!isLoaded) {
+        isLoaded = true;
+        load(createRequire(path), module, checks);
+      }
+      return module.exports;
+    },
+  });
+  require.cache[path] = cached;
+}
+
+// "a .. b .. c" is one instruction that reserves the whole length first. In an instruction exceptions of JavaScript cannot
+// be turned into errors: there is no room on the stack.
+const reserve = 'let buff = new Uint8Array(tl);';
+changeLine('fengari/src/lvm.js', reserve, `checks(L, tl); ${reserve}`, (L, bytes) => {
+  const problem = stringProblem(bytes);
+  if (problem === undefined) return;
+  (require('fengari/src/ldebug.js') as LuaDebugModule).luaG_runerror(L, Buffer.from(problem));
+});
 
 const core = require('fengari/src/lapi.js') as LuaCore;
 core.lua_pushinteger = core.lua_pushnumber;
@@ -54,6 +105,9 @@ objects.luaO_str2num = (text, value) => {
   }
   return length;
 };
+
+const auxiliary = require('fengari/src/lauxlib.js') as { luaL_Buffer: typeof BoundedBuffer };
+auxiliary.luaL_Buffer = BoundedBuffer;
 
 export const { lua, lauxlib, lualib } = require('fengari') as typeof import('fengari');
 export type { LuaFunction, LuaState } from 'fengari';

@@ -5,9 +5,17 @@
 // settles. The user's own coroutines (lua/coroutines.ts) pass such a suspension up to the chunk they run in.
 //
 // A chunk that has to end is made to raise first; one that swallows that is suspended and never resumed.
-import { displayText, LuaCallError, pushText, typeName } from './convert.ts';
+//
+// Nor does a chunk fill the memory: lua/memory_guard.ts is asked at the end of slices, and whoever prints faster than its
+// reader reads is suspended until there is room.
+import { LuaCallError } from './call_error.ts';
+import { displayText, pushText, toText, typeName } from './convert.ts';
 import { guarded, internalErrorText, pushFunction } from './functions.ts';
 import { type LuaState, lauxlib, lua } from './lua_api.ts';
+import type { Culprit, MemoryGuard } from './memory_guard.ts';
+import { readResults } from './results.ts';
+import { ChunkEnd, type Outcome, type Output, type ResultFormat, Task, type Wait } from './task.ts';
+import { cutText, messageBytesMax, tracebackBytesMax } from './text_limit.ts';
 
 /** How long a chunk runs before others get their turn. */
 const sliceMs = 5;
@@ -24,81 +32,32 @@ const callbackMsMax = 1000;
 /** Calls of os.clock() in one slice after which the chunk is taken to wait for time to pass. */
 const clockCallsMax = 50;
 
+/** After a chunk has ended for its memory, until that is collected. */
+const collectionDelayMs = 100;
+
 const unyieldable = 'a callback of table.sort, string.gsub, load, xpcall or a metamethod';
 
-/** Where a chunk's output goes. */
-export interface Output {
-  out(bytes: Uint8Array): void;
-  err(bytes: Uint8Array): void;
-}
-
-/** A value that a chunk returned. */
-export interface ReturnedValue {
-  /** As tostring() makes it. */
-  readonly text: string;
-  /** True for an engine, a brick, a file. */
-  readonly isObject: boolean;
-}
-
-/** How a chunk ended. An error's message begins with "file:line: "; a status is 0 to 255. */
-export type Outcome =
-  | { readonly kind: 'done'; readonly values: readonly ReturnedValue[] }
-  | { readonly kind: 'error'; readonly message: string; readonly traceback: string }
-  | { readonly kind: 'interrupted' }
-  | { readonly kind: 'exit'; readonly status: number }
-  | { readonly kind: 'shutdown' };
-
-type Wait = (signal: AbortSignal) => Promise<void>;
-
-/** What ends a chunk from inside: passes through pcall() and coroutine.resume(). */
-export class ChunkEnd extends Error {}
-
-/** One chunk on its way. */
-export class Task {
-  readonly thread: LuaState;
-  readonly output: Output;
-  readonly outcome: Promise<Outcome>;
-  readonly settle: (outcome: Outcome) => void;
-  /** What the chunk has returned. */
-  readonly values: ReturnedValue[] = [];
-  /** Set once the chunk has to end, and how. */
-  ending: Outcome | undefined;
-  /** True once the end was raised in it. */
-  isRaised = false;
-  /** True once it is never to be resumed. */
-  isKilled = false;
-  /** What it waits for, set while it suspends. */
-  wait: Wait | undefined;
-  /** Ends the wait at once, set while it waits. */
-  abandonWait: (() => void) | undefined;
-  /** Values on its stack for the next resume. */
-  arguments = 0;
-
-  constructor(thread: LuaState, output: Output) {
-    this.thread = thread;
-    this.output = output;
-    let settle: (outcome: Outcome) => void = () => {};
-    this.outcome = new Promise((resolve) => {
-      settle = resolve;
-    });
-    this.settle = settle;
-  }
-}
+export type { Outcome, Output, ResultFormat, ReturnedValue, Task } from './task.ts';
 
 export class Scheduler {
   readonly #main: LuaState;
+  readonly #guard: MemoryGuard;
   readonly #ready: Task[] = [];
-  readonly #tasks = new Set<Task>();
+  /** The chunks on their way, and the thread of each: what a chunk held is free once it has ended. */
+  readonly #tasks = new Map<Task, LuaState>();
   #current: Task | undefined;
   /** The running chunk's thread, and the coroutines it has resumed: the last one runs. */
   #chain: LuaState[] = [];
   #isSuspending = false;
   #isScheduled = false;
   #sliceEnd = 0;
+  /** True when the slice ends early: the output is full. */
+  #isSliceOver = false;
   #clockCalls = 0;
 
-  constructor(main: LuaState) {
+  constructor(main: LuaState, guard: MemoryGuard) {
     this.#main = main;
+    this.#guard = guard;
   }
 
   /** The chunk that runs now. Only functions that Lua calls may ask. */
@@ -113,38 +72,59 @@ export class Scheduler {
   }
 
   /** Starts the function on top of the main thread's stack as a chunk. */
-  start(output: Output): Task {
+  start(output: Output, format: ResultFormat = 'text'): Task {
     const main = this.#main;
     const thread = lua.lua_newthread(main);
     lua.lua_pop(main, 1);
     lua.lua_sethook(thread, this.#hook, lua.LUA_MASKCOUNT, hookInstructions);
-    const task = new Task(thread, output);
-    const collect = (L: LuaState): number => {
-      for (let i = 1; i <= lua.lua_gettop(L); i++) {
-        task.values.push({ text: displayText(L, i), isObject: lua.lua_type(L, i) === lua.LUA_TUSERDATA });
-      }
+    const task = new Task(output);
+    const collect = guarded((L: LuaState): number => {
+      task.values = readResults(L, format);
       return 0;
-    };
+    });
     pushFunction(thread, (L) => {
       lua.lua_callk(L, 0, lua.LUA_MULTRET, 0, collect);
       return collect(L);
     });
     lua.lua_xmove(main, thread, 1);
     task.arguments = 1;
-    this.#tasks.add(task);
+    this.#tasks.set(task, thread);
     this.#enqueue(task);
     return task;
   }
 
+  /** What the running chunk prints. */
+  print(bytes: Uint8Array): void {
+    this.current.output.out(bytes);
+    this.#heedRoom();
+  }
+
+  /** What the running chunk prints as an error. */
+  printError(bytes: Uint8Array): void {
+    this.current.output.err(bytes);
+    this.#heedRoom();
+  }
+
+  /** Ends the slice with the next instruction where the reader of the output lags behind. */
+  #heedRoom(): void {
+    if (this.current.output.room?.() === undefined) return;
+    this.#isSliceOver = true;
+    for (const each of this.#chain) each.hookcount = 1;
+  }
+
   /** Makes a chunk end. The outcome comes soon, whatever the chunk does. */
   interrupt(task: Task): void {
-    if (task.ending !== undefined) return;
-    task.ending = { kind: 'interrupted' };
-    task.abandonWait?.();
+    this.#makeEnd(task, { kind: 'interrupted' });
   }
 
   interruptAll(): void {
-    for (const task of this.#tasks) this.interrupt(task);
+    for (const task of this.#tasks.keys()) this.interrupt(task);
+  }
+
+  #makeEnd(task: Task, outcome: Outcome): void {
+    if (task.ending !== undefined || task.isOver) return;
+    task.ending = outcome;
+    task.abandonWait?.();
   }
 
   /** Ends the running chunk from inside: os.exit(), BRICKS.shutdown(). */
@@ -236,17 +216,20 @@ export class Scheduler {
     }
     const task = this.#current;
     if (task === undefined) return;
+    const overdueMs = performance.now() - this.#sliceEnd;
+    const isOver = overdueMs >= 0 || this.#isSliceOver;
+    if (isOver || this.#guard.isPressing) this.#endCulprit(this.#guard.look(task, this.#tasks));
+    if (!isOver && task.ending === undefined) return;
     const isYieldable = this.#isYieldable();
     if (task.ending !== undefined) {
       if (task.isRaised && isYieldable) {
         this.#kill(L);
         return;
       }
+      if (!task.isRaised && task.ending.kind === 'error') task.ending = this.#located(L, task.ending.message);
       task.isRaised = true;
-      this.#raise(L, isYieldable, 'interrupted');
+      this.#raise(L, isYieldable, 'the chunk has to end');
     }
-    const overdueMs = performance.now() - this.#sliceEnd;
-    if (overdueMs < 0) return;
     if (isYieldable) {
       this.#isSuspending = true;
       lua.lua_yield(L, 0);
@@ -256,14 +239,24 @@ export class Scheduler {
     }
   };
 
+  /** The error with the place in the running chunk where it meets it. */
+  #located(L: LuaState, message: string): Outcome {
+    return { kind: 'error', message: position(L) + message, traceback: this.#traceback(L) };
+  }
+
+  /** Has the chunk end whose data are too large: as soon as it runs, whatever it catches. */
+  #endCulprit(culprit: Culprit | undefined): void {
+    if (culprit === undefined) return;
+    const { task, message } = culprit;
+    this.#makeEnd(task, { kind: 'error', message, traceback: '' });
+  }
+
   /** Raises. Where a callback is left by that, the code that called it is looked at with its next instruction. */
   #raise(L: LuaState, isYieldable: boolean, message: string): never {
     if (!isYieldable) for (const each of this.#chain) lua.lua_sethook(each, this.#hook, lua.LUA_MASKCOUNT, 1);
     // fengari leaves hooks off after an error in one: a handler of xpcall() could then not be stopped.
     L.allowhook = 1;
-    lauxlib.luaL_where(L, 0);
-    pushText(L, message);
-    lua.lua_concat(L, 2);
+    pushText(L, position(L) + message);
     return lua.lua_error(L);
   }
 
@@ -284,30 +277,45 @@ export class Scheduler {
   }
 
   #runSlice(task: Task): void {
+    const thread = this.#tasks.get(task);
+    if (thread === undefined) throw new Error('a chunk that has ended');
     this.#current = task;
-    this.#chain = [task.thread];
+    this.#chain = [thread];
     this.#isSuspending = false;
+    this.#isSliceOver = false;
     this.#clockCalls = 0;
     this.#sliceEnd = performance.now() + sliceMs;
     let outcome: Outcome | undefined;
     try {
-      const status = lua.lua_resume(task.thread, null, task.arguments);
-      if (status !== lua.LUA_YIELD || task.isKilled) outcome = task.ending ?? this.#outcome(task, status);
+      const status = lua.lua_resume(thread, null, task.arguments);
+      if (status !== lua.LUA_YIELD || task.isKilled) outcome = task.ending ?? this.#outcome(task, thread, status);
     } catch (error) {
       // A fault of fengari ends the chunk that met it, not the program with its engines.
       outcome = task.ending ?? { kind: 'error', message: internalErrorText(error), traceback: '' };
     }
     task.arguments = 0;
+    this.#endCulprit(this.#guard.lookAfter(task, this.#tasks));
     this.#current = undefined;
     this.#chain = [];
-    if (outcome !== undefined) {
-      this.#tasks.delete(task);
-      task.settle(outcome);
-    } else if (task.wait === undefined) {
-      this.#enqueue(task);
-    } else {
-      this.#beginWait(task, task.wait);
-    }
+    if (outcome !== undefined) this.#settle(task, outcome);
+    else this.#suspend(task);
+  }
+
+  #settle(task: Task, outcome: Outcome): void {
+    this.#tasks.delete(task);
+    task.settle(outcome);
+    if (task.ending?.kind !== 'error') return;
+    // It had to end for its memory, which is to be free again. Not yet: V8's compiler, which works beside, may still know it.
+    setTimeout(() => {
+      this.#guard.collect(this.#tasks.keys());
+    }, collectionDelayMs).unref();
+  }
+
+  #suspend(task: Task): void {
+    const room = task.ending === undefined ? task.output.room?.() : undefined;
+    if (task.wait !== undefined) this.#beginWait(task, task.wait);
+    else if (room !== undefined) this.#beginWait(task, () => room);
+    else this.#enqueue(task);
   }
 
   #beginWait(task: Task, wait: Wait): void {
@@ -321,24 +329,32 @@ export class Scheduler {
       controller.abort();
       resume();
     };
-    task.abandonWait = abandon;
-    void wait(controller.signal).then(() => {
+    const finish = (): void => {
       if (task.abandonWait === abandon) resume();
-    });
+    };
+    task.abandonWait = abandon;
+    // Output that fails while it is waited for takes no more: that is not the chunk's affair.
+    void wait(controller.signal).then(finish, finish);
   }
 
-  #outcome(task: Task, status: number): Outcome {
+  #traceback(thread: LuaState): string {
+    lauxlib.luaL_traceback(this.#main, thread, null, 0);
+    const text = cutText(lua.lua_tolstring(this.#main, -1) ?? new Uint8Array(), tracebackBytesMax);
+    lua.lua_pop(this.#main, 1);
+    return text;
+  }
+
+  #outcome(task: Task, thread: LuaState, status: number): Outcome {
     if (status === lua.LUA_OK) return { kind: 'done', values: task.values };
     const main = this.#main;
-    lauxlib.luaL_traceback(main, task.thread, null, 0);
-    const traceback = displayText(main, -1);
+    const traceback = this.#traceback(thread);
     // A dead thread has no room for more on its stack.
-    lua.lua_xmove(task.thread, main, 1);
+    lua.lua_xmove(thread, main, 1);
     const type = lua.lua_type(main, -1);
     const isText = type === lua.LUA_TSTRING || type === lua.LUA_TNUMBER;
-    const message = isText ? displayText(main, -1) : this.#objectText();
-    lua.lua_pop(main, 2);
-    return { kind: 'error', message, traceback };
+    const text = isText ? (lua.lua_tolstring(main, -1) ?? '') : this.#objectText();
+    lua.lua_pop(main, 1);
+    return { kind: 'error', message: cutText(text, messageBytesMax), traceback };
   }
 
   /**
@@ -360,11 +376,22 @@ export class Scheduler {
     lua.lua_xmove(main, thread, 1);
     this.#chain = [thread];
     this.#sliceEnd = performance.now() + sliceMs;
+    this.#isSliceOver = false;
     // Where it fails, the text stays.
     lua.lua_resume(thread, null, 1);
     lua.lua_pop(main, 1);
     return text;
   }
+}
+
+/** "file:line: " of what a running thread runs; nothing where that is not known. */
+function position(thread: LuaState): string {
+  const debug = new lua.lua_Debug();
+  for (let level = 0; lua.lua_getstack(thread, level, debug) !== 0; level++) {
+    lua.lua_getinfo(thread, Buffer.from('Sl'), debug);
+    if (debug.currentline > 0) return `${toText(debug.short_src)}:${debug.currentline}: `;
+  }
+  return '';
 }
 
 /** Resolves after `ms` milliseconds, or at once when the signal says so. */

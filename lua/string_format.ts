@@ -1,5 +1,6 @@
 // string.format() for numbers as large as counters get: fengari's takes whole numbers of 32 bits only.
-import { LuaCallError, pushBytes, pushText } from './convert.ts';
+import { LuaCallError } from './call_error.ts';
+import { pushBytes, pushText } from './convert.ts';
 import { extendTable } from './functions.ts';
 import { type LuaState, lauxlib, lua } from './lua_api.ts';
 import { formatNumber } from './number_text.ts';

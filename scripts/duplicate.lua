@@ -1,7 +1,9 @@
 -- One engine gives the whole traffic of an interface to each of N applications.
 --
+--     sudo bricks-duplicate eth0 4
 --     sudo BRICKS_IFACE=eth0 BRICKS_OUTPUTS=4 bricks -f scripts/duplicate.lua
 --
+-- The first runs it as a daemon, the second in the foreground.
 -- Application number i reads pipe i, counted from 0:  bricks-pipe 'eth0}0' | tcpdump -nr -
 
 -- Globals of a script that runs this one come first, then the environment.
@@ -21,4 +23,4 @@ sampleSetup:dupconfig(pe, interface, outputs)
 pe:start()
 
 print("Engine e0 reads " .. interface .. ". Each of these shows all of the traffic:")
-for i = 0, outputs - 1 do print("    bricks-pipe '" .. interface .. "}" .. i .. "' | tcpdump -nr -") end
+for i = 0, outputs - 1 do print("    bricks-pipe '" .. sampleSetup:pipe_name(interface) .. "}" .. i .. "' | tcpdump -nr -") end

@@ -1,7 +1,9 @@
 -- One engine splits the traffic of an interface over N applications, by flow.
 --
+--     sudo bricks-load-balance eth0 4
 --     sudo BRICKS_IFACE=eth0 BRICKS_OUTPUTS=4 bricks -f scripts/load-balance.lua
 --
+-- The first runs it as a daemon, the second in the foreground.
 -- Application number i reads pipe i, counted from 0:  bricks-pipe 'eth0}0' | tcpdump -nr -
 
 -- Globals of a script that runs this one come first, then the environment.
@@ -21,4 +23,4 @@ sampleSetup:lbconfig(pe, interface, outputs)
 pe:start()
 
 print("Engine e0 reads " .. interface .. ". Each of these shows a part of the flows:")
-for i = 0, outputs - 1 do print("    bricks-pipe '" .. interface .. "}" .. i .. "' | tcpdump -nr -") end
+for i = 0, outputs - 1 do print("    bricks-pipe '" .. sampleSetup:pipe_name(interface) .. "}" .. i .. "' | tcpdump -nr -") end

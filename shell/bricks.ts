@@ -1,66 +1,27 @@
 #!/usr/bin/env node
-// bricks: the program. Takes its command line apart, and loads the engine only when it is to run.
-import { version } from '../package_info.ts';
-import {
-  type Command,
-  commonOptions,
-  exitStatus,
-  helpText,
-  type ParsedCommand,
-  parseCommand,
-  UsageError,
-} from './options.ts';
+// bricks: engines, a script and a prompt in one process. With -d or -s it is bricks-server or bricks-shell.
+import type { Command } from './command/options.ts';
+import { type Run, runProgram } from './command/program.ts';
+import { bricksCommand, serverCommand, shellCommand } from './command/tables.ts';
 
-export const bricksCommand: Command = {
-  name: 'bricks',
-  text: 'Distributes the packets of an interface or a capture to applications, as a Lua script says.',
-  options: [
-    { long: 'file', short: 'f', value: 'script.lua', text: 'run this script first' },
-    { long: 'batch', short: 'b', value: 'packets', text: 'packets in a batch, 1 to 4096 (default 256)' },
-    { long: 'driver', value: 'driver', text: 'the driver that a bare interface name means (default packet)' },
-    ...commonOptions,
-  ],
-  positionals: [],
-  notes: [
-    `On a terminal a prompt follows the script; BRICKS.help() says what can be typed there, Ctrl-D ends it.
-Without a terminal the script is read from -f or standard input, and bricks stays until it gets SIGINT or SIGTERM,
-or until no engine has anything left to do.`,
-    `Exit status: 0 success, also after SIGINT or SIGTERM; 1 the script failed, or a capture was not read or written
-whole; 2 wrong usage; otherwise what the script gave to os.exit().`,
-    `Environment: BRICKS_DRIVER as --driver; BRICKS_RUNTIME_DIR where pipes meet their readers.`,
-  ],
+/** Loaded only when it is to run: --help answers at once. */
+const runBricks: Run = async ({ values }) => (await import('./bricks_program.ts')).runBricks(values);
+const runServer: Run = async (parsed) => (await import('./daemon/start.ts')).runServer(parsed);
+const runShell: Run = async (parsed) => (await import('./client/shell_program.ts')).runShell(parsed);
+
+/** The programs that `bricks` can be instead, by the option that says so. */
+const others: Readonly<Record<string, readonly [Command, Run]>> = {
+  '-d': [serverCommand, runServer],
+  '--daemon': [serverCommand, runServer],
+  '-s': [shellCommand, runShell],
+  '--shell': [shellCommand, runShell],
 };
 
-function fail(text: string, status: number): never {
-  process.stderr.write(`bricks: ${text}\n`);
-  process.exit(status);
-}
-
-function usageFailure(error: Error): never {
-  fail(`${error.message}; try bricks --help`, exitStatus.usage);
-}
-
-function parse(): ParsedCommand {
-  try {
-    return parseCommand(bricksCommand, process.argv.slice(2));
-  } catch (error) {
-    if (error instanceof UsageError) usageFailure(error);
-    throw error;
-  }
-}
-
-const parsed = parse();
-if (parsed.switches.has('help')) {
-  process.stdout.write(helpText(bricksCommand));
-} else if (parsed.switches.has('version')) {
-  process.stdout.write(`${version}\n`);
-} else {
-  try {
-    const { runBricks } = await import('./run.ts');
-    process.exit(await runBricks(parsed.values));
-  } catch (error) {
-    if (error instanceof UsageError) usageFailure(error);
-    if (error instanceof Error && error.name === 'BricksError') fail(error.message, exitStatus.failure);
-    throw error;
-  }
-}
+const args = process.argv.slice(2);
+const at = args.findIndex((arg) => Object.hasOwn(others, arg));
+const [command, run] = others[args[at] ?? ''] ?? [bricksCommand, runBricks];
+await runProgram(
+  command,
+  run,
+  args.filter((_, i) => i !== at),
+);

@@ -1,14 +1,15 @@
-// Every snippet that users are shown runs: the fenced lua, ts and sh blocks of each README, and the commands that
-// the bricks' READMEs indent. Snippets that name interfaces run in a namespace that has them.
+// Every snippet that users are shown runs: the fenced lua, ts and sh blocks of each README, the commands that the bricks'
+// READMEs indent, and the examples of manual pages. Snippets that name interfaces run in a namespace that has them.
 import assert from 'node:assert/strict';
-import { chmodSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { bricks } from '../bricks/registry.ts';
 import { nativeBricks } from '../engine/drivers.ts';
+import { commands } from '../shell/command/tables.ts';
 import { demoCapture, makeFolder } from './support/files.ts';
 import { connect, makeNamespace, type Namespace, skipLive } from './support/netns.ts';
-import { projectFolder, start } from './support/programs.ts';
+import { type Program, projectFolder, start } from './support/programs.ts';
 
 interface Snippet {
   readonly file: string;
@@ -43,19 +44,27 @@ function snippetsOf(file: string): Snippet[] {
   return [...fenced, ...indented].filter((snippet) => !runElsewhere.includes(snippet.text.trim()));
 }
 
-/** Programs as users call them: bricks, bricks-pipe, and a sudo that is root already. */
+/** Programs as users call them: those of this package, and a sudo that is root already. */
 function makePath(folder: string): string {
-  const tsx = `exec node --import ${import.meta.resolve('tsx')} ${projectFolder}`;
-  const programs = {
-    bricks: `${tsx}shell/bricks.ts "$@"`,
-    'bricks-pipe': `${tsx}shell/bricks_pipe.ts "$@"`,
-    sudo: 'exec "$@"',
+  const { bin } = JSON.parse(readFileSync(join(projectFolder, 'package.json'), 'utf8')) as {
+    bin: Record<string, string>;
   };
-  for (const [name, line] of Object.entries(programs)) {
+  const node = `exec node --import ${import.meta.resolve('tsx')}`;
+  const programs = Object.entries(bin).map(([name, file]) => {
+    const source = file.replace('./dist/', projectFolder).replace(/js$/, 'ts');
+    return [name, `${node} ${source} "$@"`] as const;
+  });
+  for (const [name, line] of [...programs, ['sudo', 'exec "$@"'] as const]) {
     writeFileSync(join(folder, name), `#!/bin/sh\n${line}\n`);
     chmodSync(join(folder, name), 0o755);
   }
   return `${folder}:${process.env.PATH}`;
+}
+
+/** Ends the daemon that a snippet has started and not ended. */
+function endDaemon(folder: string): void {
+  const file = join(folder, 'bricks-server.pid');
+  if (existsSync(file)) process.kill(Number(readFileSync(file, 'utf8')), 'SIGKILL');
 }
 
 /** A namespace with eth2 and eth3, and traffic on eth3 for as long as the test runs. */
@@ -87,20 +96,61 @@ function commandFor(snippet: Snippet, folder: string): string[] {
   return ['node', '--import', 'tsx', inside];
 }
 
+/** Runs a command line of a user on that host; its standard output and error come with it. */
+function startOn(t: TestContext, host: Namespace, folder: string, line: readonly string[]): Program {
+  const { command, args } = host.inside(...line);
+  const env = { ...process.env, PATH: makePath(folder), BRICKS_RUNTIME_DIR: folder, BRICKS_HISTORY: '' };
+  return start(t, command, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
+}
+
 test('every snippet of the documentation runs', { skip: skipLive('tcpreplay', 'tcpdump') }, async (t) => {
   const host = makeHost(t);
   for (const snippet of documents.flatMap(snippetsOf)) {
     await t.test(`${snippet.file}:${snippet.line} ${snippet.language}`, async (t) => {
       const folder = makeFolder(t);
-      const { command, args } = host.inside(...commandFor(snippet, folder));
-      const env = { ...process.env, PATH: makePath(folder), BRICKS_RUNTIME_DIR: folder };
-      const program = start(t, command, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
+      t.after(() => endDaemon(folder));
+      const program = startOn(t, host, folder, commandFor(snippet, folder));
       await program.until(/snippet ran\n/);
       rmSync(join(projectFolder, `dist/snippet-${process.pid}.mts`), { force: true });
       if (program.child.exitCode === null && snippet.language === 'lua') program.child.kill('SIGTERM');
       if (snippet.language === 'lua') assert.equal((await program.ended()).code, 0, program.output());
-      assert.doesNotMatch(program.output(), /error|traceback/i);
+      assert.doesNotMatch(program.output(), /\berror\b|traceback/i);
     });
+  }
+});
+
+/** Commands that need a daemon, with pipes of eth3. */
+const needDaemon = ['bricks-shell', 'bricks-top', 'bricks-kill-server', 'bricks-pipe'];
+
+/** Examples that stay until they are ended, and what they say when they have begun. */
+const staying: Readonly<Record<string, RegExp>> = {
+  'bricks -f scripts/startup-one-thread.lua': /e0/,
+  'bricks-server --foreground --log - -f scripts/startup-one-thread.lua': /listens at/,
+};
+
+test('every example of the manual pages runs', { skip: skipLive('tcpreplay', 'tcpdump') }, async (t) => {
+  const host = makeHost(t);
+  for (const { name, examples } of commands) {
+    const folder = makeFolder(t);
+    t.after(() => endDaemon(folder));
+    for (const { line } of examples) {
+      await t.test(`${name}: ${line}`, async (t) => {
+        if (needDaemon.includes(name) && !existsSync(join(folder, 'control.sock'))) {
+          const daemon = startOn(t, host, folder, ['bricks-server', '-f', 'scripts/startup-one-thread.lua']);
+          assert.equal((await daemon.ended()).code, 0, daemon.output());
+        }
+        const program = startOn(t, host, folder, ['bash', '-o', 'pipefail', '-c', `cd ${folder} && ${line}`]);
+        const begun = staying[line];
+        if (begun !== undefined) {
+          await program.until(begun);
+          program.interrupt().catch(() => {});
+        }
+        assert.equal((await program.ended()).code, 0, program.output());
+        assert.doesNotMatch(program.output(), /\berror\b|traceback/i);
+        // One daemon in a runtime directory: those that start one leave it to the next example to end.
+        if (name === 'bricks-server') endDaemon(folder);
+      });
+    }
   }
 });
 

@@ -115,6 +115,14 @@ PB_API int pb_engine_describe(int engine, char *text, uint32_t text_bytes);
 PB_API int pb_event_fd(void);
 PB_API int pb_event_take(char *text, uint32_t text_bytes);
 
+/* Take the lock file of a daemon, with its process id inside; returns its
+ * descriptor. -EADDRINUSE: another process holds it, and the text says which.
+ * The lock ends with the process; a stale file is no obstacle. */
+PB_API int pb_daemon_lock(const char *path, struct pb_error *error);
+/* Tell the service manager at `address` (NOTIFY_SOCKET) the state of this
+ * process: "READY=1". See sd_notify(3). */
+PB_API int pb_service_notify(const char *address, const char *state, struct pb_error *error);
+
 /* ------------------------------------------------------------- pipe reader
  *
  * One reader per pipe. A reader is used by one thread at a time.

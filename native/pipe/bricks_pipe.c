@@ -57,7 +57,7 @@ static const struct option_desc {
     {'q', "quiet", NULL, "no summary at the end"},
     {'w', "wait", NULL, "wait until an engine serves the pipe"},
     {'h', "help", NULL, "show this help"},
-    {'V', "version", NULL, "show the version"},
+    {'v', "version", NULL, "show the version"},
 };
 #define OPTIONS_COUNT (sizeof(options) / sizeof(options[0]))
 
@@ -110,7 +110,7 @@ static bool parse_options(int argc, char **argv, struct settings *settings)
         case 'q': settings->quiet = true; break;
         case 'w': settings->wait = true; break;
         case 'h': settings->help = true; break;
-        case 'V': settings->version = true; break;
+        case 'v': settings->version = true; break;
         default: good = false; /* getopt_long() has said why */
         }
     }

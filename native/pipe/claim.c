@@ -7,21 +7,17 @@
  * process's, and is replaced.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "../core/error.h"
+#include "../core/lock.h"
 #include "directory.h"
 #include "pipe.h"
 
 #define LISTEN_BACKLOG 64
-#define LOCK_ATTEMPTS 100
 
 /* "….sock" and "….lock" are equally long. */
 static void lock_path(const struct pb_claim *claim, char path[sizeof(claim->address.sun_path)])
@@ -30,46 +26,22 @@ static void lock_path(const struct pb_claim *claim, char path[sizeof(claim->addr
     memcpy(path + strlen(path) - strlen("lock"), "lock", strlen("lock"));
 }
 
-static int name_taken(int fd, const char *name, struct pb_error *error)
-{
-    char text[16] = "";
-    ssize_t length = pread(fd, text, sizeof(text) - 1, 0);
-    long pid = length > 0 ? strtol(text, NULL, 10) : 0;
-    close(fd);
-    if (pid == (long)getpid())
-        return pb_fail(error, EADDRINUSE, "pipe \"%s\": already served by this process; choose another name", name);
-    if (pid <= 0) /* it has just taken it */
-        return pb_fail(error, EADDRINUSE, "pipe \"%s\": already served by another process; choose another name", name);
-    return pb_fail(error, EADDRINUSE, "pipe \"%s\": already served by process %ld; stop it or choose another name",
-                   name, pid);
-}
-
 /* Take the lock file. Returns its descriptor, or -errno with text. */
 static int lock_take(const char *path, const char *name, struct pb_error *error)
 {
-    for (int attempt = 0; attempt < LOCK_ATTEMPTS; attempt++) {
-        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (fd < 0)
-            break;
-        if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-            return name_taken(fd, name, error);
-        /* The one we have locked may just have been removed by the process that held
-         * it: then it locks nothing. */
-        struct stat ours, present;
-        if (fstat(fd, &ours) == 0 && stat(path, &present) == 0 && ours.st_ino == present.st_ino &&
-            ours.st_dev == present.st_dev) {
-            if (ftruncate(fd, 0) == 0 && dprintf(fd, "%ld\n", (long)getpid()) > 0)
-                return fd;
-            int code = errno;
-            unlink(path);
-            close(fd);
-            errno = code;
-            break;
-        }
-        close(fd);
-        errno = EAGAIN;
-    }
-    return pb_fail(error, errno, "pipe \"%s\": cannot lock %s: %s", name, path, pb_errno_text(errno));
+    long owner;
+    struct pb_error reason;
+    int fd = pb_lock_take(path, 0600, &owner, &reason);
+    if (fd >= 0)
+        return fd;
+    if (fd != -EWOULDBLOCK)
+        return pb_fail(error, -fd, "pipe \"%s\": %s", name, reason.text);
+    if (owner == (long)getpid())
+        return pb_fail(error, EADDRINUSE, "pipe \"%s\": already served by this process; choose another name", name);
+    if (owner == 0) /* it has just taken it */
+        return pb_fail(error, EADDRINUSE, "pipe \"%s\": already served by another process; choose another name", name);
+    return pb_fail(error, EADDRINUSE, "pipe \"%s\": already served by process %ld; stop it or choose another name",
+                   name, owner);
 }
 
 /* Listen at the claim's address. Returns the socket, or -errno. */
@@ -114,7 +86,7 @@ void pb_claim_close(struct pb_claim *claim)
     lock_path(claim, path);
     unlink(claim->address.sun_path);
     close(claim->listen_fd);
-    /* Removed while locked: see lock_take(). */
+    /* Removed while locked: see core/lock.c. */
     unlink(path);
     close(claim->lock_fd);
 }

@@ -17,6 +17,11 @@ local function pipes(iface, first, count)
   return unpack(names)
 end
 
+-- The name that the pipes of an input share: "packet:eth3?ring_mb=8" has the pipes "eth3{0", "eth3{1", ...
+function sampleSetup:pipe_name(iface)
+  return (iface:gsub("^%a%w*:", ""):gsub("%?.*$", ""))
+end
+
 -- Four applications and the interface `out` share the traffic by flow: addresses.
 function sampleSetup:lb_config(pe, iface, out)
   local lb = Brick.new("LoadBalancer", 2):connect_input(iface)
@@ -30,7 +35,7 @@ end
 
 -- As many applications as `count` says share the traffic by flow: addresses and ports.
 function sampleSetup:lbconfig(pe, iface, count)
-  return pe:link(Brick.new("LoadBalancer", 4):connect_input(iface):connect_outputs(iface, count))
+  return pe:link(Brick.new("LoadBalancer", 4):connect_input(iface):connect_outputs(self:pipe_name(iface), count))
 end
 
 -- Four applications see all of the traffic each.
@@ -40,7 +45,7 @@ end
 
 -- As many applications as `count` says see all of the traffic each.
 function sampleSetup:dupconfig(pe, iface, count)
-  return pe:link(Brick.new("Duplicator"):connect_input(iface):connect_outputs(iface, count))
+  return pe:link(Brick.new("Duplicator"):connect_input(iface):connect_outputs(self:pipe_name(iface), count))
 end
 
 -- One application (pipe 0) sees all of the traffic, two more (pipes 2 and 3) share a copy of it by flow.

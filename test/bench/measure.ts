@@ -19,8 +19,8 @@ export interface Row {
   readonly ours: readonly number[];
   /** Missing where the target is a figure, not a ratio. */
   readonly baseline?: { readonly name: string; readonly values: readonly number[] };
-  /** The least ratio wanted, or the most that ours may be. */
-  readonly target: { readonly ratioMin: number } | { readonly max: number };
+  /** The least ratio wanted, the most it may be, or the most that ours may be. */
+  readonly target: { readonly ratioMin: number } | { readonly ratioMax: number } | { readonly max: number };
 }
 
 /** A peer or a right that this machine lacks: said in the table, and no failure. */

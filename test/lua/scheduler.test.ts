@@ -219,7 +219,7 @@ test('os.exit ends the chunk with its status, through pcall and coroutines', asy
 
 test('errors carry file and line, and a traceback', async () => {
   const source = 'local function inner()\n  error("bad")\nend\nlocal function outer()\n  inner()\nend\nouter()';
-  const outcome = await startLua(source, undefined, 'dir/script.lua').outcome;
+  const outcome = await startLua(source, undefined, { name: 'dir/script.lua' }).outcome;
   assert.equal(outcome.kind, 'error');
   if (outcome.kind !== 'error') return;
   assert.equal(outcome.message, 'dir/script.lua:2: bad');

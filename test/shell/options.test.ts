@@ -1,7 +1,14 @@
 // Command lines: parsed from a table, explained from the same table.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Command, commonOptions, helpText, parseCommand, UsageError, usageLine } from '../../shell/options.ts';
+import {
+  type Command,
+  commonOptions,
+  helpText,
+  parseCommand,
+  UsageError,
+  usageLine,
+} from '../../shell/command/options.ts';
 
 const command: Command = {
   name: 'demo',
@@ -11,16 +18,23 @@ const command: Command = {
     { long: 'long-only', value: 'n', text: 'a number' },
     ...commonOptions,
   ],
-  positionals: ['IFACE'],
-  notes: ['A note.'],
+  positionals: ['IFACE', 'N'],
+  description: ['A first\n  paragraph.', `A second one, ${'of many words '.repeat(6)}that is filled.`],
+  sections: { 'Exit status': { 0: 'success', others: 'failure' }, Files: 'None.' },
+  examples: [{ text: 'show it', line: 'demo eth0 2' }],
 };
 
 test('values, switches and positionals are told apart', () => {
-  const parsed = parseCommand(command, ['-f', 'x', '--long-only=3', '-h', 'eth0']);
+  const parsed = parseCommand(command, ['-f', 'x', '--long-only=3', '-h', 'eth0', '2']);
   assert.deepEqual(parsed.values, { file: 'x', 'long-only': '3' });
   assert.deepEqual([...parsed.switches], ['help']);
-  assert.deepEqual(parsed.positionals, ['eth0']);
-  assert.deepEqual(parseCommand(command, []), { values: {}, switches: new Set(), positionals: [] });
+  assert.deepEqual(parsed.positionals, ['eth0', '2']);
+  assert.deepEqual(parseCommand(command, ['eth0', '--', '-2']).positionals, ['eth0', '-2']);
+});
+
+test('help and version need nothing else', () => {
+  assert.deepEqual([...parseCommand(command, ['-h']).switches], ['help']);
+  assert.deepEqual([...parseCommand(command, ['--version', 'eth0']).switches], ['version']);
 });
 
 test('what is wrong is said in one line', () => {
@@ -29,7 +43,9 @@ test('what is wrong is said in one line', () => {
     [['-x'], /^unknown option '-x'$/],
     [['-f'], /^option '-f, --file <value>' argument missing$/],
     [['--help=1'], /^option '-h, --help' does not take an argument$/],
-    [['eth0', 'eth1'], /^unexpected argument 'eth1'$/],
+    [[], /^IFACE is missing$/],
+    [['eth0'], /^N is missing$/],
+    [['eth0', '2', 'eth1'], /^unexpected argument 'eth1'$/],
   ];
   for (const [args, text] of cases) {
     assert.throws(
@@ -40,11 +56,11 @@ test('what is wrong is said in one line', () => {
   }
 });
 
-test('the help text names every option', () => {
-  assert.equal(usageLine(command), 'Usage: demo [-f path] [--long-only n] [-h] [-v] IFACE');
+test('the help text names every option and fills its lines', () => {
+  assert.equal(usageLine(command), 'Usage: demo [-f path] [--long-only n] [-h] [-v] IFACE N');
   assert.equal(
     helpText(command),
-    `Usage: demo [-f path] [--long-only n] [-h] [-v] IFACE
+    `Usage: demo [-f path] [--long-only n] [-h] [-v] IFACE N
 
 Shows.
 
@@ -53,7 +69,26 @@ Shows.
   -h, --help         print this text and exit
   -v, --version      print the version and exit
 
-A note.
+A first paragraph.
+
+A second one, of many words of many words of many words of many words of many
+words of many words that is filled.
+
+Exit status:
+  0       success
+  others  failure
+
+Files: None.
+
+Examples:
+  # show it
+  demo eth0 2
 `,
   );
+});
+
+test('a term that is too wide for its column has a line of its own', () => {
+  const option = { long: 'a-very-long-name', value: 'with-a-long-value', text: 'what it does' };
+  const text = helpText({ ...command, options: [...command.options, option] });
+  assert.match(text, /^ {6}--a-very-long-name with-a-long-value\n {21}what it does$/m);
 });

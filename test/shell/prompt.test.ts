@@ -3,49 +3,10 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
-import { stripVTControlCharacters } from 'node:util';
+import { test } from 'node:test';
 import { makeFolder } from '../support/files.ts';
-import { type Program, skipWithout, start, until } from '../support/programs.ts';
-
-const skip = skipWithout('script');
-
-/** A program on a terminal of its own, and what one types there. */
-class Terminal {
-  readonly program: Program;
-  #read = 0;
-
-  constructor(t: TestContext, command: string) {
-    const env = { ...process.env, TERM: 'xterm' };
-    // "exec": a shell that stays gets Ctrl-C as well, and some (dash) then report 130 whatever the program's status.
-    this.program = start(t, 'script', ['-qec', `exec ${command}`, '/dev/null'], {
-      stdio: ['pipe', 'pipe', 'pipe'],
-      env,
-    });
-  }
-
-  /** Waits for a text behind what was read before; returns all up to it. */
-  async read(text: string): Promise<string> {
-    const from = this.#read;
-    await until(`"${text}" in ${JSON.stringify(this.program.output().slice(from))}`, () => {
-      return this.program.output().indexOf(text, from) >= 0;
-    });
-    this.#read = this.program.output().indexOf(text, from) + text.length;
-    // Without what moves the cursor.
-    return stripVTControlCharacters(this.program.output().slice(from, this.#read)).replaceAll('\r', '');
-  }
-
-  type(keys: string): void {
-    this.program.child.stdin?.write(keys);
-  }
-
-  /** Types a line and reads up to the next prompt. */
-  async line(text: string, prompt = 'bricks> '): Promise<string> {
-    this.type(`${text}\r`);
-    return this.read(prompt);
-  }
-}
+import { until } from '../support/programs.ts';
+import { skipTerminal as skip, Terminal } from '../support/terminal.ts';
 
 test('expressions, statements, continued chunks, errors, interruption and the end', { skip }, async (t) => {
   const terminal = new Terminal(t, 'node --import tsx shell/bricks.ts');
@@ -64,12 +25,7 @@ test('expressions, statements, continued chunks, errors, interruption and the en
   assert.match(stats, /Packet count: 0\n/);
   assert.doesNotMatch(stats, /Name: e0/);
 
-  // A tab completes; readline takes one that comes with other keys as pasted.
-  terminal.type('BRICKS.print_');
-  await terminal.read('BRICKS.print_');
-  await delay(100);
-  terminal.type('\t');
-  await terminal.read('status');
+  await terminal.complete('BRICKS.print_', 'status');
   assert.match(await terminal.line('()'), /BRICKS is online\./);
 
   terminal.type('print("loops") while true do pcall(function() while true do end end) end\r');

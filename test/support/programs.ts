@@ -57,7 +57,12 @@ function killGroup(child: ChildProcess, signal: NodeJS.Signals): void {
 }
 
 /** Starts a program in a process group of its own; it is killed when the test `t` is over. */
-export function start(t: TestContext, command: string, args: readonly string[], options: SpawnOptions = {}): Program {
+export function start(
+  t: Pick<TestContext, 'after'>,
+  command: string,
+  args: readonly string[],
+  options: SpawnOptions = {},
+): Program {
   const child = spawn(command, args, { cwd: projectFolder, detached: true, ...options });
   let all = '';
   let stdout = '';

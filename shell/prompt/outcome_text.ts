@@ -1,5 +1,5 @@
 // How a chunk ended, as text for a user.
-import type { Outcome } from '../lua/scheduler.ts';
+import type { Outcome } from '../../lua/scheduler.ts';
 
 /** The values of an expression, or the error with its traceback; ends with a newline unless it is empty. */
 export function outcomeText(outcome: Outcome): string {

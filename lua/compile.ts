@@ -1,0 +1,69 @@
+// Compiles source within limits. fengari does that in one call, in which nothing else happens: the reader that gives it the
+// source piece by piece can end it. Used for chunks, and for load(), dofile() and require().
+import { LuaCallError } from './call_error.ts';
+import { optionalText } from './convert.ts';
+import { extendTable } from './functions.ts';
+import { type LuaState, lauxlib, lua } from './lua_api.ts';
+
+/** Of one source. Larger tables of data are read from files of their own. */
+const sourceBytesMax = 16 * 1024 * 1024;
+
+/**
+ * How long one source may take; a mebibyte takes about half a second. What takes much longer is made for it: 100,000
+ * `elseif` take a minute, because each is chained to all before it.
+ */
+const compileMsMax = 3000;
+
+const pieceBytes = 4096;
+
+/** Pushes the compiled source or a message; returns Lua's status. `name` is Lua's: "@file.lua". Only text is taken. */
+export function compileSource(L: LuaState, source: Uint8Array, name: string): number {
+  const mode = Buffer.from('t');
+  if (source.length <= pieceBytes) return lauxlib.luaL_loadbufferx(L, source, source.length, Buffer.from(name), mode);
+  const endMs = performance.now() + compileMsMax;
+  let place = 0;
+  const read = (): Uint8Array | null => {
+    if (source.length > sourceBytesMax) {
+      const limit = `a source may have ${sourceBytesMax} (${sourceBytesMax / 2 ** 20} MiB)`;
+      throw new LuaCallError(`${name.slice(1)}: ${source.length} bytes of source; ${limit}`);
+    }
+    if (performance.now() > endMs) {
+      throw new LuaCallError(`${name.slice(1)}: takes longer than ${compileMsMax / 1000} s to compile; split it`);
+    }
+    const piece = source.subarray(place, place + pieceBytes);
+    place += pieceBytes;
+    return piece.length === 0 ? null : piece;
+  };
+  const status = lua.lua_load(L, read, null, Buffer.from(name), mode);
+  // That took a while: the hook looks with the next instruction whether the slice is over.
+  L.hookcount = 1;
+  return status;
+}
+
+/** Replaces load() in the globals, for strings; functions that give source are called by fengari's, and may be ended. */
+export function openLoad(L: LuaState): void {
+  lua.lua_getglobal(L, Buffer.from('load'));
+  const original = lua.lua_tocfunction(L, -1);
+  lua.lua_pop(L, 1);
+  if (original === null) throw new Error('load is not there');
+
+  const load = (caller: LuaState): number => {
+    const mode = optionalText(caller, 3) ?? 'bt';
+    const source = lua.lua_type(caller, 1) === lua.LUA_TSTRING ? lua.lua_tolstring(caller, 1) : null;
+    // What string.dump() made is short, and what is no text at all is refused there.
+    const isBinary = source?.[0] === 0x1b;
+    if (source === null || isBinary || !mode.includes('t')) return original(caller);
+    const hasEnvironment = lua.lua_gettop(caller) >= 4;
+    const name = optionalText(caller, 2) ?? Buffer.from(source.subarray(0, pieceBytes)).toString();
+    if (compileSource(caller, source, name) !== lua.LUA_OK) {
+      lua.lua_pushnil(caller);
+      lua.lua_insert(caller, -2);
+      return 2;
+    }
+    if (!hasEnvironment) return 1;
+    lua.lua_pushvalue(caller, 4);
+    if (lua.lua_setupvalue(caller, -2, 1) === null) lua.lua_pop(caller, 1);
+    return 1;
+  };
+  extendTable(L, '_G', { load });
+}

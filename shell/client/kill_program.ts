@@ -1,0 +1,35 @@
+// bricks-kill-server: asks the daemon to end, and waits until it has.
+import { readFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { BricksError } from '../../engine/errors.ts';
+import { exitStatus } from '../command/options.ts';
+import { ControlClient } from './control_client.ts';
+
+/** How long the daemon may take to stop its engines and flush its captures. */
+const endMsMax = 30_000;
+
+const pollMs = 20;
+
+/** True while the process exists, whoever it belongs to; one that only waits for its parent to notice has ended. */
+function isAlive(pid: number): boolean {
+  try {
+    const state = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.[0];
+    return state !== 'Z' && state !== 'X';
+  } catch {
+    return false;
+  }
+}
+
+/** Runs the program; the exit status. */
+export async function runKillServer(): Promise<number> {
+  const client = await ControlClient.connect('bricks-kill-server');
+  const { pid } = client;
+  await client.shutdown();
+  client.close();
+  const end = performance.now() + endMsMax;
+  while (isAlive(pid)) {
+    if (performance.now() > end) throw BricksError.of('DAEMON_STAYS', { pid, seconds: endMsMax / 1000 });
+    await delay(pollMs);
+  }
+  return exitStatus.success;
+}

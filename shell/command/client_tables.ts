@@ -1,0 +1,98 @@
+// The commands that talk to a running daemon: bricks-shell, bricks-top, bricks-kill-server.
+import { logLevels } from '../protocol/messages.ts';
+import { keyTexts } from '../top/view.ts';
+import { type Command, commonOptions } from './options.ts';
+import { controlFiles, promptFiles, promptVariables, runtimeVariable } from './shared.ts';
+
+export const shellCommand: Command = {
+  name: 'bricks-shell',
+  text: 'Runs Lua in the daemon: from a prompt, from its arguments, or from standard input.',
+  options: [
+    { long: 'execute', short: 'e', value: 'code', text: 'run this code, print its results, and end' },
+    {
+      long: 'json',
+      short: 'j',
+      text: 'print results as JSON, one line each; what Lua prints goes to standard error',
+    },
+    {
+      long: 'log',
+      short: 'l',
+      value: 'level',
+      text: `print the daemon's log as it grows, from this level on (${logLevels.join(', ')}), until Ctrl-C`,
+    },
+    ...commonOptions,
+  ],
+  positionals: [],
+  description: [
+    `On a terminal it is a prompt: BRICKS.help() says what can be typed, Tab completes, Ctrl-C ends what runs, Ctrl-D leaves.
+The daemon and its engines go on. Without a terminal, and without -e, the script on standard input is run.`,
+    `Several shells may be used at once. They share one Lua: what one defines the others see, but each sees only what its
+own code prints.`,
+  ],
+  sections: {
+    Environment: { ...runtimeVariable, ...promptVariables },
+    Files: { ...controlFiles, ...promptFiles },
+    'Exit status': {
+      '0': 'success',
+      '1': 'the code failed, or there is no daemon',
+      '2': 'wrong usage',
+      '130': 'interrupted (SIGINT)',
+      others: 'what the code gave to os.exit(), which ends the shell and not the daemon',
+    },
+  },
+  examples: [
+    { text: 'what the engines have done', line: `bricks-shell -e 'BRICKS.show_stats()'` },
+    { text: 'the same for programs', line: `bricks-shell --json -e 'BRICKS.stats()'` },
+    { text: 'a script from standard input', line: `echo 'print(BRICKS.version)' | bricks-shell` },
+  ],
+};
+
+export const killServerCommand: Command = {
+  name: 'bricks-kill-server',
+  text: 'Ends the daemon and waits until it has ended.',
+  options: commonOptions,
+  positionals: [],
+  description: [
+    `The daemon is asked over its control socket. It stops its engines, flushes captures and writes the final statistics
+to its log, as it does for SIGTERM.`,
+  ],
+  sections: {
+    Environment: runtimeVariable,
+    Files: controlFiles,
+    'Exit status': { '0': 'the daemon has ended', '1': 'there was none, or it did not end', '2': 'wrong usage' },
+  },
+  examples: [
+    { text: 'end the daemon', line: 'bricks-kill-server' },
+    {
+      text: 'start it anew with another script',
+      line: 'bricks-kill-server && bricks-server -f scripts/startup-multi-threads.lua',
+    },
+  ],
+};
+
+export const topCommand: Command = {
+  name: 'bricks-top',
+  text: 'Shows what the engines of the daemon do: rates, drops and pipes, as they change.',
+  options: [
+    { long: 'once', short: '1', text: 'print the picture once, as plain text' },
+    { long: 'interval', short: 'i', value: 'seconds', text: 'the time between two pictures (default 1)' },
+    { long: 'ascii', text: 'draw with plain ASCII characters' },
+    ...commonOptions,
+  ],
+  positionals: [],
+  description: [
+    `Engines are shown as the graphs they are: inputs, bricks, and where the packets go, with rates, drops by their reason,
+and for each pipe how full it is and who reads it. When the daemon is restarted, the picture goes on with the new one.
+Leaving it disturbs nothing.`,
+  ],
+  sections: {
+    Keys: Object.fromEntries(keyTexts),
+    Environment: runtimeVariable,
+    Files: controlFiles,
+    'Exit status': { '0': 'success', '1': 'there is no daemon, or it has ended', '2': 'wrong usage' },
+  },
+  examples: [
+    { text: 'the picture of now, for a log or a mail', line: 'bricks-top --once' },
+    { text: 'the same without box-drawing characters', line: 'bricks-top --once --ascii' },
+  ],
+};

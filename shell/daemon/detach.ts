@@ -1,0 +1,77 @@
+// Detaching: the starting command starts the daemon as a process of its own, waits until it says how its start went,
+// and leaves it running. Called by start.ts on both sides.
+//
+// They talk over a pipe whose descriptor is in BRICKS_START_FD: one line of JSON, then it is closed.
+import { spawn } from 'node:child_process';
+import { closeSync, openSync, writeSync } from 'node:fs';
+import { text } from 'node:stream/consumers';
+import { BricksError } from '../../engine/errors.ts';
+
+const variable = 'BRICKS_START_FD';
+
+/** How a start went. */
+export type StartReport =
+  /** The daemon runs. `note` says what else there is to know. */
+  | { readonly kind: 'ready'; readonly pid: number; readonly note?: string }
+  /** It has ended, or will at once. `text` is for the user, of one or more lines. */
+  | { readonly kind: 'failed'; readonly status: number; readonly text: string };
+
+/** The daemon's side: tells the starting command, once. */
+export class Starter {
+  /** True where a starting command waits, and this process has no terminal. */
+  readonly isDetached: boolean;
+  #fd: number | undefined;
+
+  constructor() {
+    const fd = process.env[variable];
+    delete process.env[variable];
+    this.isDetached = fd !== undefined;
+    this.#fd = fd === undefined ? undefined : Number(fd);
+  }
+
+  report(report: StartReport): void {
+    if (this.#fd === undefined) return;
+    try {
+      writeSync(this.#fd, JSON.stringify(report));
+      closeSync(this.#fd);
+    } catch {
+      // The starting command has gone meanwhile.
+    }
+    this.#fd = undefined;
+  }
+}
+
+function openLog(file: string): number {
+  try {
+    return openSync(file, 'a', 0o640);
+  } catch (error) {
+    throw BricksError.of('LOG_UNWRITABLE', { file, problem: error instanceof Error ? error.message : String(error) });
+  }
+}
+
+/**
+ * The starting command's side: starts this program again with the same arguments, detached, and waits for its report.
+ * What Node itself says of a crash goes to the log file as well.
+ */
+export async function startDetached(logFile: string): Promise<StartReport> {
+  const log = openLog(logFile);
+  const [program = '', ...args] = process.argv.slice(1);
+  const child = spawn(process.execPath, [...process.execArgv, program, ...args], {
+    detached: true,
+    stdio: ['ignore', log, log, 'pipe'],
+    env: { ...process.env, [variable]: '3' },
+  });
+  closeSync(log);
+  const ended = new Promise<string>((resolve) => {
+    child.on('error', (error) => resolve(error.message));
+    child.on('exit', (code, signal) => resolve(signal === null ? `status ${code}` : `signal ${signal}`));
+  });
+  const pipe = child.stdio[3] as NodeJS.ReadableStream | null | undefined;
+  const line = pipe ? await text(pipe) : '';
+  if (line === '') {
+    const problem = `the daemon ended during its start, ${await ended}; ${logFile} may say why`;
+    return { kind: 'failed', status: 1, text: problem };
+  }
+  child.unref();
+  return JSON.parse(line) as StartReport;
+}

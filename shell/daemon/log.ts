@@ -1,0 +1,74 @@
+// The daemon's log: JSON lines by pino, to a file or standard error, and to clients that have subscribed.
+//
+// Written synchronously: nothing is lost when the process ends. A log that cannot be written any more costs the log,
+// not the daemon.
+import pino from 'pino';
+import { BricksError } from '../../engine/errors.ts';
+import { type LogEntry, type LogLevel, logLevels } from '../protocol/messages.ts';
+
+/** Where the log goes: a path, or standard error. */
+export type LogDestination = { readonly file: string } | 'stderr';
+
+type Destination = ReturnType<typeof pino.destination>;
+
+function open(to: LogDestination): Destination {
+  try {
+    return pino.destination({ dest: to === 'stderr' ? 2 : to.file, sync: true, mkdir: true, append: true });
+  } catch (error) {
+    const file = to === 'stderr' ? 'standard error' : to.file;
+    throw BricksError.of('LOG_UNWRITABLE', { file, problem: error instanceof Error ? error.message : String(error) });
+  }
+}
+
+/** True where messages of `level` pass a threshold. */
+function passes(level: LogLevel, threshold: LogLevel): boolean {
+  return logLevels.indexOf(level) >= logLevels.indexOf(threshold);
+}
+
+export class Log {
+  readonly #destination: Destination;
+  readonly #isFile: boolean;
+  readonly #pino: pino.Logger;
+  readonly #subscribers = new Map<(entry: LogEntry) => void, LogLevel>();
+
+  /** Throws LOG_UNWRITABLE. */
+  constructor(to: LogDestination, level: LogLevel) {
+    this.#destination = open(to);
+    this.#isFile = to !== 'stderr';
+    this.#destination.on('error', () => {});
+    const settings: pino.LoggerOptions = {
+      level,
+      base: { pid: process.pid },
+      timestamp: pino.stdTimeFunctions.isoTime,
+      // "info" rather than 30: people read it as well.
+      formatters: { level: (label) => ({ level: label }) },
+    };
+    this.#pino = pino(settings, this.#destination);
+  }
+
+  get level(): LogLevel {
+    return this.#pino.level as LogLevel;
+  }
+
+  set level(level: LogLevel) {
+    this.#pino.level = level;
+  }
+
+  write(level: LogLevel, text: string, fields: Readonly<Record<string, unknown>> = {}): void {
+    this.#pino[level](fields, text);
+    for (const [listener, threshold] of this.#subscribers) {
+      if (passes(level, threshold)) listener({ level, timeMs: Date.now(), text });
+    }
+  }
+
+  /** Calls `listener` for what is logged from `level` on, whatever the log's own level; "none" ends that. */
+  subscribe(listener: (entry: LogEntry) => void, level: LogLevel | 'none'): void {
+    if (level === 'none') this.#subscribers.delete(listener);
+    else this.#subscribers.set(listener, level);
+  }
+
+  /** Opens the file anew: the old one was moved away. */
+  reopen(): void {
+    if (this.#isFile) this.#destination.reopen();
+  }
+}

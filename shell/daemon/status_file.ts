@@ -1,0 +1,56 @@
+// The status file: what the daemon does, for whoever may read files and not use the control socket.
+//
+// Rewritten every few seconds: a new file takes the place of the old one, so that readers find a whole one at any time.
+import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import type { Snapshot } from '../protocol/messages.ts';
+import type { Log } from './log.ts';
+
+const intervalMs = 5000;
+
+/** One JSON object; counters as in BRICKS.stats(). */
+function statusText({ pid, version, startedMs, timeMs, clients, engines }: Snapshot): string {
+  const status = {
+    pid,
+    version,
+    started: new Date(startedMs).toISOString(),
+    written: new Date(timeMs).toISOString(),
+    clients,
+    engines: engines.map(({ stats }) => stats),
+  };
+  return `${JSON.stringify(status, null, 2)}\n`;
+}
+
+export class StatusFile {
+  readonly #path: string;
+  readonly #log: Log;
+  readonly #snapshot: () => Snapshot;
+  readonly #timer: NodeJS.Timeout;
+  #isFailing = false;
+
+  constructor(path: string, snapshot: () => Snapshot, log: Log) {
+    this.#path = path;
+    this.#snapshot = snapshot;
+    this.#log = log;
+    this.#timer = setInterval(() => this.#write(), intervalMs);
+    this.#write();
+  }
+
+  /** Ends the writing and removes the file: a status that is there belongs to a daemon that runs, or was killed. */
+  close(): void {
+    clearInterval(this.#timer);
+    rmSync(this.#path, { force: true });
+  }
+
+  #write(): void {
+    const temporary = `${this.#path}.new`;
+    try {
+      writeFileSync(temporary, statusText(this.#snapshot()), { mode: 0o644 });
+      renameSync(temporary, this.#path);
+      this.#isFailing = false;
+    } catch (error) {
+      // A full disk must not fill the log as well: said once until it works again.
+      if (!this.#isFailing) this.#log.write('warn', `cannot write the status file: ${error}`);
+      this.#isFailing = true;
+    }
+  }
+}

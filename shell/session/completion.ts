@@ -1,0 +1,86 @@
+// What the word before the cursor can become: names of Lua, and inside a string names of bricks, ports, engines, files.
+import { readdirSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
+import { bricks } from '../../bricks/registry.ts';
+import { drivers } from '../../engine/drivers.ts';
+import { PktEngine } from '../../engine/pkt_engine.ts';
+import type { Interpreter } from '../../lua/interpreter.ts';
+import type { Completion } from './session.ts';
+
+/** More than anyone reads. */
+const matchesMax = 200;
+
+/** The functions whose string arguments are known, and what those can be. Others take ports. */
+const stringArguments: readonly { readonly call: RegExp; readonly names: () => string[] }[] = [
+  { call: /Brick\.(new|help)\s*\(\s*$/, names: () => [...bricks.keys()] },
+  { call: /\.retrieve\s*\(\s*$/, names: () => PktEngine.all().map((engine) => engine.name) },
+  { call: /\.set_driver\s*\(\s*$/, names: () => drivers.map((driver) => driver.name) },
+];
+
+/** Interfaces of this host: also those that are down. */
+function interfaces(): string[] {
+  try {
+    return readdirSync('/sys/class/net');
+  } catch {
+    return Object.keys(networkInterfaces());
+  }
+}
+
+/** The pipes of all engines: the end that an engine sends to, and the one that is read. */
+function pipes(): string[] {
+  return PktEngine.all()
+    .flatMap((engine) => engine.plan?.outputs ?? [])
+    .filter((output) => output.driver === 'pipe')
+    .flatMap((output) => [output.text.replace(/\?.*/, ''), output.name.replace('{', '}')]);
+}
+
+function ports(): string[] {
+  return [...interfaces(), ...pipes(), ...drivers.map((driver) => `${driver.name}:`)];
+}
+
+/** Paths that begin like this one, folders with a slash. */
+function paths(start: string): string[] {
+  const [prefix = '', folder = '', name = ''] = /^(?:pcap:)?(.*\/)?([^/]*)$/.exec(start) ?? [];
+  const before = prefix.slice(0, prefix.length - name.length);
+  try {
+    return readdirSync(folder === '' ? '.' : folder, { withFileTypes: true })
+      .filter((entry) => entry.name.startsWith(name))
+      .map((entry) => `${before}${entry.name}${entry.isDirectory() ? '/' : ''}`);
+  } catch {
+    return [];
+  }
+}
+
+/** Where the string begins that the line ends in; undefined outside of strings. */
+function openString(line: string): number | undefined {
+  let quote = '';
+  let from = 0;
+  for (let i = 0; i < line.length; i++) {
+    const letter = line[i] ?? '';
+    if (quote !== '' && letter === '\\') i++;
+    else if (quote === '' && (letter === '"' || letter === "'")) [quote, from] = [letter, i + 1];
+    else if (letter === quote) quote = '';
+  }
+  return quote === '' ? undefined : from;
+}
+
+function completeString(line: string, from: number): Completion {
+  const word = line.slice(from);
+  const before = line.slice(0, from - 1);
+  const known = stringArguments.find(({ call }) => call.test(before));
+  const names = known === undefined ? ports() : known.names();
+  const matches = names.filter((name) => name.startsWith(word));
+  const isPath = known === undefined && (word.includes('/') || /(dofile|loadfile|io\.\w+)\s*\(\s*$/.test(before));
+  return { matches: [...new Set([...matches, ...(isPath ? paths(word) : [])])].slice(0, matchesMax), word };
+}
+
+/** Completes the end of a line. Runs no Lua code. */
+export function complete(interpreter: Interpreter, line: string): Completion {
+  const from = openString(line);
+  if (from !== undefined) return completeString(line, from);
+  const [word = ''] = /[\w.:]*$/.exec(line) ?? [];
+  const [, owner = '', separator = '', start = ''] = /^(?:(.*)([.:]))?(\w*)$/.exec(word) ?? [];
+  const names = interpreter.fieldNames(owner === '' ? [] : owner.split(/[.:]/));
+  const matches = names.filter((name) => name.startsWith(start)).map((name) => owner + separator + name);
+  return { matches: matches.slice(0, matchesMax), word };
+}
