@@ -16,9 +16,11 @@ const compileMsMax = 3000;
 
 const pieceBytes = 4096;
 
+/** Text only: precompiled chunks can crash the interpreter. */
+const mode = Buffer.from('t');
+
 /** Pushes the compiled source or a message; returns Lua's status. `name` is Lua's: "@file.lua". Only text is taken. */
 export function compileSource(L: LuaState, source: Uint8Array, name: string): number {
-  const mode = Buffer.from('t');
   if (source.length <= pieceBytes) return lauxlib.luaL_loadbufferx(L, source, source.length, Buffer.from(name), mode);
   const endMs = performance.now() + compileMsMax;
   let place = 0;

@@ -97,14 +97,17 @@ const objects = require('fengari/src/lobject.js') as LuaObjects;
 const toNumber = objects.luaO_str2num;
 objects.luaO_str2num = (text, value) => {
   const length = toNumber(text, value);
-  if (length > 0 && value.ttisinteger()) {
-    const numeral = Buffer.from(text).toString('latin1').replaceAll('\0', '').trim();
-    // A hexadecimal numeral above 2^31 has wrapped already.
-    const [, sign, hexadecimal] = /^([+-]?)(0[xX][0-9a-fA-F]+)$/.exec(numeral) ?? [];
-    value.setfltvalue(hexadecimal === undefined ? value.value : Number(hexadecimal) * (sign === '-' ? -1 : 1));
-  }
+  if (length > 0 && value.ttisinteger()) value.setfltvalue(hexadecimalValue(text) ?? value.value);
   return length;
 };
+
+/** The value of a hexadecimal numeral: above 2^31 fengari's has wrapped. Undefined for other numerals, the usual ones. */
+function hexadecimalValue(text: Uint8Array): number | undefined {
+  if (!text.includes('x'.charCodeAt(0)) && !text.includes('X'.charCodeAt(0))) return undefined;
+  const numeral = Buffer.from(text).toString('latin1').replaceAll('\0', '').trim();
+  const [, sign, hexadecimal] = /^([+-]?)(0[xX][0-9a-fA-F]+)$/.exec(numeral) ?? [];
+  return hexadecimal === undefined ? undefined : Number(hexadecimal) * (sign === '-' ? -1 : 1);
+}
 
 const auxiliary = require('fengari/src/lauxlib.js') as { luaL_Buffer: typeof BoundedBuffer };
 auxiliary.luaL_Buffer = BoundedBuffer;

@@ -2,6 +2,7 @@
 import { LuaCallError } from './call_error.ts';
 import { jsonText } from './json_text.ts';
 import { type LuaState, lua } from './lua_api.ts';
+import { numberText } from './number_text.ts';
 import { resultText } from './result_text.ts';
 import type { ResultFormat, ReturnedValue } from './task.ts';
 import { cutText, valuesBytesMax } from './text_limit.ts';
@@ -18,9 +19,10 @@ const textDepthMax = 8;
 const jsonDepthMax = 100;
 
 function valueText(L: LuaState, index: number, bytesMax: number): string {
-  if (lua.lua_type(L, index) === lua.LUA_TSTRING) {
-    return cutText(lua.lua_tolstring(L, index) ?? new Uint8Array(), bytesMax);
-  }
+  const type = lua.lua_type(L, index);
+  if (type === lua.LUA_TSTRING) return cutText(lua.lua_tolstring(L, index) ?? new Uint8Array(), bytesMax);
+  // Most results: nothing to walk through.
+  if (type === lua.LUA_TNUMBER) return numberText(lua.lua_tonumber(L, index));
   const bytes = Math.min(tableBytesMax, bytesMax);
   return resultText(new TreeReader(L, { bytes, depth: textDepthMax, hasLines: true }).read(index), bytes);
 }

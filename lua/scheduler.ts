@@ -1,7 +1,8 @@
 // Runs chunks of Lua so that none of them ever blocks the process.
 //
 // Every chunk is a coroutine. A count hook yields it when its slice of time is over, and the event loop resumes it: one
-// slice a turn, round robin. What has to wait (sleep, a child process, an engine) suspends the chunk until a promise
+// slice a turn, round robin; chunks that have not run since they came, or since what they waited for, have every other
+// turn, so that an answer at a prompt does not wait for all scripts that spin. What has to wait (sleep, a child process, an engine) suspends the chunk until a promise
 // settles. The user's own coroutines (lua/coroutines.ts) pass such a suspension up to the chunk they run in.
 //
 // A chunk that has to end is made to raise first; one that swallows that is suspended and never resumed.
@@ -42,7 +43,10 @@ export type { Outcome, Output, ResultFormat, ReturnedValue, Task } from './task.
 export class Scheduler {
   readonly #main: LuaState;
   readonly #guard: MemoryGuard;
+  /** Chunks that have used up a slice, and those that have not run since they came or were woken. */
   readonly #ready: Task[] = [];
+  readonly #fresh: Task[] = [];
+  #wasFresh = false;
   /** The chunks on their way, and the thread of each: what a chunk held is free once it has ended. */
   readonly #tasks = new Map<Task, LuaState>();
   #current: Task | undefined;
@@ -89,7 +93,9 @@ export class Scheduler {
     lua.lua_xmove(main, thread, 1);
     task.arguments = 1;
     this.#tasks.set(task, thread);
-    this.#enqueue(task);
+    // Where nobody waits for a turn it begins at once: that spares an answer a turn of the loop.
+    if (this.#isScheduled || this.#current !== undefined) this.#enqueue(this.#fresh, task);
+    else this.#runSlice(task);
     return task;
   }
 
@@ -260,20 +266,26 @@ export class Scheduler {
     return lua.lua_error(L);
   }
 
-  #enqueue(task: Task): void {
-    this.#ready.push(task);
+  #enqueue(queue: Task[], task: Task): void {
+    queue.push(task);
     this.#schedule();
   }
 
   #schedule(): void {
-    if (this.#isScheduled || this.#ready.length === 0) return;
+    if (this.#isScheduled || this.#ready.length + this.#fresh.length === 0) return;
     this.#isScheduled = true;
     setImmediate(() => {
       this.#isScheduled = false;
-      const task = this.#ready.shift();
+      const task = this.#next();
       if (task !== undefined) this.#runSlice(task);
       this.#schedule();
     });
+  }
+
+  #next(): Task | undefined {
+    const takesFresh = this.#ready.length === 0 || (this.#fresh.length > 0 && !this.#wasFresh);
+    this.#wasFresh = takesFresh;
+    return (takesFresh ? this.#fresh : this.#ready).shift();
   }
 
   #runSlice(task: Task): void {
@@ -315,7 +327,7 @@ export class Scheduler {
     const room = task.ending === undefined ? task.output.room?.() : undefined;
     if (task.wait !== undefined) this.#beginWait(task, task.wait);
     else if (room !== undefined) this.#beginWait(task, () => room);
-    else this.#enqueue(task);
+    else this.#enqueue(this.#ready, task);
   }
 
   #beginWait(task: Task, wait: Wait): void {
@@ -323,7 +335,7 @@ export class Scheduler {
     task.wait = undefined;
     const resume = (): void => {
       task.abandonWait = undefined;
-      this.#enqueue(task);
+      this.#enqueue(this.#fresh, task);
     };
     const abandon = (): void => {
       controller.abort();

@@ -27,8 +27,6 @@ const helloMsMax = 10_000;
 /** Room for what surrounds the code in its message. */
 const codeBytesMax = clientMessageBytesMax - 8192;
 
-type Unnumbered<T> = T extends Request ? Omit<T, 'id'> : never;
-
 /** What a client wants to hear of. */
 export interface ClientEvents {
   output?(stream: 'out' | 'err', bytes: Uint8Array): void;
@@ -103,67 +101,66 @@ export class ControlClient {
 
   /** Runs Lua as typed at a prompt. Throws CHUNK_TOO_LONG and DAEMON_GONE. */
   async evaluate(code: Uint8Array, format: ResultFormat): Promise<Evaluation> {
-    return this.#evaluate({ mode: 'line', code, name: 'prompt', format });
+    return this.#evaluate('line', code, 'prompt', format);
   }
 
   /** Runs a whole script. `name` is what messages call it. Throws CHUNK_TOO_LONG and DAEMON_GONE. */
   async run(code: Uint8Array, name: string, format: ResultFormat): Promise<Outcome> {
-    const evaluation = await this.#evaluate({ mode: 'chunk', code, name, format });
+    const evaluation = await this.#evaluate('chunk', code, name, format);
     if (evaluation.kind === 'incomplete') throw new Error('a script is never incomplete');
     return evaluation;
   }
 
   async complete(line: string): Promise<Completion> {
     // Nobody completes behind so much, and the daemon takes no more.
-    const reply = await this.#request({ type: 'complete', line: line.slice(-4096) });
+    const reply = await this.#request({ type: 'complete', id: this.#nextId++, line: line.slice(-4096) });
     return reply.to === 'complete' ? { matches: reply.matches, word: reply.word } : { matches: [], word: '' };
   }
 
   async interrupt(): Promise<void> {
-    await this.#request({ type: 'interrupt' });
+    await this.#request({ type: 'interrupt', id: this.#nextId++ });
   }
 
   async stats(): Promise<Snapshot> {
-    const reply = await this.#request({ type: 'stats' });
+    const reply = await this.#request({ type: 'stats', id: this.#nextId++ });
     if (reply.to !== 'stats') throw new Error('the reply to another request');
     return reply.snapshot;
   }
 
   /** Has snapshots sent every so many milliseconds; 0 ends that. */
   async subscribe(statsMs: number): Promise<void> {
-    await this.#request({ type: 'subscribe', statsMs });
+    await this.#request({ type: 'subscribe', id: this.#nextId++, statsMs });
   }
 
   /** Has what is logged from that level on sent. */
   async subscribeLog(logs: LogLevel): Promise<void> {
-    await this.#request({ type: 'subscribe', logs });
+    await this.#request({ type: 'subscribe', id: this.#nextId++, logs });
   }
 
   async shutdown(): Promise<void> {
-    await this.#request({ type: 'shutdown' });
+    await this.#request({ type: 'shutdown', id: this.#nextId++ });
   }
 
   close(): void {
     this.#connection.close();
   }
 
-  async #evaluate(request: Omit<Extract<Request, { type: 'evaluate' }>, 'id' | 'type'>): Promise<Evaluation> {
-    const bytes = request.code.length;
+  async #evaluate(mode: 'line' | 'chunk', code: Uint8Array, name: string, format: ResultFormat): Promise<Evaluation> {
+    const bytes = code.length;
     if (bytes > codeBytesMax) throw BricksError.of('CHUNK_TOO_LONG', { bytes, max: codeBytesMax });
-    const reply = await this.#request({ type: 'evaluate', ...request });
+    const reply = await this.#request({ type: 'evaluate', id: this.#nextId++, mode, code, name, format });
     if (reply.to !== 'evaluate') throw new Error('the reply to another request');
     return reply.evaluation;
   }
 
-  #request(request: Unnumbered<Request>): Promise<Reply> {
-    const id = this.#nextId++;
+  #request(request: Request): Promise<Reply> {
     return new Promise((resolve, reject) => {
       if (!this.#connection.isOpen) {
         reject(BricksError.of('DAEMON_GONE', { reason: this.#goodbye ?? 'the connection is closed' }));
         return;
       }
-      this.#waiting.set(id, { resolve, reject });
-      this.#connection.send({ ...request, id });
+      this.#waiting.set(request.id, { resolve, reject });
+      this.#connection.send(request);
     });
   }
 

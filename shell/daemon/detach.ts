@@ -72,6 +72,9 @@ export async function startDetached(logFile: string): Promise<StartReport> {
     const problem = `the daemon ended during its start, ${await ended}; ${logFile} may say why`;
     return { kind: 'failed', status: 1, text: problem };
   }
-  child.unref();
-  return JSON.parse(line) as StartReport;
+  const report = JSON.parse(line) as StartReport;
+  // Whoever is told of a failure may start the next one at once: it must not find this one's files and lock.
+  if (report.kind === 'failed') await ended;
+  else child.unref();
+  return report;
 }

@@ -80,11 +80,11 @@ export class Connection {
   }
 
   readonly #flush = (): void => {
-    const [first, ...rest] = this.#unsent;
+    const frames = this.#unsent;
     this.#unsent = [];
     this.#unsentBytes = 0;
-    if (first !== undefined && this.isOpen)
-      this.#socket.write(rest.length === 0 ? first : Buffer.concat([first, ...rest]));
+    const only = frames.length === 1 ? frames[0] : undefined;
+    if (frames.length > 0 && this.isOpen) this.#socket.write(only ?? Buffer.concat(frames));
   };
 
   #settleDrained(): void {
@@ -95,15 +95,15 @@ export class Connection {
   #receive(bytes: Buffer): void {
     try {
       for (const message of this.#reader.read(bytes)) {
-        this.#stopFrameTimer();
+        if (this.#frameTimer !== undefined) this.#stopFrameTimer();
         this.#events.message(message);
       }
     } catch (error) {
       this.fail(error instanceof Error ? error : new Error(String(error)));
       return;
     }
-    if (!this.#reader.isPartial) this.#stopFrameTimer();
-    else this.#frameTimer ??= setTimeout(() => this.fail(new Error(halfFrame)), frameMsMax).unref();
+    if (this.#reader.isPartial)
+      this.#frameTimer ??= setTimeout(() => this.fail(new Error(halfFrame)), frameMsMax).unref();
   }
 
   #stopFrameTimer(): void {

@@ -10,27 +10,39 @@ const depthMax = 16;
 /** What is wrong with what a peer sent. */
 export class ProtocolError extends Error {}
 
-/** Bytes that follow the first one of a format as its length or value. */
-const fixedBytes: Readonly<Record<number, number>> = {
-  192: 0,
-  194: 0,
-  195: 0,
-  202: 4,
-  203: 8,
-  204: 1,
-  205: 2,
-  206: 4,
-  207: 8,
-  208: 1,
-  209: 2,
-  210: 4,
-  211: 8,
-};
+/** What follows the first byte of each format: bytes of a value, or a length and what it counts. */
+type Kind = 'value' | 'bytes' | 'array' | 'map';
+interface Format {
+  readonly kind: Kind;
+  /** Of the value, or of the length. */
+  readonly bytes: number;
+  /** The length where the first byte holds it. */
+  readonly length: number;
+}
 
-/** Formats whose length follows: the bytes of that length. */
-const textLengthBytes: Readonly<Record<number, number>> = { 196: 1, 197: 2, 198: 4, 217: 1, 218: 2, 219: 4 };
-const arrayLengthBytes: Readonly<Record<number, number>> = { 220: 2, 221: 4 };
-const mapLengthBytes: Readonly<Record<number, number>> = { 222: 2, 223: 4 };
+const formats: (Format | undefined)[] = Array.from({ length: 256 });
+
+function define(from: number, to: number, kind: Kind, bytes: (at: number) => number): void {
+  for (let at = from; at <= to; at++) {
+    const isFixed = kind !== 'value' && from < 0xc0;
+    formats[at] = { kind, bytes: isFixed ? 0 : bytes(at - from), length: isFixed ? at - from : 0 };
+  }
+}
+
+define(0x00, 0x7f, 'value', () => 0);
+define(0x80, 0x8f, 'map', () => 0);
+define(0x90, 0x9f, 'array', () => 0);
+define(0xa0, 0xbf, 'bytes', () => 0);
+define(0xc0, 0xc0, 'value', () => 0);
+define(0xc2, 0xc3, 'value', () => 0);
+define(0xc4, 0xc6, 'bytes', (at) => 2 ** at);
+define(0xca, 0xcb, 'value', (at) => 4 * 2 ** at);
+define(0xcc, 0xcf, 'value', (at) => 2 ** at);
+define(0xd0, 0xd3, 'value', (at) => 2 ** at);
+define(0xd9, 0xdb, 'bytes', (at) => 2 ** at);
+define(0xdc, 0xdd, 'array', (at) => 2 * 2 ** at);
+define(0xde, 0xdf, 'map', (at) => 2 * 2 ** at);
+define(0xe0, 0xff, 'value', () => 0);
 
 class Walker {
   readonly #bytes: Buffer;
@@ -53,23 +65,21 @@ class Walker {
     return from;
   }
 
-  #length(bytes: number): number {
-    return this.#bytes.readUIntBE(this.#take(bytes), bytes);
-  }
-
   #value(depth: number): void {
     if (depth > depthMax) throw new ProtocolError(`a message is nested deeper than ${depthMax}`);
-    const format = this.#bytes[this.#take(1)] ?? 0;
-    // fixint, negative fixint
-    if (format < 0x80 || format >= 0xe0) return;
-    if (format < 0x90) this.#values(2 * (format & 0x0f), depth);
-    else if (format < 0xa0) this.#values(format & 0x0f, depth);
-    else if (format < 0xc0) this.#take(format & 0x1f);
-    else if (format in fixedBytes) this.#take(fixedBytes[format] ?? 0);
-    else if (format in textLengthBytes) this.#take(this.#length(textLengthBytes[format] ?? 0));
-    else if (format in arrayLengthBytes) this.#values(this.#length(arrayLengthBytes[format] ?? 0), depth);
-    else if (format in mapLengthBytes) this.#values(2 * this.#length(mapLengthBytes[format] ?? 0), depth);
-    else throw new ProtocolError(`a message holds the format 0x${format.toString(16)}, which is not plain data`);
+    const first = this.#bytes[this.#take(1)] ?? 0;
+    const format = formats[first];
+    if (format === undefined) {
+      throw new ProtocolError(`a message holds the format 0x${first.toString(16)}, which is not plain data`);
+    }
+    const { kind, bytes, length } = format;
+    if (kind === 'value') {
+      this.#take(bytes);
+      return;
+    }
+    const count = bytes === 0 ? length : this.#bytes.readUIntBE(this.#take(bytes), bytes);
+    if (kind === 'bytes') this.#take(count);
+    else this.#values(kind === 'map' ? 2 * count : count, depth);
   }
 
   /** Each value takes a byte at least: a length that nothing backs ends here at once. */
