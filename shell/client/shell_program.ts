@@ -114,7 +114,8 @@ async function followLog(level: LogLevel): Promise<number> {
 /** Runs the program; the exit status. */
 export function runShell({ values, switches }: ParsedCommand): Promise<number> {
   surviveLostStreams();
-  if (values.log !== undefined) return followLog(checkLevel('log', values.log));
+  const level = values['follow-log'];
+  if (level !== undefined) return followLog(checkLevel('follow-log', level));
   const isJson = switches.has('json');
   const isPrompt = values.execute === undefined && !isJson && isInteractive();
   return isPrompt ? runPrompt() : runOnce(values.execute, isJson);

@@ -15,8 +15,8 @@ export const shellCommand: Command = {
       text: 'print results as JSON, one line each; what Lua prints goes to standard error',
     },
     {
-      long: 'log',
-      short: 'l',
+      long: 'follow-log',
+      short: 'F',
       value: 'level',
       text: `print the daemon's log as it grows, from this level on (${logLevels.join(', ')}), until Ctrl-C`,
     },

@@ -3,8 +3,9 @@
 // What one client does, or fails to do, costs no other: it has its own session, its requests wait for each other and not
 // for anyone else's, and one that does not read its output has its chunks suspended, then its output cut.
 import type { Socket } from 'node:net';
+import { internalErrorText } from '../../lua/functions.ts';
 import type { Interpreter } from '../../lua/interpreter.ts';
-import type { Output } from '../../lua/scheduler.ts';
+import type { Output, ResultFormat } from '../../lua/scheduler.ts';
 import { version } from '../../package_info.ts';
 import { Connection } from '../protocol/connection.ts';
 import { ProtocolError } from '../protocol/message_pack.ts';
@@ -182,11 +183,22 @@ export class ClientConnection {
   }
 
   async #evaluate({ id, mode, code, name, format }: EvaluateRequest): Promise<void> {
-    const evaluation: Evaluation =
-      mode === 'line' ? await this.#session.evaluate(code, format) : await this.#session.run(code, name, format);
+    const evaluation = await this.#outcome(mode, code, name, format);
     this.#reportLost();
     this.#send({ type: 'reply', id, to: 'evaluate', evaluation });
     if (evaluation.kind === 'shutdown') this.#services.shutdown(this.#name);
+  }
+
+  /** A fault of ours is the end of this evaluation, not of the daemon with its engines. */
+  async #outcome(mode: string, code: Uint8Array, name: string, format: ResultFormat): Promise<Evaluation> {
+    try {
+      if (mode === 'line') return await this.#session.evaluate(code, format);
+      return await this.#session.run(code, name, format);
+    } catch (error) {
+      const message = internalErrorText(error);
+      this.#services.log.write('error', `${this.#name}: ${message}`);
+      return { kind: 'error', message, traceback: '' };
+    }
   }
 
   #reportLost(): void {

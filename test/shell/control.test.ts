@@ -177,6 +177,33 @@ test('the chunk of a client that goes ends with it', async (t) => {
   await until('one client', async () => snapshotOf(await client.request('stats')).clients === 1);
 });
 
+test('what a client that has gone still had waiting is not run', async (t) => {
+  const client = await shared.client(t);
+  const other = await shared.client(t);
+  const waiting = ['hasBegun = true BRICKS.sleep(1000)', 'afterwards = true'].map((code) => other.evaluate(code));
+  for (const evaluation of waiting) evaluation.catch(() => undefined);
+  await until('the first to run', async () => (await client.value('hasBegun')) === 'true');
+  other.socket.destroy();
+  await until('one client', async () => snapshotOf(await client.request('stats')).clients === 1);
+  assert.equal(await client.value('(function() BRICKS.sleep(0.05) return afterwards end)()'), 'nil');
+});
+
+test('output that a client does not read is cut, and it is told by how much', async (t) => {
+  const client = await shared.client(t);
+  const other = await shared.client(t);
+  const size = 40_000_000;
+  client.socket.pause();
+  const evaluation = client.evaluate(`isPrinted = true print(("x"):rep(${size}))`);
+  await until('it to be printed', async () => (await other.value('isPrinted')) === 'true');
+  client.socket.resume();
+  assert.deepEqual(await evaluation, done());
+  const [, lost] =
+    /^\.\.\. (\d+) bytes of output were lost: the client read too slowly\n$/.exec(client.output('err').toString()) ??
+    [];
+  assert.ok(Number(lost) > size / 2, `${lost} bytes were not kept for it`);
+  assert.equal(client.output().length + Number(lost), size + 1, 'every byte came, or was counted');
+});
+
 test('complete: globals, fields, methods, names of bricks, engines, ports and pipes inside strings, files', async (t) => {
   const client = await shared.client(t);
   await client.evaluate(`
