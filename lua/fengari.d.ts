@@ -79,6 +79,7 @@ declare module 'fengari' {
     lua_pushthread(L: LuaState): boolean;
     lua_pushvalue(L: LuaState, index: number): void;
     lua_rawget(L: LuaState, index: number): number;
+    lua_remove(L: LuaState, index: number): void;
     lua_replace(L: LuaState, index: number): void;
     lua_resume(L: LuaState, from: LuaState | null, args: number): number;
     lua_setfield(L: LuaState, index: number, key: LuaString): void;

@@ -114,7 +114,9 @@ export class Interpreter {
     lua.lua_pushglobaltable(L);
     for (const name of path) {
       pushText(L, name);
+      // A value takes the place of the one that it is in: a path may be longer than the stack.
       if (lua.lua_type(L, -2) === lua.LUA_TTABLE) lua.lua_rawget(L, -2);
+      lua.lua_replace(L, -2);
     }
     if (lua.lua_type(L, -1) === lua.LUA_TUSERDATA) lauxlib.luaL_getmetafield(L, -1, methodsField);
     const names: string[] = [];

@@ -2,8 +2,9 @@
 //
 // Every chunk is a coroutine. A count hook yields it when its slice of time is over, and the event loop resumes it: one
 // slice a turn, round robin; chunks that have not run since they came, or since what they waited for, have every other
-// turn, so that an answer at a prompt does not wait for all scripts that spin. What has to wait (sleep, a child process, an engine) suspends the chunk until a promise
-// settles. The user's own coroutines (lua/coroutines.ts) pass such a suspension up to the chunk they run in.
+// turn, so that an answer at a prompt does not wait for all scripts that spin. What has to wait (sleep, a child process,
+// an engine) suspends the chunk until a promise settles. The user's own coroutines (lua/coroutines.ts) pass such a
+// suspension up to the chunk they run in.
 //
 // A chunk that has to end is made to raise first; one that swallows that is suspended and never resumed.
 //

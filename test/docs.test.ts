@@ -7,7 +7,8 @@ import { type TestContext, test } from 'node:test';
 import { bricks } from '../bricks/registry.ts';
 import { nativeBricks } from '../engine/drivers.ts';
 import { commands } from '../shell/command/tables.ts';
-import { demoCapture, makeFolder } from './support/files.ts';
+import { killDaemon, Runtime } from './support/daemon.ts';
+import { demoCapture } from './support/files.ts';
 import { connect, makeNamespace, type Namespace, skipLive } from './support/netns.ts';
 import { type Program, projectFolder, start } from './support/programs.ts';
 
@@ -61,12 +62,6 @@ function makePath(folder: string): string {
   return `${folder}:${process.env.PATH}`;
 }
 
-/** Ends the daemon that a snippet has started and not ended. */
-function endDaemon(folder: string): void {
-  const file = join(folder, 'bricks-server.pid');
-  if (existsSync(file)) process.kill(Number(readFileSync(file, 'utf8')), 'SIGKILL');
-}
-
 /** A namespace with eth2 and eth3, and traffic on eth3 for as long as the test runs. */
 function makeHost(t: TestContext): Namespace {
   const host = makeNamespace(t, 'docs');
@@ -107,8 +102,7 @@ test('every snippet of the documentation runs', { skip: skipLive('tcpreplay', 't
   const host = makeHost(t);
   for (const snippet of documents.flatMap(snippetsOf)) {
     await t.test(`${snippet.file}:${snippet.line} ${snippet.language}`, async (t) => {
-      const folder = makeFolder(t);
-      t.after(() => endDaemon(folder));
+      const { folder } = new Runtime(t);
       const program = startOn(t, host, folder, commandFor(snippet, folder));
       await program.until(/snippet ran\n/);
       rmSync(join(projectFolder, `dist/snippet-${process.pid}.mts`), { force: true });
@@ -131,8 +125,7 @@ const staying: Readonly<Record<string, RegExp>> = {
 test('every example of the manual pages runs', { skip: skipLive('tcpreplay', 'tcpdump') }, async (t) => {
   const host = makeHost(t);
   for (const { name, examples } of commands) {
-    const folder = makeFolder(t);
-    t.after(() => endDaemon(folder));
+    const { folder } = new Runtime(t);
     for (const { line } of examples) {
       await t.test(`${name}: ${line}`, async (t) => {
         if (needDaemon.includes(name) && !existsSync(join(folder, 'control.sock'))) {
@@ -148,7 +141,7 @@ test('every example of the manual pages runs', { skip: skipLive('tcpreplay', 'tc
         assert.equal((await program.ended()).code, 0, program.output());
         assert.doesNotMatch(program.output(), /\berror\b|traceback/i);
         // One daemon in a runtime directory: those that start one leave it to the next example to end.
-        if (name === 'bricks-server') endDaemon(folder);
+        if (name === 'bricks-server') await killDaemon(folder);
       });
     }
   }

@@ -30,9 +30,12 @@ const helloMsMax = 5000;
 /** Evaluations of one client that may wait for each other. */
 const evaluationsMax = 64;
 
-/** Output that a client has not read: above the first its chunks are suspended, above the second output is lost. */
+/**
+ * Output that a client has not read: above the first its chunks are suspended, above the second output is lost. Chunks
+ * are suspended between instructions: what one print() has is not to be lost, and a string of Lua has 64 MiB at most.
+ */
 const unreadBytesHigh = 256 * 1024;
-const unreadBytesMax = 4 * 1024 * 1024;
+const unreadBytesMax = 65 * 1024 * 1024;
 
 /** Output goes in pieces: one print() may be as long as it likes, a message may not. */
 const outputPieceBytes = 64 * 1024;

@@ -138,6 +138,7 @@ class Daemon {
   }
 
   #ready(note?: string): void {
+    this.#status?.write();
     this.#serviceManager.notify(`READY=1\nSTATUS=control socket ${this.#options.files.socket}`);
     this.#starter.report({ kind: 'ready', pid: process.pid, ...(note !== undefined && { note }) });
   }
@@ -163,7 +164,7 @@ class Daemon {
   #scriptEnded(script: string, outcome: Outcome): void {
     const status = outcome.kind === 'exit' ? outcome.status : exitStatus.failure;
     if (outcome.kind === 'shutdown') {
-      this.#starter.report({ kind: 'ready', pid: process.pid, note: `${script} has ended the daemon` });
+      this.#starter.report({ kind: 'ended', status: exitStatus.success, text: `${script} has ended the daemon` });
       this.#ending.begin(this.#log, 'info', `${script} called BRICKS.shutdown()`);
     } else if (outcome.kind === 'done' || (outcome.kind === 'exit' && status === 0)) {
       this.#ready();
@@ -174,18 +175,18 @@ class Daemon {
         this.#ready(`the startup script failed, the daemon stays: ${text}`);
         return;
       }
-      this.#starter.report({ kind: 'failed', status, text: `the startup script failed: ${text}` });
+      this.#starter.report({ kind: 'ended', status, text: `the startup script failed: ${text}` });
       this.#ending.begin(this.#log, 'error', 'the startup script failed', status);
     }
   }
 }
 
 /** What the starting command, or the user of a foreground daemon, is told of a start that failed. */
-function failed(error: unknown): Extract<StartReport, { kind: 'failed' }> {
+function failed(error: unknown): Extract<StartReport, { kind: 'ended' }> {
   if (error instanceof UsageError) {
-    return { kind: 'failed', status: exitStatus.usage, text: `${error.message}; try bricks-server --help` };
+    return { kind: 'ended', status: exitStatus.usage, text: `${error.message}; try bricks-server --help` };
   }
-  return { kind: 'failed', status: exitStatus.failure, text: errorText(error) };
+  return { kind: 'ended', status: exitStatus.failure, text: errorText(error) };
 }
 
 /** Runs the daemon to its end; the exit status. Throws what keeps it from starting. */

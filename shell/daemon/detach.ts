@@ -13,8 +13,8 @@ const variable = 'BRICKS_START_FD';
 export type StartReport =
   /** The daemon runs. `note` says what else there is to know. */
   | { readonly kind: 'ready'; readonly pid: number; readonly note?: string }
-  /** It has ended, or will at once. `text` is for the user, of one or more lines. */
-  | { readonly kind: 'failed'; readonly status: number; readonly text: string };
+  /** It ends. `status` is 0 where it was asked to; `text` is for the user, of one or more lines. */
+  | { readonly kind: 'ended'; readonly status: number; readonly text: string };
 
 /** The daemon's side: tells the starting command, once. */
 export class Starter {
@@ -70,11 +70,11 @@ export async function startDetached(logFile: string): Promise<StartReport> {
   const line = pipe ? await text(pipe) : '';
   if (line === '') {
     const problem = `the daemon ended during its start, ${await ended}; ${logFile} may say why`;
-    return { kind: 'failed', status: 1, text: problem };
+    return { kind: 'ended', status: 1, text: problem };
   }
   const report = JSON.parse(line) as StartReport;
-  // Whoever is told of a failure may start the next one at once: it must not find this one's files and lock.
-  if (report.kind === 'failed') await ended;
+  // Whoever is told of that may start the next one at once: it must not find this one's files and lock.
+  if (report.kind === 'ended') await ended;
   else child.unref();
   return report;
 }

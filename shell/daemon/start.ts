@@ -30,9 +30,9 @@ export async function runServer({ values, switches }: ParsedCommand, name = 'bri
   if (!isForeground && !starter.isDetached) {
     // Without a terminal there is no standard error to log to.
     const report = await startDetached(logFile === '-' ? files.log : logFile);
-    const text = report.kind === 'failed' ? report.text : report.note;
+    const text = report.kind === 'ended' ? report.text : report.note;
     if (text !== undefined) process.stderr.write(`${name}: ${text.trimEnd()}\n`);
-    return report.kind === 'failed' ? report.status : exitStatus.success;
+    return report.kind === 'ended' ? report.status : exitStatus.success;
   }
   const { runDaemon } = await import('./daemon.ts');
   return runDaemon(

@@ -31,8 +31,8 @@ export class StatusFile {
     this.#path = path;
     this.#snapshot = snapshot;
     this.#log = log;
-    this.#timer = setInterval(() => this.#write(), intervalMs);
-    this.#write();
+    this.#timer = setInterval(() => this.write(), intervalMs);
+    this.write();
   }
 
   /** Ends the writing and removes the file: a status that is there belongs to a daemon that runs, or was killed. */
@@ -41,7 +41,8 @@ export class StatusFile {
     rmSync(this.#path, { force: true });
   }
 
-  #write(): void {
+  /** Besides the regular times: now. */
+  write(): void {
     const temporary = `${this.#path}.new`;
     try {
       writeFileSync(temporary, statusText(this.#snapshot()), { mode: 0o644 });

@@ -215,4 +215,8 @@ test('completion knows tables and objects', async () => {
   assert.ok(interpreter.fieldNames(['pe']).includes('start'));
   assert.deepEqual(interpreter.fieldNames(['t', 'sub']), ['deep']);
   assert.deepEqual(interpreter.fieldNames(['t', 'none', 'x']), []);
+  // However long a path is: deeper than the stack of Lua.
+  const path = Array.from({ length: 2000 }, () => '_G');
+  assert.ok(interpreter.fieldNames(path).includes('BRICKS'));
+  assert.deepEqual(interpreter.fieldNames([...path, 'none', ...path]), []);
 });

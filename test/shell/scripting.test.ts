@@ -91,7 +91,8 @@ test('--json: each result is a line of JSON on standard output; what is printed 
 });
 
 test('--json: what cannot be said in JSON is still a line of JSON', () => {
-  const code = `local t = {} t.self = t return 0/0, 1/0, print, t, "\\255\\254", 2^53, "\\0\\1\\127", setmetatable({}, { __index = error })`;
+  const code = `local t = {} t.self = t
+    return 0/0, 1/0, print, t, "\\255\\254", 2^53, "\\0\\1\\127", setmetatable({}, { __index = error })`;
   const done = shell(['-j', '-e', code]);
   assert.deepEqual([done.status, done.stderr], [0, '']);
   const lines = done.stdout.trimEnd().split('\n');

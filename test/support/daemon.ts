@@ -161,7 +161,7 @@ export class Runtime {
 }
 
 /** Ends the daemon whose process id is in a folder, unless that process has become another one. */
-function killDaemon(folder: string): void {
+export async function killDaemon(folder: string): Promise<void> {
   const file = join(folder, 'bricks-server.pid');
   if (folder === '' || !existsSync(file)) return;
   const pid = Number(readFileSync(file, 'utf8'));
@@ -171,5 +171,6 @@ function killDaemon(folder: string): void {
   } catch {
     // It is gone.
   }
+  await until(`the end of daemon ${pid}`, () => !isRunning(pid));
   rmSync(file, { force: true });
 }
