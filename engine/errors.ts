@@ -32,6 +32,7 @@ const table = {
   GRAPH_CYCLE: 'brick "{brick}": its output leads back to its input ({path}); remove one of these connections',
   CONTROL_SOCKET: 'control socket {path}: {problem}; set BRICKS_RUNTIME_DIR to a directory of your own',
   DAEMON_MISSING: 'no daemon answers at {path}; start one with bricks-server -f script.lua',
+  DAEMON_NOT_THERE: 'no daemon answers at {path}: there is none to end; BRICKS_RUNTIME_DIR says where to look',
   DAEMON_DENIED: 'user {user} may not use {path}{owner}; become that user, or start the daemon with --group',
   DAEMON_UNREACHABLE: 'the daemon at {path} cannot be talked to: {problem}; its log may say more',
   DAEMON_GONE: 'the daemon has gone: {reason}; its log may say why',

@@ -2,17 +2,12 @@
 // source piece by piece can end it. Used for chunks, and for load(), dofile() and require().
 import { LuaCallError } from './call_error.ts';
 import { optionalText } from './convert.ts';
-import { extendTable } from './functions.ts';
+import { extendTable, pushFunction } from './functions.ts';
+import { blockingMsMax, blockingSeconds } from './limits.ts';
 import { type LuaState, lauxlib, lua } from './lua_api.ts';
 
 /** Of one source. Larger tables of data are read from files of their own. */
-const sourceBytesMax = 16 * 1024 * 1024;
-
-/**
- * How long one source may take; a mebibyte takes about half a second. What takes much longer is made for it: 100,000
- * `elseif` take a minute, because each is chained to all before it.
- */
-const compileMsMax = 3000;
+export const sourceBytesMax = 16 * 1024 * 1024;
 
 const pieceBytes = 4096;
 
@@ -22,7 +17,8 @@ const mode = Buffer.from('t');
 /** Pushes the compiled source or a message; returns Lua's status. `name` is Lua's: "@file.lua". Only text is taken. */
 export function compileSource(L: LuaState, source: Uint8Array, name: string): number {
   if (source.length <= pieceBytes) return lauxlib.luaL_loadbufferx(L, source, source.length, Buffer.from(name), mode);
-  const endMs = performance.now() + compileMsMax;
+  // A mebibyte takes about half a second. What takes much longer is made for it: 100,000 `elseif` take a minute.
+  const endMs = performance.now() + blockingMsMax;
   let place = 0;
   const read = (): Uint8Array | null => {
     if (source.length > sourceBytesMax) {
@@ -30,7 +26,7 @@ export function compileSource(L: LuaState, source: Uint8Array, name: string): nu
       throw new LuaCallError(`${name.slice(1)}: ${source.length} bytes of source; ${limit}`);
     }
     if (performance.now() > endMs) {
-      throw new LuaCallError(`${name.slice(1)}: takes longer than ${compileMsMax / 1000} s to compile; split it`);
+      throw new LuaCallError(`${name.slice(1)}: takes longer than ${blockingSeconds} s to compile; split it`);
     }
     const piece = source.subarray(place, place + pieceBytes);
     place += pieceBytes;
@@ -49,7 +45,26 @@ export function openLoad(L: LuaState): void {
   lua.lua_pop(L, 1);
   if (original === null) throw new Error('load is not there');
 
+  /** Puts a reader in the place of the first argument that ends: one that gives source for ever would fill the memory. */
+  const limitReader = (caller: LuaState): void => {
+    const pushReader = lua.lua_toproxy(caller, 1);
+    const endMs = performance.now() + blockingMsMax;
+    let bytes = 0;
+    pushFunction(caller, (reading) => {
+      pushReader(reading);
+      lua.lua_call(reading, 0, 1);
+      bytes += lua.lua_tolstring(reading, -1)?.length ?? 0;
+      if (bytes > sourceBytesMax || performance.now() > endMs) {
+        const limits = `${sourceBytesMax / 2 ** 20} MiB and ${blockingSeconds} s`;
+        throw new LuaCallError(`load: the function gives more source than a call may take (${limits})`);
+      }
+      return 1;
+    });
+    lua.lua_replace(caller, 1);
+  };
+
   const load = (caller: LuaState): number => {
+    if (lua.lua_type(caller, 1) === lua.LUA_TFUNCTION) limitReader(caller);
     const mode = optionalText(caller, 3) ?? 'bt';
     const source = lua.lua_type(caller, 1) === lua.LUA_TSTRING ? lua.lua_tolstring(caller, 1) : null;
     // What string.dump() made is short, and what is no text at all is refused there.

@@ -15,7 +15,7 @@ export function pushText(L: LuaState, text: string): void {
 }
 
 /** `rxPackets` becomes `rx_packets`; names that are in snake case already stay. */
-function snakeCase(name: string): string {
+export function snakeCase(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 

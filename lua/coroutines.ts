@@ -23,8 +23,8 @@ function isDead(coroutine: LuaState): boolean {
 
 /** Adds `coroutine.*`, `pcall` and `xpcall` to the globals. */
 export function openCoroutines(L: LuaState, scheduler: Scheduler): void {
-  /** Coroutines that are inside a resume(), perhaps of a chunk that is suspended now. */
-  const active = new Set<LuaState>();
+  /** Coroutines that are inside a resume(), perhaps of a chunk that is suspended now, or ended so. */
+  const active = new WeakSet<LuaState>();
 
   /** Resumes with the arguments on top of L; `finish` finds the results, or the error, on top of L. */
   function resume(
@@ -47,7 +47,7 @@ export function openCoroutines(L: LuaState, scheduler: Scheduler): void {
         lua.lua_xmove(coroutine, L, results);
         return finish(L, results);
       }
-      scheduler.rethrowEnd();
+      scheduler.endWhereTold(L);
       lua.lua_xmove(coroutine, L, 1);
       return finish(L, 'error');
     });
@@ -112,7 +112,7 @@ export function openCoroutines(L: LuaState, scheduler: Scheduler): void {
     if (status === lua.LUA_OK || status === lua.LUA_YIELD) return lua.lua_gettop(L) - extra;
     // fengari 0.1.5 forgets to switch hooks on again after an error in a coroutine.
     L.allowhook = 1;
-    scheduler.rethrowEnd();
+    scheduler.endWhereTold(L);
     lua.lua_pushboolean(L, false);
     lua.lua_pushvalue(L, -2);
     return 2;

@@ -20,6 +20,7 @@ declare module 'fengari' {
   export class LuaDebug {
     currentline: number;
     short_src: LuaString;
+    name: LuaString | null;
   }
 
   export const lua: {
@@ -116,6 +117,7 @@ declare module 'fengari' {
     luaL_checknumber(L: LuaState, argument: number): number;
     luaL_checkstring(L: LuaState, argument: number): LuaString;
     luaL_checktype(L: LuaState, argument: number, type: number): void;
+    luaL_error(L: LuaState, format: LuaString): never;
     luaL_getmetafield(L: LuaState, index: number, name: LuaString): number;
     luaL_loadbufferx(L: LuaState, source: LuaString, size: number, name: LuaString, mode: LuaString): number;
     luaL_newmetatable(L: LuaState, name: LuaString): number;

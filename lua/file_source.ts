@@ -1,8 +1,9 @@
 // Where the bytes of a Lua file handle come from and go to: files, child processes, standard input.
-import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, readSync, writeSync } from 'node:fs';
 import { constants } from 'node:os';
 import type { Writable } from 'node:stream';
 import { getSystemErrorMap } from 'node:util';
+import { openWithoutWaiting } from './open_file.ts';
 import { type ProcessEnd, startShell } from './shell_process.ts';
 import type { Task } from './task.ts';
 
@@ -39,13 +40,10 @@ function systemError(name: 'EINVAL' | 'EPIPE'): Error {
 const firstReadBytes = 64 * 1024;
 const readBytesMax = 16 * 1024 * 1024;
 
-const openFlags: Readonly<Record<string, string>> = { r: 'r', w: 'w', a: 'a', 'r+': 'r+', 'w+': 'w+', 'a+': 'a+' };
-
 /** A file of the file system. Throws what openSync() throws, or for a mode that does not exist. */
 export function openFile(path: string, mode: string): FileSource {
-  const flags = openFlags[mode.replace('b', '')];
-  if (flags === undefined) throw new Error(`invalid mode "${mode}"; it must be r, w, a, r+, w+ or a+`);
-  const fd = openSync(path, flags);
+  const plainMode = mode.replace('b', '');
+  const fd = openWithoutWaiting(path, plainMode);
   // A pipe or a terminal has no places to go to.
   const hasPlaces = fstatSync(fd).isFile();
   let place = 0;
@@ -59,7 +57,7 @@ export function openFile(path: string, mode: string): FileSource {
       return count === 0 ? undefined : buffer.subarray(0, count);
     },
     write: (bytes) => {
-      const isAppending = flags.startsWith('a');
+      const isAppending = plainMode.startsWith('a');
       writeSync(fd, bytes, 0, bytes.length, hasPlaces && !isAppending ? place : null);
       place = isAppending && hasPlaces ? fstatSync(fd).size : place + bytes.length;
     },
@@ -107,6 +105,8 @@ export function openProcess(command: string, mode: 'r' | 'w', task: Task): FileS
   const stdout = mode === 'r' ? child.stdout : null;
   // A reader that went away shows in the status.
   stdin?.on('error', () => {});
+  // Node throws away what nobody has begun to read when a command ends: who listens keeps it.
+  stdout?.on('readable', () => {});
   return {
     ...(stdout !== null && { read: readStream(stdout) }),
     ...(stdin !== null && { write: (bytes: Uint8Array) => writeStream(stdin, bytes) }),

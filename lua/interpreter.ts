@@ -17,6 +17,7 @@ import { methodsField } from './object.ts';
 import { type Output, type ResultFormat, Scheduler, type Task } from './scheduler.ts';
 import { openStringFormat } from './string_format.ts';
 import { cutText, messageBytesMax } from './text_limit.ts';
+import { openTimedCalls } from './timed_calls.ts';
 
 /** What surrounds an interpreter. */
 export interface InterpreterOptions {
@@ -80,6 +81,7 @@ export class Interpreter {
     openIo(L, this.scheduler, options.input);
     openOs(L, this.scheduler);
     openLoad(L);
+    openTimedCalls(L, this.scheduler);
     openCompat51(L);
   }
 

@@ -1,10 +1,14 @@
 // os.*: what must not block or end the process. The rest is Lua's own.
+import { LuaCallError } from './call_error.ts';
 import { checkText, optionalText } from './convert.ts';
 import { extendTable } from './functions.ts';
 import { type LuaState, lauxlib, lua } from './lua_api.ts';
 import type { Scheduler } from './scheduler.ts';
 import { shellStatus, startShell } from './shell_process.ts';
 import type { Task } from './task.ts';
+
+/** Of a format of os.date(). */
+const dateBytesMax = 4096;
 
 /** Runs a command for a chunk; resolves with its status. A signal that aborts ends it. */
 async function execute(command: string, task: Task, abort: AbortSignal): Promise<number> {
@@ -44,5 +48,24 @@ export function openOs(L: LuaState, scheduler: Scheduler): void {
     return 0;
   };
 
-  extendTable(L, 'os', { execute: runCommand, exit, setenv, clock: (caller) => scheduler.clock(caller) });
+  lua.lua_getglobal(L, Buffer.from('os'));
+  lua.lua_getfield(L, -1, Buffer.from('date'));
+  const originalDate = lua.lua_tocfunction(L, -1);
+  lua.lua_pop(L, 2);
+  const date = (caller: LuaState): number => {
+    // Each "%c" takes ten microseconds.
+    const bytes = lua.lua_type(caller, 1) === lua.LUA_TSTRING ? lauxlib.luaL_checkstring(caller, 1).length : 0;
+    if (bytes > dateBytesMax)
+      throw new LuaCallError(`os.date: a format of ${bytes} bytes; it may have ${dateBytesMax}`);
+    if (originalDate === null) throw new Error('os.date is not there');
+    return originalDate(caller);
+  };
+
+  extendTable(L, 'os', {
+    date,
+    execute: runCommand,
+    exit,
+    setenv,
+    clock: (caller) => scheduler.clock(caller),
+  });
 }

@@ -1,11 +1,11 @@
 // dofile, loadfile, require and package: files relative to the working directory, then to fallback folders.
-import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { LuaCallError } from './call_error.ts';
-import { compileSource } from './compile.ts';
+import { compileSource, sourceBytesMax } from './compile.ts';
 import { checkText, pushText } from './convert.ts';
 import { extendTable } from './functions.ts';
 import { type LuaState, lua } from './lua_api.ts';
+import { readWhole } from './open_file.ts';
 
 /** Source as the compiler takes it: without a byte order mark, with a first line `#!...` emptied. */
 export function sourceBytes(source: string | Uint8Array): Uint8Array {
@@ -27,7 +27,7 @@ export function openLoader(L: LuaState, fallbackFolders: readonly string[]): voi
     for (const folder of [process.cwd(), ...fallbackFolders]) {
       const path = resolve(folder, name);
       try {
-        return { name: folder === process.cwd() ? name : path, source: sourceBytes(readFileSync(path)) };
+        return { name: folder === process.cwd() ? name : path, source: sourceBytes(readWhole(path, sourceBytesMax)) };
       } catch (error) {
         if (isMissing(error)) continue;
         throw new LuaCallError(`cannot read ${name}: ${error instanceof Error ? error.message : error}`);

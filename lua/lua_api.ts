@@ -10,6 +10,8 @@ import Module, { createRequire } from 'node:module';
 import { compileFunction } from 'node:vm';
 import type { LuaState } from 'fengari';
 import { BoundedBuffer, changeStrings, type LuaStringModule, stringProblem } from './fengari_strings.ts';
+import { blockingMsMax, elementsMax } from './limits.ts';
+import { patternChanges, patternProblem, tableChanges } from './long_calls.ts';
 import { numberText } from './number_text.ts';
 
 interface LuaConfiguration {
@@ -37,7 +39,10 @@ interface LuaDebugModule {
 }
 
 /** Called by a changed line of fengari: raises an error of Lua, or not. */
-type Check = (L: LuaState, n: number) => void;
+type Check = (L: LuaState, n: number) => unknown;
+
+/** A line of fengari, and what takes its place. */
+type Change = readonly [line: string, changed: string];
 
 const require = createRequire(import.meta.url);
 
@@ -54,17 +59,21 @@ configuration.LUA_COMPAT_FLOATSTRING = true;
 changeStrings(require('fengari/src/lstring.js') as LuaStringModule);
 
 /**
- * Has a module of fengari loaded with one line of its source changed, when its turn comes: they need each other in their
- * own order. For what neither its exports nor its arguments can change. fengari's version is pinned: the line is there.
+ * Has a module of fengari loaded with lines of its source changed, when its turn comes: they need each other in their
+ * own order. For what neither its exports nor its arguments can change. fengari's version is pinned: the lines are there.
  *
- * @param checks what the changed line calls
+ * @param checks what the changed lines call
  */
-function changeLine(name: string, line: string, changed: string, checks: Check): void {
+function changeLines(name: string, changes: readonly Change[], checks: Check): void {
   const path = require.resolve(name);
-  const [before, after, ...others] = readFileSync(path, 'utf8').split(line);
-  if (before === undefined || after === undefined || others.length > 0) throw new Error(`${path}: not fengari 0.1.5`);
+  let source = readFileSync(path, 'utf8');
+  for (const [line, changed] of changes) {
+    const [before, after, ...others] = source.split(line);
+    if (after === undefined || others.length > 0) throw new Error(`${path}: not fengari 0.1.5`);
+    source = `${before}${changed}${after}`;
+  }
   const parameters = ['require', 'module', 'checks'];
-  const load = compileFunction(`${before}${changed}${after}`, parameters, { filename: path });
+  const load = compileFunction(source, parameters, { filename: path });
   const module = { exports: {} };
   let isLoaded = false;
   const cached = new Module(path);
@@ -84,10 +93,28 @@ function changeLine(name: string, line: string, changed: string, checks: Check):
 // "a .. b .. c" is one instruction that reserves the whole length first. In an instruction exceptions of JavaScript cannot
 // be turned into errors: there is no room on the stack.
 const reserve = 'let buff = new Uint8Array(tl);';
-changeLine('fengari/src/lvm.js', reserve, `checks(L, tl); ${reserve}`, (L, bytes) => {
+changeLines('fengari/src/lvm.js', [[reserve, `checks(L, tl); ${reserve}`]], (L, bytes) => {
   const problem = stringProblem(bytes);
   if (problem === undefined) return;
   (require('fengari/src/ldebug.js') as LuaDebugModule).luaG_runerror(L, Buffer.from(problem));
+});
+
+changeLines('fengari/src/lstrlib.js', patternChanges, (L, began) => {
+  const now = performance.now();
+  if (began === 0) return now;
+  L.hookcount = 1;
+  if (now - began < blockingMsMax) return began;
+  const { lua, lauxlib } = require('fengari') as typeof import('fengari');
+  const debug = new lua.lua_Debug();
+  const isKnown = lua.lua_getstack(L, 0, debug) !== 0 && lua.lua_getinfo(L, Buffer.from('n'), debug) !== 0;
+  const message = patternProblem(isKnown && debug.name !== null ? Buffer.from(debug.name).toString() : '');
+  return lauxlib.luaL_error(L, Buffer.from(message));
+});
+
+changeLines('fengari/src/ltablib.js', tableChanges, (L, count) => {
+  if (count <= elementsMax) return;
+  const { lauxlib } = require('fengari') as typeof import('fengari');
+  lauxlib.luaL_error(L, Buffer.from(`${count} elements are too many for one call; go through ${elementsMax} at most`));
 });
 
 const core = require('fengari/src/lapi.js') as LuaCore;

@@ -8,7 +8,7 @@ import { getHeapStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { stringBytesMade, stringBytesPerLook } from './fengari_strings.ts';
 import type { LuaState } from './lua_api.ts';
-import { reachedBytes } from './reach.ts';
+import { reachedBytes, sharedObjects } from './reach.ts';
 import type { Task } from './task.ts';
 
 /** Of all scripts together, over what the heap held at the start. */
@@ -56,6 +56,10 @@ export class MemoryGuard {
   readonly #startBytes: number;
   /** Above this a collection has to tell what is really held. */
   #lookAboveBytes: number;
+  /** What was held when globals were first found to hold too much; undefined while they do not. */
+  #globalsBytes: number | undefined;
+  /** What was held after the collection before. */
+  #heldBytes = 0;
   #lastBytes: number;
   #lastMs = 0;
   #lastStringBytes = 0;
@@ -105,29 +109,42 @@ export class MemoryGuard {
     collectGarbage();
     const live = usedBytes();
     const held = live - this.#startBytes;
-    // Of what each chunk was charged with, the same part was garbage.
-    const part = Math.min(1, Math.max(0, held / (used - this.#startBytes)));
-    for (const task of tasks) task.grownBytes *= part;
+    // Of what was made since then by each chunk, the same part was garbage.
+    const made = Math.max(1, used - this.#startBytes - this.#heldBytes);
+    const part = Math.min(1, Math.max(0, (held - this.#heldBytes) / made));
+    for (const task of tasks) {
+      task.keptBytes += task.grownBytes * part;
+      task.grownBytes = 0;
+    }
+    this.#heldBytes = held;
     const isOver = held > this.#budgetBytes;
+    if (!isOver) this.#globalsBytes = undefined;
     const margin = this.#budgetBytes * (isOver ? overBudgetPart : underBudgetPart);
     this.#lookAboveBytes = Math.max(this.#startBytes + this.#budgetBytes, live + margin);
     this.#lastBytes = live;
     return held;
   }
 
-  #culprit(running: Task, chunks: ReadonlyMap<Task, LuaState>, held: number): Culprit {
+  #culprit(running: Task, chunks: ReadonlyMap<Task, LuaState>, held: number): Culprit | undefined {
     const budget = Math.round(this.#budgetBytes / mebibyte);
     const text = `not enough memory: the scripts' data exceed ${budget} MiB`;
-    const sizes = [...chunks].map(([task, thread]) => ({ task, bytes: reachedBytes(this.#main, thread) }));
+    const shared = sharedObjects(this.#main);
+    const sizes = [...chunks].map(([task, thread]) => ({ task, bytes: reachedBytes(thread, shared) }));
     const [largest] = sizes.sort((a, b) => b.bytes - a.bytes);
     if (largest !== undefined && largest.bytes >= held * holderPart) {
       return { task: largest.task, message: `${text}; this one has grown most` };
     }
-    // Chunks put data into globals, perhaps some that have ended: of those that run, one has to stop.
-    const growing = [...chunks.keys()].reduce(
-      (most, task) => (task.grownBytes > most.grownBytes ? task : most),
-      running,
-    );
+    // Chunks put data into globals, perhaps some that have ended: those that run are not to blame for that, but for what
+    // they add from now on.
+    const tasks = [...chunks.keys()];
+    if (this.#globalsBytes === undefined) {
+      this.#globalsBytes = held;
+      for (const task of tasks) task.keptBytes = 0;
+      return undefined;
+    }
+    const growing = tasks.reduce((most, task) => (task.keptBytes > most.keptBytes ? task : most), running);
+    const enough = this.#budgetBytes * overBudgetPart;
+    if (held - this.#globalsBytes < enough || growing.keptBytes < enough / 2) return undefined;
     const reason = 'globals hold most of that (set to nil what is not needed), and this one was still growing';
     return { task: growing, message: `${text}; ${reason}` };
   }

@@ -44,16 +44,28 @@ function isLuaObject(value: unknown): value is LuaObject {
   return 'realstring' in value || 'strong' in value || 'upvals' in value || 'upvalue' in value || 'stack' in value;
 }
 
-/** An estimate of the bytes that the thread reaches. `main` is the thread that all have their globals from. */
-export function reachedBytes(main: LuaState, thread: LuaState): number {
+/** What everybody reaches by the globals; `main` is the thread that all have them from. */
+export function sharedObjects(main: LuaState): ReadonlySet<unknown> {
   lua.lua_pushglobaltable(main);
   const globals = lua.lua_topointer(main, -1);
   lua.lua_pop(main, 1);
-  const seen = new Set<unknown>([globals, thread]);
-  const found: LuaObject[] = [thread as unknown as LuaThread];
+  const shared = new Set<unknown>();
+  if (isLuaObject(globals)) walk(globals, shared, new Set());
+  return shared;
+}
+
+/** An estimate of the bytes that the thread reaches beside what is shared. */
+export function reachedBytes(thread: LuaState, shared: ReadonlySet<unknown>): number {
+  return walk(thread as unknown as LuaThread, new Set(), shared);
+}
+
+/** Adds what is reached from an object to `seen`; returns an estimate of its bytes. */
+function walk(start: LuaObject, seen: Set<unknown>, shared: ReadonlySet<unknown>): number {
+  seen.add(start);
+  const found: LuaObject[] = [start];
   let bytes = 0;
   const add = ({ value }: LuaValue): void => {
-    if (!isLuaObject(value) || seen.has(value) || seen.size >= objectsMax) return;
+    if (!isLuaObject(value) || seen.has(value) || shared.has(value) || seen.size >= objectsMax) return;
     seen.add(value);
     found.push(value);
   };
@@ -72,7 +84,7 @@ export function reachedBytes(main: LuaState, thread: LuaState): number {
       for (const value of object.stack.slice(0, object.top)) if (value !== undefined) add(value);
     } else {
       bytes += objectBytes.closure;
-      if ('p' in object && !seen.has(object.p)) {
+      if ('p' in object && !seen.has(object.p) && !shared.has(object.p)) {
         seen.add(object.p);
         bytes += object.p.code.length * instructionBytes;
       }

@@ -13,6 +13,7 @@
 import { LuaCallError } from './call_error.ts';
 import { displayText, pushText, toText, typeName } from './convert.ts';
 import { guarded, internalErrorText, pushFunction } from './functions.ts';
+import { blockingMsMax, blockingSeconds } from './limits.ts';
 import { type LuaState, lauxlib, lua } from './lua_api.ts';
 import type { Culprit, MemoryGuard } from './memory_guard.ts';
 import { readResults } from './results.ts';
@@ -24,12 +25,6 @@ const sliceMs = 5;
 
 /** Instructions between two looks at the clock. */
 const hookInstructions = 1000;
-
-/**
- * How long a callback may run that cannot be yielded (of table.sort, string.gsub, load, a metamethod): nothing else can
- * happen meanwhile, not even an interruption.
- */
-const callbackMsMax = 1000;
 
 /** Calls of os.clock() in one slice after which the chunk is taken to wait for time to pass. */
 const clockCallsMax = 50;
@@ -116,6 +111,11 @@ export class Scheduler {
   #heedRoom(): void {
     if (this.current.output.room?.() === undefined) return;
     this.#isSliceOver = true;
+    this.lookSoon();
+  }
+
+  /** Has the hook look at the clock with the next instruction: after what took long in a single one. */
+  lookSoon(): void {
     for (const each of this.#chain) each.hookcount = 1;
   }
 
@@ -142,9 +142,14 @@ export class Scheduler {
     throw new ChunkEnd('the chunk has ended');
   }
 
-  /** Throws where the running chunk has to end: called by what catches errors for Lua. */
-  rethrowEnd(): void {
-    if (this.current.ending !== undefined) throw new ChunkEnd('interrupted');
+  /**
+   * Does not return where the running chunk has to end: called by what catches errors for Lua. It ends there and then:
+   * raised again by each of ten thousands of pcall() it would take minutes.
+   */
+  endWhereTold(L: LuaState): void {
+    if (this.current.ending === undefined) return;
+    if (this.#isYieldable()) this.#kill(L);
+    throw new ChunkEnd('interrupted');
   }
 
   /**
@@ -166,7 +171,7 @@ export class Scheduler {
     };
     this.#isSuspending = true;
     const goOn = guarded((resumed) => {
-      this.rethrowEnd();
+      this.endWhereTold(resumed);
       if (result === undefined) throw new Error('resumed before the wait was over');
       if ('error' in result) throw result.error;
       return finish(resumed, result.value);
@@ -240,9 +245,8 @@ export class Scheduler {
     if (isYieldable) {
       this.#isSuspending = true;
       lua.lua_yield(L, 0);
-    } else if (overdueMs >= callbackMsMax) {
-      const seconds = callbackMsMax / 1000;
-      this.#raise(L, isYieldable, `${unyieldable} ran for ${seconds} s; that blocks everything else`);
+    } else if (overdueMs >= blockingMsMax) {
+      this.#raise(L, isYieldable, `${unyieldable} ran for ${blockingSeconds} s; that blocks everything else`);
     }
   };
 
@@ -354,7 +358,8 @@ export class Scheduler {
     lauxlib.luaL_traceback(this.#main, thread, null, 0);
     const text = cutText(lua.lua_tolstring(this.#main, -1) ?? new Uint8Array(), tracebackBytesMax);
     lua.lua_pop(this.#main, 1);
-    return text;
+    // Where the chunk's own thread ends: the function that start() has put around it.
+    return thread === this.#chain[0] ? text.replace(/\n\t\[JS\]: in \?$/, '') : text;
   }
 
   #outcome(task: Task, thread: LuaState, status: number): Outcome {

@@ -1,10 +1,11 @@
 // Commands that scripts run in the shell: started, awaited, and ended with everything they have started themselves.
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { constants } from 'node:os';
 import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
+import { LuaCallError } from './call_error.ts';
+import { isAlive, killRest, type ProcessId, signalProcesses, treeOf } from './process_tree.ts';
 import type { Task } from './task.ts';
 
 /** How a process ended. */
@@ -22,29 +23,46 @@ export interface ShellProcess {
   kill(): void;
 }
 
-function childrenOf(pid: number): number[] {
-  try {
-    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
-  } catch {
-    // It has ended, or this kernel does not tell.
-    return [];
-  }
+/** What scripts may have running at once: more would take all processes and descriptors of the system. */
+const commandsMax = 64;
+
+/** The kernel takes no longer argument. */
+const commandBytesMax = 128 * 1024 - 1;
+
+/** How long a command that was told to end may take until it is killed, and how long when this program ends. */
+const graceMs = 2000;
+const lastGraceMs = 1000;
+const pollMs = 10;
+
+/** Those that have not ended. */
+const running = new Set<ChildProcess>();
+
+function processesOf(child: ChildProcess): ProcessId[] {
+  const hasEnded = child.pid === undefined || child.exitCode !== null || child.signalCode !== null;
+  return hasEnded || child.pid === undefined ? [] : treeOf(child.pid);
 }
 
-function killTree(pid: number): void {
-  const children = childrenOf(pid);
-  try {
-    process.kill(pid);
-  } catch {
-    // It has ended meanwhile.
-  }
-  for (const child of children) killTree(child);
+/** Ends a command and what it has started: what does not heed that is killed. */
+function endCommand(child: ChildProcess): void {
+  const processes = processesOf(child);
+  signalProcesses(processes, 'SIGTERM');
+  setTimeout(() => killRest(processes), graceMs).unref();
 }
 
-/** Those that nobody has awaited yet: they end with this process. */
-const running = new Set<ShellProcess>();
+/** Ends all commands: resolves once they have ended, which those that do not heed it are forced to. */
+export async function endCommands(): Promise<void> {
+  const commands = [...running];
+  const processes = commands.flatMap(processesOf);
+  signalProcesses(processes, 'SIGTERM');
+  const isLeft = (): boolean => processes.some(isAlive) || commands.some((command) => running.has(command));
+  const endMs = performance.now() + lastGraceMs;
+  while (isLeft() && performance.now() < endMs) await delay(pollMs);
+  killRest(processes);
+}
+
+// The last resort: whoever ends this program calls endCommands() before.
 process.on('exit', () => {
-  for (const { kill } of running) kill();
+  signalProcesses([...running].flatMap(processesOf), 'SIGKILL');
 });
 
 /** How long a command that has ended has to be silent, where a process that it left behind keeps its streams open. */
@@ -113,17 +131,46 @@ function streamsFor({ output }: Task, piped: Piped | undefined): StdioOptions {
   });
 }
 
+function checkCommand(command: string): void {
+  if (command.includes('\0')) throw new LuaCallError('a command cannot hold a byte 0; write such data to a file');
+  const bytes = Buffer.byteLength(command);
+  if (bytes > commandBytesMax) {
+    const limit = `the system takes ${commandBytesMax}; write it to a file and run that`;
+    throw new LuaCallError(`a command of ${bytes} bytes; ${limit}`);
+  }
+  if (running.size >= commandsMax) {
+    throw new LuaCallError(`${commandsMax} commands are running, more are refused; wait for one: file:close()`);
+  }
+}
+
+/** The error of a command that could not be started. Lua sees the system's number of it. */
+function startError(error: unknown): Error {
+  const failure = new LuaCallError(`cannot start a command: ${error instanceof Error ? error.message : error}`);
+  const errno = error instanceof Error && 'errno' in error ? error.errno : undefined;
+  return Object.assign(failure, { errno });
+}
+
 /**
  * Starts a command for a chunk, with a pipe for one of its streams or none. It stays in this process's group and session:
  * where it has the terminal, it sees Ctrl-C.
  */
 export function startShell(command: string, task: Task, piped?: Piped): ShellProcess {
-  const child = spawn('/bin/sh', ['-c', command], { stdio: streamsFor(task, piped) });
+  checkCommand(command);
+  let child: ChildProcess;
+  try {
+    child = spawn('/bin/sh', ['-c', command], { stdio: streamsFor(task, piped) });
+  } catch (error) {
+    throw startError(error);
+  }
+  running.add(child);
   const forwarding = new Forwarding(child, piped, task);
   const exit = new Promise<ProcessEnd>((resolve, reject) => {
-    child.on('error', reject);
+    child.on('error', (error) => {
+      if (child.pid === undefined) running.delete(child);
+      reject(startError(error));
+    });
     child.on('exit', (code, signal) => {
-      running.delete(started);
+      running.delete(child);
       resolve({ code, signal });
     });
   });
@@ -133,11 +180,8 @@ export function startShell(command: string, task: Task, piped?: Piped): ShellPro
       await forwarding.finish();
       return end;
     }),
-    kill: () => {
-      if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) killTree(child.pid);
-    },
+    kill: () => endCommand(child),
   };
-  running.add(started);
   // Whoever awaits it sees the error; one that nobody awaits must not end this program.
   started.ended.catch(() => {});
   return started;

@@ -56,8 +56,10 @@ export class Task {
   abandonWait: (() => void) | undefined;
   /** Values on its stack for the next resume. */
   arguments = 0;
-  /** By how much the memory in use has grown in its slices: what it holds, and some of what nobody does. */
+  /** By how much the memory in use has grown in its slices since the last collection: some of that is garbage. */
   grownBytes = 0;
+  /** An estimate of what it has added to the data of the scripts, since the memory guard began to watch for that. */
+  keptBytes = 0;
 
   constructor(output: Output) {
     this.output = output;

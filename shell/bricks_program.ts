@@ -5,6 +5,7 @@ import { PktEngine } from '../engine/pkt_engine.ts';
 import { onReport } from '../engine/reports.ts';
 import { makeBricksInterpreter } from '../lua/bricks_interpreter.ts';
 import type { Outcome, Output } from '../lua/scheduler.ts';
+import { endCommands } from '../lua/shell_process.ts';
 import { engineTable } from '../lua/statistics_text.ts';
 import { version } from '../package_info.ts';
 import { exitStatus } from './command/options.ts';
@@ -110,6 +111,7 @@ export async function runBricks(options: Readonly<Record<string, string | undefi
   interpreter.scheduler.interruptAll();
   if (outcome.kind === 'error') process.stderr.write(`bricks: ${outcomeText(outcome)}`);
   const isWhole = endEngines();
+  await endCommands();
   clearInterval(keptAlive);
   const status = outcome.kind === 'error' || !isWhole ? exitStatus.failure : exitStatus.success;
   if (signal.reason === 'SIGHUP') exitAfterHangup(status);

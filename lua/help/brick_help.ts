@@ -8,6 +8,7 @@ export const brickHelp: HelpTable = {
   name: 'Brick',
   title: names.join('/'),
   text: 'bricks: what is done with packets, and between which ports',
+  object: { variable: 'b', ownFunctions: ['help', 'new'] },
   entries: {
     help: {
       signature: 'help()',

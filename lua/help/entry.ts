@@ -17,6 +17,8 @@ export interface HelpTable {
   readonly title: string;
   /** One line. */
   readonly text: string;
+  /** Where its functions are methods of the objects it makes: what examples call one, and which are the table's own. */
+  readonly object?: { readonly variable: string; readonly ownFunctions: readonly string[] };
   /** By name, in the order of the list. */
   readonly entries: Readonly<Record<string, HelpEntry>>;
   /** What stands below the list. */

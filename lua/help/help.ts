@@ -37,7 +37,10 @@ export function listText(table: HelpTable): string {
 function functionText(table: HelpTable, name: string): string | undefined {
   if (!Object.hasOwn(table.entries, name)) return undefined;
   const { signature = '', text = '', example = '' } = table.entries[name] ?? {};
-  return `${table.name}.${signature}\n  ${text}\n  Example:\n${indented(example, '    ')}\n`;
+  const { object } = table;
+  const isMethod = object !== undefined && !object.ownFunctions.includes(name);
+  const caller = isMethod ? `${object.variable}:` : `${table.name}.`;
+  return `${caller}${signature}\n  ${text}\n  Example:\n${indented(example, '    ')}\n`;
 }
 
 function optionsText(schemas: OptionSchemas): string {
@@ -92,12 +95,22 @@ export function tableHelp(table: HelpTable, topic: string | undefined): string {
 /** Every topic of {@link topicHelp} that is one word, or a table's: what to say where there is nothing. */
 const topics = [...helpTables.keys(), ...bricks.keys(), ...drivers.map(({ name }) => name)];
 
-/** `help(topic)`: "BRICKS", "BRICKS.sleep", "sleep", "LoadBalancer", "pcap". Throws where there is nothing. */
+/** Every topic for completion: tables, the functions of each, bricks and drivers. */
+export function helpTopics(): string[] {
+  const functions = [...helpTables.values()].flatMap(({ name, entries }) =>
+    Object.keys(entries).map((entry) => `${name}.${entry}`),
+  );
+  return [...topics, ...functions];
+}
+
+/** `help(topic)`: "BRICKS", "BRICKS.sleep", "pe:start", "sleep", "LoadBalancer", "pcap". Throws where there is nothing. */
 export function topicHelp(topic: string): string {
   const table = helpTables.get(topic);
   if (table !== undefined) return listText(table);
   const [, owner, name = ''] = /^(?:(\w+)[.:])?(\w+)$/.exec(topic) ?? [];
-  const candidates = [...helpTables.values()].filter((candidate) => owner === undefined || candidate.name === owner);
+  const isOwner = ({ name: tableName, object }: HelpTable): boolean =>
+    owner === undefined || owner === tableName || owner === object?.variable;
+  const candidates = [...helpTables.values()].filter(isOwner);
   const texts = candidates.map((candidate) => functionText(candidate, name)).filter((text) => text !== undefined);
   if (texts.length > 0) return texts.join('\n');
   const text = owner === undefined ? thingText(name) : undefined;

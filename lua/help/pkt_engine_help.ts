@@ -11,6 +11,7 @@ export const pktEngineHelp: HelpTable = {
   name: 'PktEngine',
   title: 'Packet Engine',
   text: 'engines: threads that carry packets through bricks',
+  object: { variable: 'pe', ownFunctions: ['help', 'new', 'retrieve'] },
   entries: {
     help: {
       signature: 'help()',

@@ -48,5 +48,5 @@ int pb_lock_take(const char *path, uint32_t mode, long *owner, struct pb_error *
         close(fd);
         errno = EAGAIN;
     }
-    return pb_fail(error, errno, "cannot lock %s: %s", path, pb_errno_text(errno));
+    return pb_fail(error, errno, "cannot lock %s: %s; BRICKS_RUNTIME_DIR chooses another directory", path, pb_errno_text(errno));
 }

@@ -71,7 +71,7 @@ static int runtime_path(char *path, uint32_t path_bytes, struct pb_error *error)
     else if (user != NULL && user[0] != '\0')
         length = snprintf(path, path_bytes, "%s/bricks", user);
     else
-        return pb_fail(error, ENOENT,
+        return pb_fail(error, EINVAL,
                        "there is no runtime directory for pipes: set BRICKS_RUNTIME_DIR "
                        "(XDG_RUNTIME_DIR is not set either)");
     if (length < 0 || (uint32_t)length >= path_bytes)

@@ -49,11 +49,13 @@ struct pb_pipe_reader {
 
 /* --------------------------------------------------------------- attaching */
 
-static int no_such_pipe(const char *name, struct pb_error *error)
+static int no_such_pipe(const char *name, const char *path, struct pb_error *error)
 {
-    char names[256];
-    return pb_fail(error, ENOENT, "pipe \"%s\": no engine serves it; have: %s (bricks-pipe --list)", name,
-                   pb_pipe_names_text(names, sizeof(names)));
+    char names[192];
+    return pb_fail(error, ENOENT,
+                   "pipe \"%s\": no engine serves it at %s; have: %s (bricks-pipe --list; BRICKS_RUNTIME_DIR says where "
+                   "to look)",
+                   name, path, pb_pipe_names_text(names, sizeof(names)));
 }
 
 /* Connect to the attach socket of pipe `name`. Returns it, or -errno with text. */
@@ -73,7 +75,7 @@ static int connect_to(const char *name, struct pb_error *error)
     int code = errno;
     close(fd);
     if (code == ENOENT || code == ENOTDIR || code == ECONNREFUSED)
-        return no_such_pipe(name, error);
+        return no_such_pipe(name, address.sun_path, error);
     if (code == EACCES || code == EPERM)
         return pb_fail(error, code, "pipe \"%s\": no permission for %s; become the user whom its engine runs as", name,
                        address.sun_path);

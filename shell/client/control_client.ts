@@ -55,7 +55,7 @@ function connectError(path: string, error: Error): BricksError {
   if (code === 'ENOENT' || code === 'ECONNREFUSED') return BricksError.of('DAEMON_MISSING', { path });
   if (code === 'EACCES' || code === 'EPERM') {
     const owner = statSync(path, { throwIfNoEntry: false })?.uid;
-    const text = owner === undefined ? '' : `: it is of user id ${owner}`;
+    const text = owner === undefined ? '' : `: it belongs to user id ${owner}`;
     return BricksError.of('DAEMON_DENIED', { path, user: userText(), owner: text });
   }
   return BricksError.of('DAEMON_UNREACHABLE', { path, problem: error.message });

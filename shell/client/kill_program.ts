@@ -20,11 +20,20 @@ function isAlive(pid: number): boolean {
   }
 }
 
+/** Nobody who wants to end a daemon is to be told how to start one. */
+function explain(error: unknown): never {
+  const isMissing = error instanceof BricksError && error.code === 'DAEMON_MISSING';
+  throw isMissing ? BricksError.of('DAEMON_NOT_THERE', error.details) : error;
+}
+
 /** Runs the program; the exit status. */
 export async function runKillServer(): Promise<number> {
-  const client = await ControlClient.connect('bricks-kill-server');
+  const client = await ControlClient.connect('bricks-kill-server').catch(explain);
   const { pid } = client;
-  await client.shutdown();
+  // One that somebody else has asked as well may go before it answers.
+  await client.shutdown().catch((error: unknown) => {
+    if (!(error instanceof BricksError) || error.code !== 'DAEMON_GONE') throw error;
+  });
   client.close();
   const end = performance.now() + endMsMax;
   while (isAlive(pid)) {

@@ -1,8 +1,9 @@
 // bricks-shell: the prompt on the daemon; with -e or without a terminal, one chunk of Lua and its results.
+import { constants } from 'node:os';
 import { buffer } from 'node:stream/consumers';
 import { version } from '../../package_info.ts';
 import { checkLevel } from '../command/log_level.ts';
-import { exitStatus, type ParsedCommand } from '../command/options.ts';
+import { exitStatus, type ParsedCommand, UsageError } from '../command/options.ts';
 import { deferred } from '../deferred.ts';
 import { outcomeText } from '../prompt/outcome_text.ts';
 import { Prompt } from '../prompt/prompt.ts';
@@ -28,7 +29,7 @@ async function runPrompt(): Promise<number> {
   const link = await DaemonLink.open(program, {
     output: writeOutput,
     lost: (reason) => prompt?.notify(`${program}: ${reason}; waiting for a daemon, Ctrl-D leaves`),
-    back: ({ pid }) => prompt?.notify(`${program}: attached to daemon ${pid}`),
+    back: ({ pid }) => prompt?.notify(`${program}: attached to daemon ${pid}, which has its own variables of Lua`),
   });
   process.stdout.write(`BRICKS Version ${version}, daemon ${link.client.pid}; help() says what there is\n`);
   prompt = new Prompt(new RemoteSession(() => link.client), 'leaves; the daemon stays');
@@ -73,18 +74,31 @@ function flushed(stream: NodeJS.WriteStream): Promise<void> {
   });
 }
 
+/** The first signal ends the chunk, which takes a moment; without one, or with the second, the program ends at once. */
+function interruptOnSignal(session: RemoteSession): { hasBegun: boolean } {
+  const state = { hasBegun: false };
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => {
+      if (!state.hasBegun) process.exit(128 + constants.signals[signal]);
+      state.hasBegun = false;
+      session.interrupt();
+    });
+  }
+  return state;
+}
+
 async function runOnce(code: string | undefined, isJson: boolean): Promise<number> {
   const client = await ControlClient.connect(program, {
     // Whoever reads JSON gets nothing else.
     output: isJson ? (_stream, bytes) => writeOutput('err', bytes) : writeOutput,
   });
   const session = new RemoteSession(() => client, isJson ? 'json' : 'text');
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => session.interrupt());
   // Nobody reads what it prints any more (`| head`): other programs are ended by SIGPIPE then.
   process.stdout.on('error', () => session.interrupt());
-  const run = async (): Promise<Evaluation> =>
-    code === undefined ? session.run(await buffer(process.stdin), 'stdin') : session.evaluate(code);
-  const outcome = await run();
+  const signals = interruptOnSignal(session);
+  const script = code === undefined ? await buffer(process.stdin) : undefined;
+  signals.hasBegun = true;
+  const outcome = await (script === undefined ? session.evaluate(code ?? '') : session.run(script, 'stdin'));
   const status = conclude(isJson ? asLines(outcome) : outcome);
   await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
   client.close();
@@ -115,6 +129,9 @@ async function followLog(level: LogLevel): Promise<number> {
 export function runShell({ values, switches }: ParsedCommand): Promise<number> {
   surviveLostStreams();
   const level = values['follow-log'];
+  if (level !== undefined && (values.execute !== undefined || switches.has('json'))) {
+    throw new UsageError('follow-log shows the log and runs no code: it goes with neither --execute nor --json');
+  }
   if (level !== undefined) return followLog(checkLevel('follow-log', level));
   const isJson = switches.has('json');
   const isPrompt = values.execute === undefined && !isJson && isInteractive();

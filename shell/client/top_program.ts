@@ -1,18 +1,17 @@
 // bricks-top: the dashboard of the daemon, on the whole screen or once as text.
 import { exitStatus, type ParsedCommand, UsageError } from '../command/options.ts';
 import { surviveLostStreams } from '../prompt/terminal.ts';
-import { statsMsMin } from '../protocol/messages.ts';
+import { statsMsMax, statsMsMin } from '../protocol/messages.ts';
 import { isUtf8Locale } from '../top/glyphs.ts';
 import { outputColumns, topOnce } from '../top/once.ts';
 import { DaemonFeed } from './daemon_feed.ts';
 
-const intervalSMax = 3600;
-
 function intervalMs(given: string): number {
   const seconds = Number(given);
   const ms = Math.round(seconds * 1000);
-  if (given.trim() === '' || !(ms >= statsMsMin) || seconds > intervalSMax) {
-    throw new UsageError(`interval: "${given}" must be seconds from ${statsMsMin / 1000} to ${intervalSMax}`);
+  if (given.trim() === '' || !(ms >= statsMsMin) || ms > statsMsMax) {
+    const range = `from ${statsMsMin / 1000} to ${statsMsMax / 1000}`;
+    throw new UsageError(`interval: "${given}" must be seconds ${range}`);
   }
   return ms;
 }

@@ -24,7 +24,7 @@ export const shellCommand: Command = {
   ],
   positionals: [],
   description: [
-    `On a terminal it is a prompt: BRICKS.help() says what can be typed, Tab completes, Ctrl-C ends what runs, Ctrl-D leaves.
+    `On a terminal bricks-shell is a prompt: BRICKS.help() says what can be typed, Tab completes, Ctrl-C ends what runs, Ctrl-D leaves.
 The daemon and its engines go on. Without a terminal, and without -e, the script on standard input is run.`,
     `Several shells may be used at once. They share one Lua: what one defines the others see, but each sees only what its
 own code prints.`,
@@ -75,7 +75,7 @@ export const topCommand: Command = {
   text: 'Shows what the engines of the daemon do: rates, drops and pipes, as they change.',
   options: [
     { long: 'once', short: '1', text: 'print the picture once, as plain text' },
-    { long: 'interval', short: 'i', value: 'seconds', text: 'the time between two pictures (default 1)' },
+    { long: 'interval', short: 'i', value: 'seconds', text: 'the time between two pictures, 0.1 to 3600 (default 1)' },
     { long: 'ascii', text: 'draw with plain ASCII characters' },
     ...commonOptions,
   ],

@@ -1,4 +1,4 @@
-// Levels of the log on command lines: bricks-server --log-level, bricks-shell --log.
+// Levels of the log on command lines: bricks-server --log-level, bricks-shell --follow-log.
 import { type LogLevel, logLevels } from '../protocol/messages.ts';
 import { UsageError } from './options.ts';
 

@@ -46,27 +46,36 @@ export class UsageError extends Error {}
 
 /** The options that every command has. */
 export const commonOptions: readonly CommandOption[] = [
-  { long: 'help', short: 'h', text: 'print this text and exit' },
+  { long: 'help', short: 'h', text: 'print help and exit' },
   { long: 'version', short: 'v', text: 'print the version and exit' },
 ];
 
-/** Takes a command line apart. Throws {@link UsageError}. */
-export function parseCommand(command: Command, args: readonly string[]): ParsedCommand {
-  const options = Object.fromEntries(
-    command.options.map(({ long, short, value }) => [
-      long,
-      { type: value === undefined ? ('boolean' as const) : ('string' as const), ...(short !== undefined && { short }) },
-    ]),
-  );
-  let parsed: { values: Record<string, string | boolean | undefined>; positionals: string[] };
+type Specification = Record<string, { type: 'boolean' | 'string'; short?: string }>;
+
+function tokensOf(args: readonly string[], options: Specification) {
   try {
-    parsed = parseArgs({ args: [...args], options, allowPositionals: true });
+    return parseArgs({ args: [...args], options, allowPositionals: true, tokens: true });
   } catch (error) {
     // Node's hint about "--" has no use here.
     const text = error instanceof Error ? error.message : String(error);
     throw new UsageError((text.split(/[.\n] ?/)[0] ?? text).replace(/^U/, 'u').replace(/^O/, 'o'));
   }
-  const { positionals } = parsed;
+}
+
+/** Takes a command line apart. Throws {@link UsageError}. */
+export function parseCommand(command: Command, args: readonly string[]): ParsedCommand {
+  const options: Specification = Object.fromEntries(
+    command.options.map(({ long, short, value }) => [
+      long,
+      { type: value === undefined ? 'boolean' : 'string', ...(short !== undefined && { short }) },
+    ]),
+  );
+  const parsed = tokensOf(args, options);
+  const { positionals, tokens } = parsed;
+  // The last one would win, and the others be lost without a word.
+  const given = tokens.flatMap((token) => (token.kind === 'option' && token.value !== undefined ? token.name : []));
+  const twice = given.find((name, i) => given.indexOf(name) !== i);
+  if (twice !== undefined) throw new UsageError(`option '--${twice}' is given twice`);
   if (positionals.length > command.positionals.length) {
     throw new UsageError(`unexpected argument '${positionals[command.positionals.length]}'`);
   }

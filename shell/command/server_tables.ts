@@ -63,9 +63,10 @@ export const serverCommand: Command = {
   options: [fileOption, ...serverOptions],
   positionals: [],
   description: [
-    `It runs the startup script, detaches, and is controlled over a Unix socket in the runtime directory: by bricks-shell
+    `bricks-server runs the startup script, detaches, and is controlled over a Unix socket in the runtime directory: by bricks-shell
 (a prompt, or Lua from other programs), bricks-top (a dashboard) and bricks-kill-server. It returns when the startup
-script has ended, so that what comes next finds the engines there. A script that fails ends the daemon, with its message,
+script has ended, so that what comes next finds the engines there; what the script prints until then is shown, and is in the
+log. A script that fails ends the daemon, with its message,
 unless --keep-going is given.`,
     `Who can use the control socket can do what the daemon can: Lua reads and writes files and runs programs. So only the
 user whom it runs as can, and members of --group.`,
@@ -95,7 +96,7 @@ function frontEnd(name: string, text: string, script: string, share: string): Co
     options: serverOptions,
     positionals: ['IFACE', 'N'],
     description: [
-      `It starts the daemon (bricks-server) with ${script}, which reads the interface IFACE and writes N pipes. Application
+      `${name} starts the daemon (bricks-server) with ${script}, which reads the interface IFACE and writes N pipes. Application
 number i, counted from 0, reads pipe IFACE}i, with bricks-pipe or the reader library; each of them gets ${share}. The daemon
 is then controlled as any other: by bricks-shell, bricks-top and bricks-kill-server.`,
     ],

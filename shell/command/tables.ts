@@ -31,6 +31,9 @@ export const bricksCommand: Command = {
     `On a terminal a prompt follows the script; BRICKS.help() says what can be typed there, Ctrl-D ends it. Without a
 terminal the script is read from -f or standard input, and bricks stays until it gets SIGINT or SIGTERM, or until no
 engine has anything left to do.`,
+    `help() at the prompt lists the functions of Lua, the bricks and the port drivers; help("BRICKS.sleep"),
+help("LoadBalancer") and help("pcap") show one of them with its options and an example. The README of the package says how
+ports are named.`,
     `However it ends, engines are stopped, captures flushed and final statistics printed. Engines that are to go on without
 a terminal are for bricks-server.`,
   ],

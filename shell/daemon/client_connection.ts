@@ -3,6 +3,7 @@
 // What one client does, or fails to do, costs no other: it has its own session, its requests wait for each other and not
 // for anyone else's, and one that does not read its output has its chunks suspended, then its output cut.
 import type { Socket } from 'node:net';
+import { setImmediate as immediate } from 'node:timers/promises';
 import { internalErrorText } from '../../lua/functions.ts';
 import type { Interpreter } from '../../lua/interpreter.ts';
 import type { Output, ResultFormat } from '../../lua/scheduler.ts';
@@ -10,6 +11,7 @@ import { version } from '../../package_info.ts';
 import { Connection } from '../protocol/connection.ts';
 import { ProtocolError } from '../protocol/message_pack.ts';
 import {
+  type CompleteRequest,
   type DaemonMessage,
   type EvaluateRequest,
   type Hello,
@@ -21,7 +23,7 @@ import {
 } from '../protocol/messages.ts';
 import { checkHello, checkRequest } from '../protocol/shapes.ts';
 import { LocalSession } from '../session/local_session.ts';
-import type { Evaluation } from '../session/session.ts';
+import type { Completion, Evaluation } from '../session/session.ts';
 import type { Log } from './log.ts';
 
 /** How long a client may take to say hello. */
@@ -60,6 +62,10 @@ export class ClientConnection {
   /** Settles when the evaluations asked for so far are done. */
   #evaluations: Promise<void> = Promise.resolve();
   #waiting = 0;
+  /** Counts interruptions: what was asked for before one does not begin after it. */
+  #round = 0;
+  /** The completion that is to be answered. */
+  #completion: CompleteRequest | undefined;
   #lostBytes = 0;
   #statsTimer: NodeJS.Timeout | undefined;
   readonly #sendLog = (entry: LogEntry): void => this.#sendUnlessBehind({ type: 'log', ...entry });
@@ -102,8 +108,14 @@ export class ClientConnection {
     this.#services.log.write(error === undefined ? 'debug' : 'info', `${name} has gone${reason}`);
   }
 
+  /** A message that is too long costs this client its connection, and nobody else anything. */
   #send(message: DaemonMessage): void {
-    this.#connection.send(message);
+    try {
+      this.#connection.send(message);
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      this.#connection.fail(error);
+    }
   }
 
   /** For what the next one makes up for: a client that does not read gets none. */
@@ -147,17 +159,18 @@ export class ClientConnection {
 
   #handle(request: Request): void {
     const { id } = request;
+    if (request.type !== 'interrupt' && this.#connection.unsentBytes > unreadBytesMax) {
+      throw new ProtocolError(`more than ${unreadBytesMax} bytes are unread, and more is asked for`);
+    }
     switch (request.type) {
       case 'evaluate':
         this.#queue(request);
         break;
       case 'complete':
-        void this.#session.complete(request.line).then((completion) => {
-          this.#send({ type: 'reply', id, to: 'complete', ...completion });
-        });
+        this.#complete(request);
         break;
       case 'interrupt':
-        this.#session.interrupt();
+        this.#interrupt();
         this.#send({ type: 'reply', id, to: 'interrupt' });
         break;
       case 'stats':
@@ -179,14 +192,49 @@ export class ClientConnection {
       throw new ProtocolError(`more than ${evaluationsMax} evaluations at once; wait for their replies`);
     }
     this.#waiting++;
+    const round = this.#round;
     this.#evaluations = this.#evaluations.then(async () => {
-      if (!this.#isClosed) await this.#evaluate(request);
+      // Others have their turn between the evaluations of one client.
+      if (this.#waiting > 1) await immediate();
+      if (!this.#isClosed) await this.#evaluate(request, round);
       this.#waiting--;
     });
   }
 
-  async #evaluate({ id, mode, code, name, format }: EvaluateRequest): Promise<void> {
-    const evaluation = await this.#outcome(mode, code, name, format);
+  /** Ends what runs, and what was asked for before and has not begun. */
+  #interrupt(): void {
+    this.#round++;
+    this.#session.interrupt();
+  }
+
+  /** The newest one only: whoever types on does not want the one before any more. */
+  #complete(request: CompleteRequest): void {
+    const isWaiting = this.#completion !== undefined;
+    if (this.#completion !== undefined) this.#replyCompletion(this.#completion, { matches: [], word: '' });
+    this.#completion = request;
+    if (!isWaiting) void immediate().then(() => this.#answerCompletion());
+  }
+
+  async #answerCompletion(): Promise<void> {
+    const request = this.#completion;
+    if (request === undefined || this.#isClosed) return;
+    const completion = await this.#session.complete(request.line).catch((error: unknown) => {
+      this.#services.log.write('error', `${this.#name}: ${internalErrorText(error)}`);
+      return { matches: [], word: '' };
+    });
+    this.#completion = undefined;
+    this.#replyCompletion(request, completion);
+  }
+
+  #replyCompletion({ id }: CompleteRequest, completion: Completion): void {
+    this.#send({ type: 'reply', id, to: 'complete', ...completion });
+  }
+
+  async #evaluate({ id, mode, code, name, format }: EvaluateRequest, round: number): Promise<void> {
+    const isInterrupted = round !== this.#round;
+    const evaluation: Evaluation = isInterrupted
+      ? { kind: 'interrupted' }
+      : await this.#outcome(mode, code, name, format);
     this.#reportLost();
     this.#send({ type: 'reply', id, to: 'evaluate', evaluation });
     if (evaluation.kind === 'shutdown') this.#services.shutdown(this.#name);

@@ -6,6 +6,7 @@ import { onReport } from '../../engine/reports.ts';
 import { makeBricksInterpreter } from '../../lua/bricks_interpreter.ts';
 import type { Interpreter } from '../../lua/interpreter.ts';
 import type { Outcome } from '../../lua/scheduler.ts';
+import { endCommands } from '../../lua/shell_process.ts';
 import { engineTable } from '../../lua/statistics_text.ts';
 import { version } from '../../package_info.ts';
 import { exitStatus, UsageError } from '../command/options.ts';
@@ -20,6 +21,7 @@ import type { Starter, StartReport } from './detach.ts';
 import { Log } from './log.ts';
 import { LogOutput } from './log_output.ts';
 import type { Metrics } from './metrics.ts';
+import { plainNames } from './plain_names.ts';
 import { ServiceManager } from './service_manager.ts';
 import { takeSnapshot } from './snapshot.ts';
 import type { DaemonOptions } from './start.ts';
@@ -42,10 +44,14 @@ class Ending {
     return this.#begun.promise;
   }
 
+  /** Why, for the starting command. */
+  why = '';
+
   begin(log: Log, level: LogLevel, why: string, status: number = exitStatus.success): void {
     if (this.#isBegun) return;
     this.#isBegun = true;
     this.status = status;
+    this.why = why;
     log.write(level, `ends: ${why}`);
     this.#begun.resolve();
   }
@@ -59,6 +65,7 @@ class Daemon {
   readonly #ending = new Ending();
   readonly #interpreter: Interpreter;
   readonly #control: ControlServer;
+  #isReady = false;
   #status: StatusFile | undefined;
   #metrics: Metrics | undefined;
 
@@ -100,20 +107,41 @@ class Daemon {
     if (script === undefined) this.#ready();
     else await this.#runScript(script);
     await this.#ending.promise;
+    // Where the start was not over: whoever waits for it hears why it never will be.
+    this.#starter.report({
+      kind: 'ended',
+      status: exitStatus.failure,
+      text: `the daemon has ended: ${this.#ending.why}`,
+    });
     return this.#ending.status;
   }
 
   /** Undoes what run() did, as far as that came: engines first, which may have packets left to write. */
   async end(): Promise<void> {
-    this.#serviceManager.notify('STOPPING=1');
-    this.#interpreter.scheduler.interruptAll();
+    await this.#attempt(() => this.#serviceManager.notify('STOPPING=1'));
+    await this.#attempt(() => this.#interpreter.scheduler.interruptAll());
+    await this.#attempt(() => this.#endEngines());
+    await this.#attempt(endCommands);
+    await this.#attempt(() => this.#status?.close());
+    await this.#attempt(() => this.#metrics?.close());
+    await this.#attempt(() => this.#control.close('the daemon ends'));
+  }
+
+  /** One step of the end: what goes wrong with it keeps nothing else from ending. */
+  async #attempt(step: () => void | Promise<void> | undefined): Promise<void> {
+    try {
+      await step();
+    } catch (error) {
+      this.#log.write('error', `at the end: ${errorText(error)}`);
+    }
+  }
+
+  #endEngines(): void {
     const { stats, problems, isWhole } = stopEngines();
     for (const problem of problems) this.#log.write('error', problem);
     if (!isWhole) this.#log.write('error', 'a capture was not read or written whole: see corrupt, write_error');
-    if (stats.length > 0) this.#log.write('info', `final statistics\n${engineTable(stats)}`, { engines: stats });
-    this.#status?.close();
-    await this.#metrics?.close();
-    await this.#control.close('the daemon ends');
+    if (stats.length === 0) return;
+    this.#log.write('info', `final statistics\n${engineTable(stats)}`, { engines: plainNames(stats) });
   }
 
   #snapshot(): Snapshot {
@@ -124,20 +152,20 @@ class Daemon {
     for (const name of ['SIGTERM', 'SIGINT'] as const) {
       process.on(name, () => this.#ending.begin(this.#log, 'info', name));
     }
-    process.on('SIGHUP', () => {
-      this.#log.reopen();
-      this.#log.write('info', 'SIGHUP: the log is opened anew');
-    });
+    process.on('SIGHUP', () => this.#log.reopen());
     // A fault of ours must not leave captures unflushed.
     for (const name of ['uncaughtException', 'unhandledRejection'] as const) {
       process.on(name, (error: unknown) => {
         const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+        // In the middle of the end nothing is left to be put in order.
+        if (this.#ending.why !== '') process.exit(exitStatus.failure);
         this.#ending.begin(this.#log, 'fatal', `internal error: ${text}`, exitStatus.failure);
       });
     }
   }
 
   #ready(note?: string): void {
+    this.#isReady = true;
     this.#status?.write();
     this.#serviceManager.notify(`READY=1\nSTATUS=control socket ${this.#options.files.socket}`);
     this.#starter.report({ kind: 'ready', pid: process.pid, ...(note !== undefined && { note }) });
@@ -145,7 +173,7 @@ class Daemon {
 
   /** Runs the start-up script; returns when it has ended, or takes so long that the starting command is to go on. */
   async #runScript(script: string): Promise<void> {
-    const output = new LogOutput(this.#log);
+    const output = new LogOutput(this.#log, (stream, line) => this.#starter.print(stream, line));
     const session = new LocalSession(this.#interpreter, output);
     const { name, source } = readScript(script);
     const running = session.run(source, name).then((outcome) => {
@@ -171,6 +199,8 @@ class Daemon {
     } else if (outcome.kind !== 'interrupted') {
       const text = outcome.kind === 'error' ? outcomeText(outcome).trimEnd() : `${script} called os.exit(${status})`;
       this.#log.write('error', `the startup script failed: ${text}`);
+      // Once the start was said to be over, users rely on the daemon.
+      if (this.#isReady) return;
       if (this.#options.keepsGoing) {
         this.#ready(`the startup script failed, the daemon stays: ${text}`);
         return;
@@ -187,6 +217,16 @@ function failed(error: unknown): Extract<StartReport, { kind: 'ended' }> {
     return { kind: 'ended', status: exitStatus.usage, text: `${error.message}; try bricks-server --help` };
   }
   return { kind: 'ended', status: exitStatus.failure, text: errorText(error) };
+}
+
+/** The file goes first: nobody may lock one that is about to be removed. */
+function releaseLock(lock: number, file: string): void {
+  try {
+    rmSync(file, { force: true });
+  } catch {
+    // It stays, without a lock: no obstacle for the next daemon.
+  }
+  closeSync(lock);
 }
 
 /** Runs the daemon to its end; the exit status. Throws what keeps it from starting. */
@@ -208,9 +248,6 @@ export async function runDaemon(options: DaemonOptions, starter: Starter): Promi
     throw error;
   } finally {
     await daemon?.end();
-    if (lock !== undefined) {
-      rmSync(options.files.pid, { force: true });
-      closeSync(lock);
-    }
+    if (lock !== undefined) releaseLock(lock, options.files.pid);
   }
 }

@@ -1,11 +1,16 @@
 // Detaching: the starting command starts the daemon as a process of its own, waits until it says how its start went,
 // and leaves it running. Called by start.ts on both sides.
 //
-// They talk over a pipe whose descriptor is in BRICKS_START_FD: one line of JSON, then it is closed.
+// They talk over a pipe whose descriptor is in BRICKS_START_FD: lines of JSON, what the start-up script prints and at last
+// the report, then it is closed.
 import { spawn } from 'node:child_process';
 import { closeSync, openSync, writeSync } from 'node:fs';
-import { text } from 'node:stream/consumers';
+import { createInterface } from 'node:readline';
 import { BricksError } from '../../engine/errors.ts';
+import { logFileMode } from './log.ts';
+
+/** Standard output and standard error. */
+export type OutputStream = 'out' | 'err';
 
 const variable = 'BRICKS_START_FD';
 
@@ -15,6 +20,8 @@ export type StartReport =
   | { readonly kind: 'ready'; readonly pid: number; readonly note?: string }
   /** It ends. `status` is 0 where it was asked to; `text` is for the user, of one or more lines. */
   | { readonly kind: 'ended'; readonly status: number; readonly text: string };
+
+type StartMessage = StartReport | { readonly kind: 'output'; readonly stream: OutputStream; readonly text: string };
 
 /** The daemon's side: tells the starting command, once. */
 export class Starter {
@@ -29,24 +36,43 @@ export class Starter {
     this.#fd = fd === undefined ? undefined : Number(fd);
   }
 
+  /** Shows the user a line while the start goes on. */
+  print(stream: OutputStream, text: string): void {
+    this.#write({ kind: 'output', stream, text });
+  }
+
   report(report: StartReport): void {
-    if (this.#fd === undefined) return;
-    try {
-      writeSync(this.#fd, JSON.stringify(report));
-      closeSync(this.#fd);
-    } catch {
-      // The starting command has gone meanwhile.
-    }
+    this.#write(report);
+    if (this.#fd !== undefined) closeSync(this.#fd);
     this.#fd = undefined;
+  }
+
+  #write(message: StartMessage): void {
+    try {
+      if (this.#fd !== undefined) writeSync(this.#fd, `${JSON.stringify(message)}\n`);
+    } catch {
+      // The starting command has gone meanwhile, or does not read.
+    }
   }
 }
 
 function openLog(file: string): number {
   try {
-    return openSync(file, 'a', 0o640);
+    return openSync(file, 'a', logFileMode);
   } catch (error) {
     throw BricksError.of('LOG_UNWRITABLE', { file, problem: error instanceof Error ? error.message : String(error) });
   }
+}
+
+/** Shows what comes, up to the report; undefined where the daemon ends without one. */
+async function readReport(pipe: NodeJS.ReadableStream | null | undefined): Promise<StartReport | undefined> {
+  if (!pipe) return undefined;
+  for await (const line of createInterface({ input: pipe })) {
+    const message = JSON.parse(line) as StartMessage;
+    if (message.kind !== 'output') return message;
+    (message.stream === 'out' ? process.stdout : process.stderr).write(`${message.text}\n`);
+  }
+  return undefined;
 }
 
 /**
@@ -66,13 +92,13 @@ export async function startDetached(logFile: string): Promise<StartReport> {
     child.on('error', (error) => resolve(error.message));
     child.on('exit', (code, signal) => resolve(signal === null ? `status ${code}` : `signal ${signal}`));
   });
-  const pipe = child.stdio[3] as NodeJS.ReadableStream | null | undefined;
-  const line = pipe ? await text(pipe) : '';
-  if (line === '') {
+  // The daemon is in a session of its own: what the terminal sends comes here only.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill('SIGTERM'));
+  const report = await readReport(child.stdio[3] as NodeJS.ReadableStream | null | undefined);
+  if (report === undefined) {
     const problem = `the daemon ended during its start, ${await ended}; ${logFile} may say why`;
     return { kind: 'ended', status: 1, text: problem };
   }
-  const report = JSON.parse(line) as StartReport;
   // Whoever is told of that may start the next one at once: it must not find this one's files and lock.
   if (report.kind === 'ended') await ended;
   else child.unref();

@@ -9,11 +9,14 @@ import { type LogEntry, type LogLevel, logLevels } from '../protocol/messages.ts
 /** Where the log goes: a path, or standard error. */
 export type LogDestination = { readonly file: string } | 'stderr';
 
+/** Scripts print to the log what may not be for everyone. */
+export const logFileMode = 0o640;
+
 type Destination = ReturnType<typeof pino.destination>;
 
 function open(to: LogDestination): Destination {
   try {
-    return pino.destination({ dest: to === 'stderr' ? 2 : to.file, sync: true, mkdir: true, append: true });
+    return pino.destination({ dest: to === 'stderr' ? 2 : to.file, sync: true, mode: logFileMode });
   } catch (error) {
     const file = to === 'stderr' ? 'standard error' : to.file;
     throw BricksError.of('LOG_UNWRITABLE', { file, problem: error instanceof Error ? error.message : String(error) });
@@ -25,17 +28,19 @@ function passes(level: LogLevel, threshold: LogLevel): boolean {
   return logLevels.indexOf(level) >= logLevels.indexOf(threshold);
 }
 
+/** Of one entry: what followers are sent at once, and a line that tools still read. */
+const textCharactersMax = 256 * 1024;
+
 export class Log {
-  readonly #destination: Destination;
-  readonly #isFile: boolean;
+  readonly #to: LogDestination;
+  #destination: Destination;
   readonly #pino: pino.Logger;
   readonly #subscribers = new Map<(entry: LogEntry) => void, LogLevel>();
 
   /** Throws LOG_UNWRITABLE. */
   constructor(to: LogDestination, level: LogLevel) {
-    this.#destination = open(to);
-    this.#isFile = to !== 'stderr';
-    this.#destination.on('error', () => {});
+    this.#to = to;
+    this.#destination = this.#open();
     const settings: pino.LoggerOptions = {
       level,
       base: { pid: process.pid },
@@ -43,7 +48,7 @@ export class Log {
       // "info" rather than 30: people read it as well.
       formatters: { level: (label) => ({ level: label }) },
     };
-    this.#pino = pino(settings, this.#destination);
+    this.#pino = pino(settings, { write: (line: string) => this.#destination.write(line) });
   }
 
   get level(): LogLevel {
@@ -55,9 +60,10 @@ export class Log {
   }
 
   write(level: LogLevel, text: string, fields: Readonly<Record<string, unknown>> = {}): void {
-    this.#pino[level](fields, text);
+    const kept = text.length <= textCharactersMax ? text : `${text.slice(0, textCharactersMax)}... (cut)`;
+    this.#pino[level](fields, kept);
     for (const [listener, threshold] of this.#subscribers) {
-      if (passes(level, threshold)) listener({ level, timeMs: Date.now(), text });
+      if (passes(level, threshold)) listener({ level, timeMs: Date.now(), text: kept });
     }
   }
 
@@ -67,8 +73,21 @@ export class Log {
     else this.#subscribers.set(listener, level);
   }
 
-  /** Opens the file anew: the old one was moved away. */
+  /** Opens the file anew: the old one was moved away. What keeps it from that is logged where the log is. */
   reopen(): void {
-    if (this.#isFile) this.#destination.reopen();
+    if (this.#to === 'stderr') return;
+    const previous = this.#destination;
+    try {
+      this.#destination = this.#open();
+      previous.end();
+      this.write('info', 'the log is opened anew');
+    } catch (error) {
+      this.write('error', error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  #open(): Destination {
+    // A disk that is full costs the log, not the daemon.
+    return open(this.#to).on('error', () => {});
   }
 }

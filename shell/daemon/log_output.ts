@@ -2,6 +2,7 @@
 import { StringDecoder } from 'node:string_decoder';
 import type { Output } from '../../lua/scheduler.ts';
 import type { LogLevel } from '../protocol/messages.ts';
+import type { OutputStream } from './detach.ts';
 import type { Log } from './log.ts';
 
 /** A line without an end is cut here. */
@@ -32,9 +33,14 @@ class LineWriter {
 export class LogOutput implements Output {
   readonly #streams: readonly [out: LineWriter, err: LineWriter];
 
-  constructor(log: Log) {
-    const to = (level: LogLevel) => new LineWriter((line) => log.write(level, line));
-    this.#streams = [to('info'), to('warn')];
+  /** @param echo gets each line as well */
+  constructor(log: Log, echo: (stream: OutputStream, line: string) => void) {
+    const to = (stream: OutputStream, level: LogLevel) =>
+      new LineWriter((line) => {
+        log.write(level, line);
+        echo(stream, line);
+      });
+    this.#streams = [to('out', 'info'), to('err', 'warn')];
   }
 
   out(bytes: Uint8Array): void {

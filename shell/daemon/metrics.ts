@@ -29,7 +29,8 @@ function addressError(address: string, problem: string): BricksError {
 function parseAddress(address: string): { host: string; port: number } {
   const match = /^(?:(?:\[(?<v6>[\da-fA-F:.%\w]+)\]|(?<host>[^:[\]\s]*)):)?(?<port>\d{1,5})$/.exec(address);
   const { v6, host, port } = match?.groups ?? {};
-  if (port === undefined || Number(port) > 65535) throw addressError(address, 'is not [host:]port');
+  if (port === undefined || Number(port) > 65535)
+    throw addressError(address, 'is not [host:]port with a port up to 65535');
   return { host: v6 ?? (host || defaultHost), port: Number(port) };
 }
 

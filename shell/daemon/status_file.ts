@@ -4,6 +4,7 @@
 import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import type { Snapshot } from '../protocol/messages.ts';
 import type { Log } from './log.ts';
+import { plainNames } from './plain_names.ts';
 
 const intervalMs = 5000;
 
@@ -15,7 +16,7 @@ function statusText({ pid, version, startedMs, timeMs, clients, engines }: Snaps
     started: new Date(startedMs).toISOString(),
     written: new Date(timeMs).toISOString(),
     clients,
-    engines: engines.map(({ stats }) => stats),
+    engines: plainNames(engines.map(({ stats }) => stats)),
   };
   return `${JSON.stringify(status, null, 2)}\n`;
 }
@@ -45,10 +46,13 @@ export class StatusFile {
   write(): void {
     const temporary = `${this.#path}.new`;
     try {
-      writeFileSync(temporary, statusText(this.#snapshot()), { mode: 0o644 });
+      rmSync(temporary, { force: true });
+      // "wx": whatever somebody else has put there meanwhile is not followed.
+      writeFileSync(temporary, statusText(this.#snapshot()), { mode: 0o644, flag: 'wx' });
       renameSync(temporary, this.#path);
       this.#isFailing = false;
     } catch (error) {
+      rmSync(temporary, { force: true });
       // A full disk must not fill the log as well: said once until it works again.
       if (!this.#isFailing) this.#log.write('warn', `cannot write the status file: ${error}`);
       this.#isFailing = true;

@@ -10,7 +10,7 @@ export const historyLinesMax = 1000;
 function historyFile(): string | undefined {
   const own = process.env.BRICKS_HISTORY;
   if (own !== undefined) return own === '' ? undefined : own;
-  return join(homedir(), '.bricks_history');
+  return attempt(() => join(homedir(), '.bricks_history'), undefined);
 }
 
 /** A history without its file is still one: what cannot be read or written is left out, and nothing is said. */

@@ -115,8 +115,10 @@ export class Prompt {
     const word = code.trim();
     if (word === 'exit' || word === 'quit') return left;
     if (word === '') return undefined;
+    // What newcomers try first, and no Lua.
+    const asked = word === '?' ? 'help' : code;
     this.#giveTerminal('chunk');
-    const outcome = await this.#session.evaluate(code);
+    const outcome = await this.#session.evaluate(asked);
     if (!this.#isClosed) this.#giveTerminal('editor');
     if (outcome.kind === 'exit' || outcome.kind === 'shutdown') return outcome;
     if (outcome.kind === 'incomplete') this.#code = code;
@@ -135,6 +137,7 @@ export class Prompt {
   #cancelLine(): void {
     const hasText = this.#code !== '' || this.#editor.line !== '';
     if (!hasText && this.#isLeaving) {
+      process.stdout.write('\n');
       this.#leave(left);
       return;
     }

@@ -83,8 +83,9 @@ export type Request =
   | SubscribeRequest
   | ShutdownRequest;
 
-/** Shortest time between two snapshots of a subscription. */
+/** Shortest and longest time between two snapshots of a subscription. */
 export const statsMsMin = 100;
+export const statsMsMax = 3_600_000;
 
 /** The daemon and its engines at one moment. */
 export interface Snapshot {

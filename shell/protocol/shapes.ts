@@ -1,7 +1,7 @@
 // Checks that what a client sent is one of the protocol's messages. Called by the daemon for each message.
 
 import { ProtocolError } from './message_pack.ts';
-import { type ClientMessage, type Hello, logLevels, type Request, statsMsMin } from './messages.ts';
+import { type ClientMessage, type Hello, logLevels, type Request, statsMsMax, statsMsMin } from './messages.ts';
 
 type Check = (value: unknown) => boolean;
 
@@ -32,7 +32,9 @@ const fields: Readonly<Record<ClientMessage['type'], Readonly<Record<string, Che
   stats: { id: isCount },
   subscribe: {
     id: isCount,
-    statsMs: optional((value) => value === 0 || (isCount(value) && Number(value) >= statsMsMin)),
+    statsMs: optional(
+      (value) => value === 0 || (isCount(value) && Number(value) >= statsMsMin && Number(value) <= statsMsMax),
+    ),
     logs: optional(isOneOf('none', ...logLevels)),
   },
   shutdown: { id: isCount },

@@ -4,17 +4,24 @@ import { networkInterfaces } from 'node:os';
 import { bricks } from '../../bricks/registry.ts';
 import { drivers } from '../../engine/drivers.ts';
 import { PktEngine } from '../../engine/pkt_engine.ts';
+import { helpTopics } from '../../lua/help/help.ts';
 import type { Interpreter } from '../../lua/interpreter.ts';
+import { logLevels } from '../protocol/messages.ts';
 import type { Completion } from './session.ts';
 
 /** More than anyone reads. */
 const matchesMax = 200;
+
+/** Longer names are not typed: they are data that is kept by name. */
+const nameCharactersMax = 200;
 
 /** The functions whose string arguments are known, and what those can be. Others take ports. */
 const stringArguments: readonly { readonly call: RegExp; readonly names: () => string[] }[] = [
   { call: /Brick\.(new|help)\s*\(\s*$/, names: () => [...bricks.keys()] },
   { call: /\.retrieve\s*\(\s*$/, names: () => PktEngine.all().map((engine) => engine.name) },
   { call: /\.set_driver\s*\(\s*$/, names: () => drivers.map((driver) => driver.name) },
+  { call: /\.set_log_level\s*\(\s*$/, names: () => [...logLevels] },
+  { call: /(^|[^.:\w])help\s*\(\s*$/, names: () => helpTopics() },
 ];
 
 /** Interfaces of this host: also those that are down. */
@@ -35,7 +42,8 @@ function pipes(): string[] {
 }
 
 function ports(): string[] {
-  return [...interfaces(), ...pipes(), ...drivers.map((driver) => `${driver.name}:`)];
+  const names = interfaces();
+  return [...names, ...names.map((name) => `packet:${name}`), ...pipes(), ...drivers.map(({ name }) => `${name}:`)];
 }
 
 /** Paths that begin like this one, folders with a slash. */
@@ -71,16 +79,23 @@ function completeString(line: string, from: number): Completion {
   const names = known === undefined ? ports() : known.names();
   const matches = names.filter((name) => name.startsWith(word));
   const isPath = known === undefined && (word.includes('/') || /(dofile|loadfile|io\.\w+)\s*\(\s*$/.test(before));
-  return { matches: [...new Set([...matches, ...(isPath ? paths(word) : [])])].slice(0, matchesMax), word };
+  return { matches: [...new Set([...matches, ...(isPath ? paths(word) : [])])], word };
 }
 
 /** Completes the end of a line. Runs no Lua code. */
 export function complete(interpreter: Interpreter, line: string): Completion {
+  const { matches, word } = completeAny(interpreter, line);
+  return { matches: matches.filter((match) => match.length <= nameCharactersMax).slice(0, matchesMax), word };
+}
+
+function completeAny(interpreter: Interpreter, line: string): Completion {
   const from = openString(line);
   if (from !== undefined) return completeString(line, from);
+  // What a call or an index gives is not known before it is run.
+  if (/[)\]"'][.:]\w*$/.test(line)) return { matches: [], word: '' };
   const [word = ''] = /[\w.:]*$/.exec(line) ?? [];
   const [, owner = '', separator = '', start = ''] = /^(?:(.*)([.:]))?(\w*)$/.exec(word) ?? [];
   const names = interpreter.fieldNames(owner === '' ? [] : owner.split(/[.:]/));
   const matches = names.filter((name) => name.startsWith(start)).map((name) => owner + separator + name);
-  return { matches: matches.slice(0, matchesMax), word };
+  return { matches, word };
 }

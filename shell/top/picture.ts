@@ -53,8 +53,8 @@ function helpLines(): Line[] {
   const rest = [
     'A port has its rate, its bits on the wire, and its packets in all.',
     'A pipe has its fill, and the program that reads it.',
-    'Losses have a reason, a rate while there is one, and in parentheses how many in all:',
-    'red while packets are being lost, yellow when some were.',
+    'Losses have a reason, a rate while there is one, and in parentheses how many',
+    'in all: red while packets are being lost, yellow when some were.',
   ];
   return [[], ...keys, [], ...rest.map((text) => [span(`  ${text}`)])];
 }

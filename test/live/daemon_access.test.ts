@@ -54,7 +54,7 @@ test('the socket is for its user alone: another gets EACCES, and one line', { sk
     assert.deepEqual([done.status, done.stdout], [1, ''], done.stderr);
     assert.match(
       done.stderr,
-      /^bricks-\S+: user \S+ may not use \S+control\.sock: it is of user id 0; [^\n]*--group\n$/,
+      /^bricks-\S+: user \S+ may not use \S+control\.sock: it belongs to user id 0; [^\n]*--group\n$/,
     );
   }
   assert.equal(runtime.run('bricks_shell', ['-e', '1']).stdout, '1\n', 'it is not disturbed');

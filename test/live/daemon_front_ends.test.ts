@@ -24,7 +24,13 @@ async function runFrontEnd(
   const sent = readAnyCapture(demoCapture, bed.folder);
   const runtime = new Runtime(t, bed.receiver);
   const done = runtime.run(program, [engineInterface, String(count)]);
-  assert.deepEqual(done, { status: 0, stdout: '', stderr: '' });
+  assert.deepEqual([done.status, done.stderr], [0, '']);
+  const commands = done.stdout.split('\n').filter((line) => line.includes('bricks-pipe'));
+  assert.deepEqual(
+    commands.map((line) => line.trim()),
+    Array.from({ length: count }, (_, i) => `bricks-pipe '${engineInterface}}${i}' | tcpdump -nr -`),
+    'what the user is told',
+  );
   const client = await runtime.client(t);
   const stats = async (): Promise<Snapshot['engines'][number]['stats']> => {
     const { engines } = (await client.request('stats')).snapshot as unknown as Snapshot;

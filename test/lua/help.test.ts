@@ -5,7 +5,7 @@ import { bricks } from '../../bricks/registry.ts';
 import { drivers } from '../../engine/drivers.ts';
 import { PktEngine } from '../../engine/pkt_engine.ts';
 import { makeBricksInterpreter } from '../../lua/bricks_interpreter.ts';
-import { helpTables } from '../../lua/help/help.ts';
+import { helpTables, helpTopics, topicHelp } from '../../lua/help/help.ts';
 import type { ProgramControls } from '../../lua/program.ts';
 import { failLua, runLua, startLua, valuesOf } from '../support/lua_run.ts';
 import { projectFolder } from '../support/programs.ts';
@@ -68,17 +68,44 @@ for (const [name, { entries }] of helpTables) {
 
 test('one entry: signature, text and example, from the table, an object and the global help', async () => {
   const shown = await runLua('PktEngine.help("link")', makeBricksInterpreter());
-  assert.match(
-    shown,
-    /^PktEngine\.link\(<brick>, <chunk_size>, <qid>\)\n {2}Sets the brick that .*\n {2}Example:\n {4}pe = /,
-  );
-  for (const call of ['PktEngine.new("e0"):help("link")', 'help("PktEngine.link")', 'help("PktEngine:link")']) {
+  assert.match(shown, /^pe:link\(<brick>, <chunk_size>, <qid>\)\n {2}Sets the brick that .*\n {2}Example:\n {4}pe = /);
+  for (const call of [
+    'PktEngine.new("e0"):help("link")',
+    'help("PktEngine.link")',
+    'help("PktEngine:link")',
+    'help("pe:link")',
+  ]) {
     assert.equal(
       await runLua(`pcall(function() PktEngine.retrieve("e0"):delete() end) ${call}`, makeBricksInterpreter()),
       shown,
     );
   }
-  assert.match(await runLua('help("link")', makeBricksInterpreter()), /^PktEngine\.link[\s\S]*\nBrick\.link/);
+  assert.match(await runLua('help("link")', makeBricksInterpreter()), /^pe:link[\s\S]*\nb:link/);
+});
+
+test('methods are shown as such, and the functions of a table as its own', async () => {
+  const headings: Record<string, string> = {
+    'PktEngine.start': 'pe:start()',
+    'pe:start': 'pe:start()',
+    'PktEngine.new': 'PktEngine.new(<ioengine_name>, <queue_sz>, <cpu number>)',
+    'PktEngine.retrieve': 'PktEngine.retrieve(<ioengine_name>)',
+    wait: 'pe:wait([<seconds>])',
+    connect_input: 'b:connect_input(<interfaces>)',
+    'Brick.new': 'Brick.new(<type>, [<argument or options>])',
+    'Brick.help': 'Brick.help()',
+    'BRICKS.sleep': 'BRICKS.sleep(<seconds>)',
+  };
+  for (const [topic, heading] of Object.entries(headings)) {
+    const [first] = (await runLua(`help("${topic}")`, makeBricksInterpreter())).split('\n');
+    assert.equal(first, heading, topic);
+  }
+});
+
+test('every topic that completion offers has help', () => {
+  const topics = helpTopics();
+  for (const topic of ['BRICKS', 'PktEngine.start', 'Brick.link', 'LoadBalancer', 'pcap'])
+    assert.ok(topics.includes(topic));
+  for (const topic of topics) assert.notEqual(topicHelp(topic), '', topic);
 });
 
 test('lists: of a table, and of an object', async () => {

@@ -1,13 +1,16 @@
 // io.*: what does not work out is reported as Lua does, and no descriptor is left behind.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { readdirSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { Interpreter } from '../../lua/interpreter.ts';
+import { endCommands } from '../../lua/shell_process.ts';
 import { makeFolder } from '../support/files.ts';
-import { failLua, runLua } from '../support/lua_run.ts';
+import { failLua, runLua, startLua } from '../support/lua_run.ts';
 
 /** How many descriptors of this process are open on the file. */
 function openCount(path: string): number {
@@ -101,19 +104,92 @@ test('wrong formats, modes and places raise', async (t) => {
 test('what the system refuses is nil, a message and a code; in a loop over lines it is raised', async (t) => {
   const folder = makeFolder(t);
   const text = await runLua(`
-    local f = io.open("${folder}") print(f:read()) print(f:read("a")) print(pcall(f:lines())) f:close()
+    print(io.open("${folder}"))
     print(pcall(function() for line in io.lines("${folder}") do end end))
+    local f = io.open("/proc/self/mem") print(f:read()) print(f:read("a")) print(pcall(f:lines())) f:close()
     print(select(3, io.open("${folder}/none")))
     f = io.open("${folder}/new", "w") print(f:read()) f:close()
   `);
-  const isFolder = 'EISDIR: illegal operation on a directory, read';
+  const isFolder = `it is a directory; list it with io.popen("ls ${folder}")`;
+  const notThere = 'EIO: i/o error, read';
   assert.deepEqual(text.split('\n'), [
-    `nil\t${isFolder}\t21`,
-    `nil\t${isFolder}\t21`,
-    `false\ttest.lua:2: ${isFolder}`,
-    `false\ttest.lua:3: ${isFolder}`,
+    `nil\t${folder}: ${isFolder}`,
+    `false\ttest.lua:3: io.lines: ${isFolder}`,
+    `nil\t${notThere}\t5`,
+    `nil\t${notThere}\t5`,
+    `false\ttest.lua:4: ${notThere}`,
     '2',
     'nil\tEBADF: bad file descriptor, read\t9',
     '',
   ]);
+});
+
+test('what a command has printed can be read once it has ended', async () => {
+  const source = 'local f = io.popen("echo one; echo two") os.execute("sleep 0.3") print(f:read("*a"), f:close())';
+  assert.equal(await runLua(source), 'one\ntwo\n\ttrue\texit\t0\n');
+});
+
+test('a FIFO is refused, whatever would open it', { timeout: 20_000 }, async (t) => {
+  const path = join(makeFolder(t), 'fifo');
+  execFileSync('mkfifo', [path]);
+  const why = 'it is a FIFO, and would block everything until its other end is there; use io.popen(';
+  const text = await runLua(`
+    local path = "${path}"
+    print(io.open(path)) print(io.open(path, "w")) print(pcall(io.lines, path))
+    print(pcall(dofile, path)) print(pcall(loadfile, path)) print(pcall(loadfile, "/dev/zero"))
+    print(type(loadfile("/dev/null")), io.open("/dev/null"):read(), #io.open("/dev/zero"):read(5))
+  `);
+  assert.deepEqual(text.split('\n'), [
+    `nil\t${path}: ${why}"cat ${path}")`,
+    `nil\t${path}: ${why}"cat > ${path}", "w")`,
+    `false\ttest.lua:3: io.lines: ${why}"cat ${path}")`,
+    `false\ttest.lua:4: cannot read ${path}: it is not a regular file`,
+    `false\ttest.lua:4: cannot read ${path}: it is not a regular file`,
+    'false\ttest.lua:4: cannot read /dev/zero: it is not a regular file',
+    'function\tnil\t5',
+    '',
+  ]);
+});
+
+test('commands that the system does not take', async () => {
+  for (const call of ['os.execute', 'io.popen']) {
+    assert.match(
+      await failLua(`${call}("a\\0b")`),
+      /^test\.lua:1: a command cannot hold a byte 0; write such data to a file$/,
+    );
+    assert.match(
+      await failLua(`${call}(("x"):rep(3e6))`),
+      /^test\.lua:1: a command of 3000000 bytes; the system takes 131071; write it to a file and run that$/,
+    );
+  }
+});
+
+test('64 commands may run; endCommands() ends them all, also what does not heed it', { timeout: 30_000 }, async () => {
+  const source =
+    'commands = {} for i = 1, 100 do commands[i] = io.popen("trap \'\' TERM; sleep 40.25 & sleep 40.25", "w") end';
+  assert.match(
+    await failLua(source, new Interpreter()),
+    /^test\.lua:1: 64 commands are running, more are refused; wait for one: file:close\(\)$/,
+  );
+  await delay(300);
+  await endCommands();
+  await delay(300);
+  const left = execFileSync('sh', [
+    '-c',
+    'ps ax -o stat,args | grep "[s]leep 40[.]25" | grep -v ^Z || true',
+  ]).toString();
+  assert.equal(left, '');
+  assert.equal(await runLua('print(os.execute("exit 3"))'), '3\n');
+});
+
+test('an interrupted command that does not heed it is killed', { timeout: 30_000 }, async () => {
+  const interpreter = new Interpreter();
+  const { task, outcome } = startLua('os.execute("trap \'\' TERM; sleep 41.25 & sleep 41.25")', interpreter);
+  await delay(300);
+  interpreter.scheduler.interrupt(task);
+  assert.deepEqual(await outcome, { kind: 'interrupted' });
+  const count = (): string =>
+    execFileSync('sh', ['-c', 'ps ax -o stat,args | grep "[s]leep 41[.]25" | grep -v ^Z | wc -l']).toString().trim();
+  for (let turn = 0; turn < 100 && count() !== '0'; turn++) await delay(100);
+  assert.equal(count(), '0');
 });

@@ -79,6 +79,28 @@ test('data in globals: who grows further ends, and hears why; once they are gone
   assert.equal(await runLua(`${growing} print(#more)`, interpreter), '50\n');
 });
 
+test('data in globals are not held against who merely watches', { timeout: 60_000 }, async () => {
+  const interpreter = new Interpreter({ memoryBudgetBytes: budgetBytes });
+  const watcher = startLua(
+    `while not isOver do
+       local garbage = {} for i = 1, 200 do garbage[i] = { i } end
+       for _, each in ipairs(kept or {}) do local first = each end
+       os.clock()
+     end
+     return "watched"`,
+    interpreter,
+  );
+  const growing = 'kept = kept or {} while true do kept[#kept + 1] = { ("x"):rep(1e5) } end';
+  for (let turn = 0; turn < 3; turn++) {
+    assert.match(await failLua(growing, interpreter), /^test\.lua:1: not enough memory: /);
+    await delay(300);
+    assert.equal(watcher.task.isOver, false);
+  }
+  assert.equal(await runLua('isOver = true', interpreter), '');
+  const done = await watcher.outcome;
+  assert.deepEqual(done.kind === 'done' && done.values.map(({ text }) => text), ['watched'], JSON.stringify(done));
+});
+
 test('garbage is not held against anybody', { timeout: 60_000 }, async () => {
   const interpreter = new Interpreter({ memoryBudgetBytes: budgetBytes });
   const source = 'local n = 0 for i = 1, 500 do n = n + #("x"):rep(2^20) end return n / 2^20';

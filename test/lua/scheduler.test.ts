@@ -226,6 +226,7 @@ test('errors carry file and line, and a traceback', async () => {
   assert.match(outcome.traceback, /^stack traceback:/);
   assert.match(outcome.traceback, /dir\/script\.lua:2: in .*'inner'/);
   assert.match(outcome.traceback, /dir\/script\.lua:5: in .*'outer'/);
+  assert.match(outcome.traceback, /\n\tdir\/script\.lua:7: in main chunk$/);
   assert.equal(await failLua('error({})'), 'error object is a table value');
   const object = (body: string) => failLua(`error(setmetatable({}, { __tostring = function() ${body} end }))`);
   assert.equal(await object('return "its text"'), 'its text');

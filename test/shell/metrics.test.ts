@@ -253,7 +253,10 @@ test('an address that does not serve is one line that says why', async (t) => {
     [taken, /^metrics address "127\.0\.0\.1:\d+": is taken by another program; give --metrics another \[host:\]port/],
     ['192.0.2.1:9464', /^metrics address "192\.0\.2\.1:9464": is no address of this host; give/],
     ...['', 'x', '127.0.0.1', '1:2:3', '::1', '65536', '99999', 'a b:1', '[::1]', '-1', 'http://x:1'].map(
-      (address): [string, RegExp] => [address, /^metrics address ".*": is not \[host:\]port; give --metrics another/],
+      (address): [string, RegExp] => [
+        address,
+        /^metrics address ".*": is not \[host:\]port with a port up to 65535; give --metrics another/,
+      ],
     ),
   ];
   for (const [address, text] of cases)

@@ -66,7 +66,7 @@ Shows.
 
   -f, --file path    a file
       --long-only n  a number
-  -h, --help         print this text and exit
+  -h, --help         print help and exit
   -v, --version      print the version and exit
 
 A first paragraph.

@@ -42,7 +42,7 @@ test('it detaches: a session of its own, no terminal, nothing of the starting co
   assertOneLine(
     runtime.run('bricks_kill_server'),
     1,
-    /^bricks-kill-server: no daemon answers at \S+\/control\.sock; start one with bricks-server -f script\.lua\n$/,
+    /^bricks-kill-server: no daemon answers at \S+\/control\.sock: there is none to end; BRICKS_RUNTIME_DIR says where to look\n$/,
   );
 });
 
