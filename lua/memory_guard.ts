@@ -21,6 +21,18 @@ const lookMs = 1;
 const overBudgetPart = 1 / 32;
 const underBudgetPart = 1 / 4;
 
+/**
+ * Where globals hold the data, chunks are tried: after each slice that made at least so much there is a collection, and what
+ * is left of it was kept by the chunk that ran. One that has kept so much ends. What is only made and dropped, in whatever
+ * amount, tells nothing. So many slices at most: each costs a collection.
+ */
+const trialStepBytes = 64 * 1024;
+const trialBytes = 2 ** 20;
+const trialSlicesMax = 40;
+
+/** Above this multiple of the budget somebody ends even where trials have found nobody. */
+const hardLimit = 2;
+
 /** A chunk that holds this part of all data by itself is the one to end. */
 const holderPart = 1 / 4;
 
@@ -58,6 +70,8 @@ export class MemoryGuard {
   #lookAboveBytes: number;
   /** What was held when globals were first found to hold too much; undefined while they do not. */
   #globalsBytes: number | undefined;
+  /** Slices that are still to be tried; 0: there is no trial. */
+  #trialSlices = 0;
   /** What was held after the collection before. */
   #heldBytes = 0;
   #lastBytes: number;
@@ -82,7 +96,8 @@ export class MemoryGuard {
 
   /** {@link look} at the end of a slice: not after each of many short ones. */
   lookAfter(running: Task, chunks: ReadonlyMap<Task, LuaState>): Culprit | undefined {
-    return performance.now() - this.#lastMs < lookMs && !this.isPressing ? undefined : this.look(running, chunks);
+    const isSoon = performance.now() - this.#lastMs < lookMs && !this.isPressing && this.#trialSlices === 0;
+    return isSoon ? undefined : this.look(running, chunks);
   }
 
   /** Looks at what is in use, on account of the chunk that runs. Above the budget: the chunk that has to end. */
@@ -90,13 +105,16 @@ export class MemoryGuard {
     this.#lastMs = performance.now();
     this.#lastStringBytes = stringBytesMade();
     const used = usedBytes();
-    running.grownBytes += used - this.#lastBytes;
+    const made = used - this.#lastBytes;
+    running.grownBytes += made;
     this.#lastBytes = used;
-    if (used <= this.#lookAboveBytes) return undefined;
+    const isTrial = this.#trialSlices > 0 && made >= trialStepBytes;
+    if (used <= this.#lookAboveBytes && !isTrial) return undefined;
     const held = this.#collect(chunks.keys(), used);
     // What was told to end holds its data until it has.
     const isEnding = [...chunks.keys()].some((task) => task.ending !== undefined);
-    return held <= this.#budgetBytes || isEnding ? undefined : this.#culprit(running, chunks, held);
+    if (held <= this.#budgetBytes || isEnding) return undefined;
+    return isTrial ? this.#tried(running, held) : this.#culprit(running, chunks, held);
   }
 
   /** To be called once a chunk that had to end is gone: makes the memory that it held free. */
@@ -118,7 +136,10 @@ export class MemoryGuard {
     }
     this.#heldBytes = held;
     const isOver = held > this.#budgetBytes;
-    if (!isOver) this.#globalsBytes = undefined;
+    if (!isOver) {
+      this.#globalsBytes = undefined;
+      this.#trialSlices = 0;
+    }
     const margin = this.#budgetBytes * (isOver ? overBudgetPart : underBudgetPart);
     this.#lookAboveBytes = Math.max(this.#startBytes + this.#budgetBytes, live + margin);
     this.#lastBytes = live;
@@ -126,26 +147,46 @@ export class MemoryGuard {
   }
 
   #culprit(running: Task, chunks: ReadonlyMap<Task, LuaState>, held: number): Culprit | undefined {
-    const budget = Math.round(this.#budgetBytes / mebibyte);
-    const text = `not enough memory: the scripts' data exceed ${budget} MiB`;
     const shared = sharedObjects(this.#main);
     const sizes = [...chunks].map(([task, thread]) => ({ task, bytes: reachedBytes(thread, shared) }));
     const [largest] = sizes.sort((a, b) => b.bytes - a.bytes);
     if (largest !== undefined && largest.bytes >= held * holderPart) {
-      return { task: largest.task, message: `${text}; this one has grown most` };
+      return { task: largest.task, message: `${this.#text}; this one has grown most` };
     }
     // Chunks put data into globals, perhaps some that have ended: those that run are not to blame for that, but for what
     // they add from now on.
     const tasks = [...chunks.keys()];
+    if (held > hardLimit * this.#budgetBytes) {
+      return this.#grower(tasks.reduce((most, task) => (task.keptBytes > most.keptBytes ? task : most), running));
+    }
     if (this.#globalsBytes === undefined) {
       this.#globalsBytes = held;
+    } else if (this.#trialSlices === 0 && held - this.#globalsBytes >= this.#budgetBytes * overBudgetPart) {
+      this.#trialSlices = trialSlicesMax;
       for (const task of tasks) task.keptBytes = 0;
-      return undefined;
     }
-    const growing = tasks.reduce((most, task) => (task.keptBytes > most.keptBytes ? task : most), running);
-    const enough = this.#budgetBytes * overBudgetPart;
-    if (held - this.#globalsBytes < enough || growing.keptBytes < enough / 2) return undefined;
+    return undefined;
+  }
+
+  /** The chunk that ran since the collection before, where it has kept too much by now. */
+  #tried(running: Task, held: number): Culprit | undefined {
+    this.#trialSlices--;
+    if (running.keptBytes >= trialBytes) {
+      this.#trialSlices = 0;
+      return this.#grower(running);
+    }
+    // Nobody: again when globals have grown further.
+    if (this.#trialSlices === 0) this.#globalsBytes = held;
+    return undefined;
+  }
+
+  #grower(task: Task): Culprit {
     const reason = 'globals hold most of that (set to nil what is not needed), and this one was still growing';
-    return { task: growing, message: `${text}; ${reason}` };
+    return { task, message: `${this.#text}; ${reason}` };
+  }
+
+  get #text(): string {
+    const budget = Math.round(this.#budgetBytes / mebibyte);
+    return `not enough memory: the scripts' data exceed ${budget} MiB`;
   }
 }
