@@ -113,6 +113,41 @@ test('every snippet of the documentation runs', { skip: skipLive('tcpreplay', 't
   }
 });
 
+/** Starts the daemon on that host, in a runtime directory of its own. */
+async function startDaemonOn(t: TestContext, host: Namespace, ...args: readonly string[]): Promise<string> {
+  const { folder } = new Runtime(t);
+  const daemon = startOn(t, host, folder, ['bricks-server', ...args]);
+  assert.equal((await daemon.ended()).code, 0, daemon.output());
+  return folder;
+}
+
+test('Lua of the documentation runs in the daemon as well', { skip: skipLive('tcpreplay') }, async (t) => {
+  const host = makeHost(t);
+  for (const snippet of documents.flatMap(snippetsOf).filter(({ language }) => language === 'lua')) {
+    await t.test(`${snippet.file}:${snippet.line}`, async (t) => {
+      const folder = await startDaemonOn(t, host);
+      writeFileSync(join(folder, 'snippet.lua'), snippet.text);
+      const shell = startOn(t, host, folder, ['sh', '-c', `bricks-shell < ${join(folder, 'snippet.lua')}`]);
+      assert.equal((await shell.ended()).code, 0, shell.output());
+    });
+  }
+});
+
+test('what the README types at the prompt runs, in the daemon', { skip: skipLive('tcpreplay') }, async (t) => {
+  const host = makeHost(t);
+  const folder = await startDaemonOn(t, host, '-f', 'scripts/startup-one-thread.lua');
+  const text = readFileSync(join(projectFolder, 'README.md'), 'utf8');
+  const exchanges = [...text.matchAll(/^bricks> (.*)\n((?!bricks> |```).*\n)?/gm)];
+  assert.ok(exchanges.length >= 2);
+  for (const [, line = '', answer = ''] of exchanges) {
+    const shell = startOn(t, host, folder, ['bricks-shell', '-e', line]);
+    assert.equal((await shell.ended()).code, 0, shell.output());
+    // Counts are of the moment.
+    const shape = (output: string): string => output.replaceAll(/\d+/g, 'N');
+    if (answer !== '') assert.equal(shape(shell.output()), shape(answer), line);
+  }
+});
+
 /** Commands that need a daemon, with pipes of eth3. */
 const needDaemon = ['bricks-shell', 'bricks-top', 'bricks-kill-server', 'bricks-pipe'];
 
