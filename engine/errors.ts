@@ -88,3 +88,8 @@ export class BricksError extends Error {
     return new BricksError(getSystemErrorName(status), text);
   }
 }
+
+/** What was thrown, as text: JavaScript throws anything. */
+export function errorText(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import koffi from 'koffi';
 import { buildNative, NativeBuildError, nativeFiles } from '../native/build.ts';
 import { abi, abiFunctions, abiHash } from './abi.ts';
-import { BricksError } from './errors.ts';
+import { BricksError, errorText } from './errors.ts';
 
 type AbiFunction = keyof typeof abiFunctions;
 type Argument = string | number | Uint8Array;
@@ -25,7 +25,7 @@ function loadLibrary(file: string): ReturnType<typeof koffi.load> {
   try {
     return koffi.load(file);
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = errorText(error);
     throw BricksError.of('NATIVE_MISSING', { problem: `cannot load the native library: ${reason}; run npm run build` });
   }
 }

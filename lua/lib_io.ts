@@ -1,4 +1,5 @@
 // io.*: files, child processes and standard streams. A read that has to wait suspends the chunk, not the process.
+import { errorText } from '../engine/errors.ts';
 import { LuaCallError } from './call_error.ts';
 import { checkText, displayText, optionalText, pushBytes, pushFailure, pushText, pushValue } from './convert.ts';
 import { checkStringBytes, joinBytes, stringBytesMax } from './fengari_strings.ts';
@@ -40,10 +41,6 @@ function pushClosed(L: LuaState, result: CloseResult): number {
   return 3;
 }
 
-function failureText(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
-
 /** The number of the system's error, undefined for an error of another kind. */
 function errnoOf(error: unknown): number | undefined {
   return error instanceof Error && 'errno' in error && typeof error.errno === 'number' ? -error.errno : undefined;
@@ -55,11 +52,11 @@ type Fail = (L: LuaState, error: unknown) => number;
 const returnError: Fail = (L, error) => {
   const errno = errnoOf(error);
   if (errno === undefined) throw error;
-  return pushFailure(L, failureText(error), errno);
+  return pushFailure(L, errorText(error), errno);
 };
 
 const raiseError: Fail = (_L, error) => {
-  throw errnoOf(error) === undefined ? error : new LuaCallError(failureText(error));
+  throw errnoOf(error) === undefined ? error : new LuaCallError(errorText(error));
 };
 
 /** What to wait for; interrupted, it ends the process that the file stands on. */
@@ -226,7 +223,7 @@ export function openIo(L: LuaState, scheduler: Scheduler, stdin: NodeJS.Readable
         const source = openFile(path, optionalText(caller, 2) ?? 'r');
         return fileType.push(caller, new LuaFile(source).closeWhenDropped());
       } catch (error) {
-        return pushFailure(caller, `${path}: ${failureText(error)}`, errnoOf(error));
+        return pushFailure(caller, `${path}: ${errorText(error)}`, errnoOf(error));
       }
     },
     popen: (caller) => {
@@ -244,7 +241,7 @@ export function openIo(L: LuaState, scheduler: Scheduler, stdin: NodeJS.Readable
       try {
         return pushLines(caller, fileArgument(caller, 'r'), formats, isOwn);
       } catch (error) {
-        throw new LuaCallError(`io.lines: ${failureText(error)}`);
+        throw new LuaCallError(`io.lines: ${errorText(error)}`);
       }
     },
     read: (caller) => read(caller, input, readFormats(caller, 1)),

@@ -1,5 +1,7 @@
 // dofile, loadfile, require and package: files relative to the working directory, then to fallback folders.
+
 import { resolve } from 'node:path';
+import { errorText } from '../engine/errors.ts';
 import { LuaCallError } from './call_error.ts';
 import { compileSource, sourceBytesMax } from './compile.ts';
 import { checkText, pushText } from './convert.ts';
@@ -30,7 +32,7 @@ export function openLoader(L: LuaState, fallbackFolders: readonly string[]): voi
         return { name: folder === process.cwd() ? name : path, source: sourceBytes(readWhole(path, sourceBytesMax)) };
       } catch (error) {
         if (isMissing(error)) continue;
-        throw new LuaCallError(`cannot read ${name}: ${error instanceof Error ? error.message : error}`);
+        throw new LuaCallError(`cannot read ${name}: ${errorText(error)}`);
       }
     }
     return undefined;

@@ -29,10 +29,16 @@ function childrenOf(pid: number): number[] {
   }
 }
 
+/** The process that has this number now; undefined where none has. */
+export function processOf(pid: number): ProcessId | undefined {
+  const started = startOf(pid);
+  return started === undefined ? undefined : { pid, started };
+}
+
 /** The process and its descendants; what has ended is left out. */
 export function treeOf(pid: number): ProcessId[] {
-  const started = startOf(pid);
-  return started === undefined ? [] : [{ pid, started }, ...childrenOf(pid).flatMap(treeOf)];
+  const process = processOf(pid);
+  return process === undefined ? [] : [process, ...childrenOf(pid).flatMap(treeOf)];
 }
 
 export function isAlive({ pid, started }: ProcessId): boolean {

@@ -1,9 +1,11 @@
 // Commands that scripts run in the shell: started, awaited, and ended with everything they have started themselves.
+
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import { Socket } from 'node:net';
 import { constants } from 'node:os';
 import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
+import { errorText } from '../engine/errors.ts';
 import { LuaCallError } from './call_error.ts';
 import { isAlive, killRest, type ProcessId, signalProcesses, treeOf } from './process_tree.ts';
 import type { Task } from './task.ts';
@@ -145,7 +147,7 @@ function checkCommand(command: string): void {
 
 /** The error of a command that could not be started. Lua sees the system's number of it. */
 function startError(error: unknown): Error {
-  const failure = new LuaCallError(`cannot start a command: ${error instanceof Error ? error.message : error}`);
+  const failure = new LuaCallError(`cannot start a command: ${errorText(error)}`);
   const errno = error instanceof Error && 'errno' in error ? error.errno : undefined;
   return Object.assign(failure, { errno });
 }

@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { EngineStats } from '../engine/counters.ts';
 import { setDefaultDriver } from '../engine/drivers.ts';
-import { BricksError } from '../engine/errors.ts';
+import { BricksError, errorText } from '../engine/errors.ts';
 import { PktEngine, setDefaultBatchPackets } from '../engine/pkt_engine.ts';
 import { packageRoot } from '../package_info.ts';
 import { UsageError } from './command/options.ts';
@@ -32,7 +32,7 @@ export function readScript(file: string): Script {
   try {
     return { name, source: readFileSync(name) };
   } catch (error) {
-    const text = error instanceof Error ? error.message : String(error);
+    const text = errorText(error);
     throw BricksError.of('SCRIPT_UNREADABLE', { file, problem: text });
   }
 }
@@ -64,7 +64,7 @@ export function stopEngines(): EnginesEnd {
     try {
       if (engine.isRunning) engine.stop();
     } catch (error) {
-      problems.push(error instanceof Error ? error.message : String(error));
+      problems.push(errorText(error));
     }
     return engine.stats();
   });

@@ -1,7 +1,7 @@
 // bricks-kill-server: asks the daemon to end, and waits until it has.
-import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { BricksError } from '../../engine/errors.ts';
+import { isAlive, processOf } from '../../lua/process_tree.ts';
 import { exitStatus } from '../command/options.ts';
 import { ControlClient } from './control_client.ts';
 
@@ -9,16 +9,6 @@ import { ControlClient } from './control_client.ts';
 const endMsMax = 30_000;
 
 const pollMs = 20;
-
-/** True while the process exists, whoever it belongs to; one that only waits for its parent to notice has ended. */
-function isAlive(pid: number): boolean {
-  try {
-    const state = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.[0];
-    return state !== 'Z' && state !== 'X';
-  } catch {
-    return false;
-  }
-}
 
 /** Nobody who wants to end a daemon is to be told how to start one. */
 function explain(error: unknown): never {
@@ -30,13 +20,14 @@ function explain(error: unknown): never {
 export async function runKillServer(): Promise<number> {
   const client = await ControlClient.connect('bricks-kill-server').catch(explain);
   const { pid } = client;
+  const daemon = processOf(pid);
   // One that somebody else has asked as well may go before it answers.
   await client.shutdown().catch((error: unknown) => {
     if (!(error instanceof BricksError) || error.code !== 'DAEMON_GONE') throw error;
   });
   client.close();
   const end = performance.now() + endMsMax;
-  while (isAlive(pid)) {
+  while (daemon !== undefined && isAlive(daemon)) {
     if (performance.now() > end) throw BricksError.of('DAEMON_STAYS', { pid, seconds: endMsMax / 1000 });
     await delay(pollMs);
   }

@@ -1,5 +1,7 @@
 // Command lines as data: one table from which a command line is parsed, --help is printed and man pages are made.
+
 import { parseArgs } from 'node:util';
+import { errorText } from '../../engine/errors.ts';
 import { fill, wordsOf } from './fill.ts';
 
 /** How commands end: what scripts and service managers rely on. */
@@ -57,7 +59,7 @@ function tokensOf(args: readonly string[], options: Specification) {
     return parseArgs({ args: [...args], options, allowPositionals: true, tokens: true });
   } catch (error) {
     // Node's hint about "--" has no use here.
-    const text = error instanceof Error ? error.message : String(error);
+    const text = errorText(error);
     throw new UsageError((text.split(/[.\n] ?/)[0] ?? text).replace(/^U/, 'u').replace(/^O/, 'o'));
   }
 }

@@ -6,7 +6,7 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, chownSync, rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { BricksError } from '../../engine/errors.ts';
+import { BricksError, errorText } from '../../engine/errors.ts';
 import { ClientConnection, type DaemonServices } from './client_connection.ts';
 
 /** Clients at once. One that comes then takes the place of the oldest that has not said hello, or is told to come later. */
@@ -26,7 +26,7 @@ function groupId(group: string): number {
 }
 
 function failure(path: string, error: unknown): BricksError {
-  return BricksError.of('CONTROL_SOCKET', { path, problem: error instanceof Error ? error.message : String(error) });
+  return BricksError.of('CONTROL_SOCKET', { path, problem: errorText(error) });
 }
 
 /** Listens; the socket's file is there, with its rights, when this returns: others cannot come in between. */

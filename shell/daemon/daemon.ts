@@ -1,6 +1,8 @@
 // The life of the daemon: takes its runtime directory, opens its control socket, runs the start-up script, stays until it
 // is asked to end, and ends in order. Called by start.ts.
+
 import { closeSync, rmSync } from 'node:fs';
+import { errorText } from '../../engine/errors.ts';
 import { daemonLock } from '../../engine/native.ts';
 import { onReport } from '../../engine/reports.ts';
 import { makeBricksInterpreter } from '../../lua/bricks_interpreter.ts';
@@ -30,26 +32,19 @@ import { StatusFile } from './status_file.ts';
 /** How long the starting command waits for the script: one that stays (a loop that watches) is not waited for. */
 const scriptMsMax = 10_000;
 
-function errorText(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
-
 /** Settles when the daemon is to end. */
 class Ending {
   status: number = exitStatus.success;
+  /** For the starting command; undefined until it has begun. */
+  why: string | undefined;
   readonly #begun = deferred();
-  #isBegun = false;
 
   get promise(): Promise<void> {
     return this.#begun.promise;
   }
 
-  /** Why, for the starting command. */
-  why = '';
-
   begin(log: Log, level: LogLevel, why: string, status: number = exitStatus.success): void {
-    if (this.#isBegun) return;
-    this.#isBegun = true;
+    if (this.why !== undefined) return;
     this.status = status;
     this.why = why;
     log.write(level, `ends: ${why}`);
@@ -158,7 +153,7 @@ class Daemon {
       process.on(name, (error: unknown) => {
         const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
         // In the middle of the end nothing is left to be put in order.
-        if (this.#ending.why !== '') process.exit(exitStatus.failure);
+        if (this.#ending.why !== undefined) process.exit(exitStatus.failure);
         this.#ending.begin(this.#log, 'fatal', `internal error: ${text}`, exitStatus.failure);
       });
     }

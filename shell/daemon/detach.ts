@@ -6,8 +6,7 @@
 import { spawn } from 'node:child_process';
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { createInterface } from 'node:readline';
-import { BricksError } from '../../engine/errors.ts';
-import { logFileMode } from './log.ts';
+import { logFileMode, unwritable } from './log.ts';
 
 /** Standard output and standard error. */
 export type OutputStream = 'out' | 'err';
@@ -60,7 +59,7 @@ function openLog(file: string): number {
   try {
     return openSync(file, 'a', logFileMode);
   } catch (error) {
-    throw BricksError.of('LOG_UNWRITABLE', { file, problem: error instanceof Error ? error.message : String(error) });
+    throw unwritable(file, error);
   }
 }
 

@@ -3,7 +3,7 @@
 // Written synchronously: nothing is lost when the process ends. A log that cannot be written any more costs the log,
 // not the daemon.
 import pino from 'pino';
-import { BricksError } from '../../engine/errors.ts';
+import { BricksError, errorText } from '../../engine/errors.ts';
 import { type LogEntry, type LogLevel, logLevels } from '../protocol/messages.ts';
 
 /** Where the log goes: a path, or standard error. */
@@ -14,12 +14,16 @@ export const logFileMode = 0o640;
 
 type Destination = ReturnType<typeof pino.destination>;
 
+/** Why a log cannot be written, for users. */
+export function unwritable(file: string, error: unknown): BricksError {
+  return BricksError.of('LOG_UNWRITABLE', { file, problem: errorText(error) });
+}
+
 function open(to: LogDestination): Destination {
   try {
     return pino.destination({ dest: to === 'stderr' ? 2 : to.file, sync: true, mode: logFileMode });
   } catch (error) {
-    const file = to === 'stderr' ? 'standard error' : to.file;
-    throw BricksError.of('LOG_UNWRITABLE', { file, problem: error instanceof Error ? error.message : String(error) });
+    throw unwritable(to === 'stderr' ? 'standard error' : to.file, error);
   }
 }
 
@@ -82,7 +86,7 @@ export class Log {
       previous.end();
       this.write('info', 'the log is opened anew');
     } catch (error) {
-      this.write('error', error instanceof Error ? error.message : String(error));
+      this.write('error', errorText(error));
     }
   }
 

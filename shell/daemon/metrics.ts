@@ -4,7 +4,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Counter, Gauge, Registry } from 'prom-client';
-import { BricksError } from '../../engine/errors.ts';
+import { BricksError, errorText } from '../../engine/errors.ts';
 import type { Snapshot } from '../protocol/messages.ts';
 import { metricFamilies, type Rows, rowsOf } from './metric_families.ts';
 
@@ -111,7 +111,7 @@ export async function startMetrics(address: string, snapshot: () => Snapshot): P
       rows = rowsOf(snapshot());
       say(200, await registry.metrics(), registry.contentType);
     } catch (error) {
-      say(500, `${error instanceof Error ? error.message : error}\n`);
+      say(500, `${errorText(error)}\n`);
     }
   };
   const server = createServer(

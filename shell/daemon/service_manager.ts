@@ -1,4 +1,5 @@
 // Tells the service manager that started the daemon how it is: NOTIFY_SOCKET, as sd_notify(3) describes.
+import { errorText } from '../../engine/errors.ts';
 import { serviceNotify } from '../../engine/native.ts';
 import type { Log } from './log.ts';
 
@@ -23,7 +24,7 @@ export class ServiceManager {
     try {
       serviceNotify(this.#address, state);
     } catch (error) {
-      this.#log.write('warn', error instanceof Error ? error.message : String(error));
+      this.#log.write('warn', errorText(error));
     }
   }
 }

@@ -4,7 +4,7 @@
 // use this without loading the data plane.
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { BricksError } from '../../engine/errors.ts';
+import { BricksError, errorText } from '../../engine/errors.ts';
 
 /** Bytes of a Unix socket's path, without the end mark. See unix(7). */
 const socketPathBytesMax = 107;
@@ -50,7 +50,7 @@ export function makeRuntimeDirectory(directory: string): void {
   try {
     mkdirSync(directory, { recursive: true, mode: 0o755 });
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = errorText(error);
     throw BricksError.of('RUNTIME_DIRECTORY', { problem: `cannot create ${directory}: ${reason}` });
   }
 }

@@ -3,7 +3,9 @@
 // A decoder that is given hostile bytes can be made to build regular expressions and typed arrays from extension types,
 // to reserve memory for lengths that nothing backs, and to recurse. So the bytes are walked first: lengths must be
 // backed by bytes, nesting is bounded, extension types are refused. See the MessagePack specification, "Formats".
+
 import { Packr, RESERVE_START_SPACE, Unpackr } from 'msgpackr';
+import { errorText } from '../../engine/errors.ts';
 
 const depthMax = 16;
 
@@ -103,6 +105,6 @@ export function decode(bytes: Buffer): unknown {
   try {
     return unpackr.unpack(bytes);
   } catch (error) {
-    throw new ProtocolError(`a message cannot be decoded: ${error instanceof Error ? error.message : error}`);
+    throw new ProtocolError(`a message cannot be decoded: ${errorText(error)}`);
   }
 }

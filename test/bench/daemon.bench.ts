@@ -9,7 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { packageRoot } from '../../package_info.ts';
 import { ControlClient } from '../../shell/client/control_client.ts';
 import { encodeFrame } from '../../shell/protocol/frame.ts';
-import { type Effort, median, NotHere, type Row } from './measure.ts';
+import { type Effort, median, NotHere, pairs, type Row } from './measure.ts';
 
 const onePlusOne = Buffer.from('1+1');
 
@@ -135,25 +135,22 @@ async function roundTrip(effort: Effort): Promise<Row> {
   // A daemon runs for months: V8 has compiled by then what is called often.
   await times(warmUpCalls, () => checkAnswer(client));
   await times(warmUpCalls, () => echoOnce(echo.socket, frame));
-  const ours: number[] = [];
-  const baseline: number[] = [];
   try {
-    for (let i = 0; i < effort.rounds; i++) {
-      baseline.push(median(await times(calls, () => echoOnce(echo.socket, frame))));
-      ours.push(median(await times(calls, () => checkAnswer(client))));
-    }
+    const figures = await pairs(
+      effort.rounds,
+      {
+        name: 'echo of the same frame on a bare Unix socket',
+        take: async () => median(await times(calls, () => echoOnce(echo.socket, frame))),
+      },
+      async () => median(await times(calls, () => checkAnswer(client))),
+    );
+    const name = 'daemon: round trip of 1+1, an engine at full load on the other core';
+    return { name, unit: 'µs', ...figures, target: { ratioMax: 3 } };
   } finally {
     client.close();
     await echo.end();
     await daemon.end();
   }
-  return {
-    name: 'daemon: round trip of 1+1, an engine at full load on the other core',
-    unit: 'µs',
-    ours,
-    baseline: { name: 'echo of the same frame on a bare Unix socket', values: baseline },
-    target: { ratioMax: 3 },
-  };
 }
 
 async function whileScriptsSpin(effort: Effort): Promise<Row> {
@@ -227,39 +224,39 @@ async function rate(client: ControlClient, seconds: number): Promise<number> {
   return packets / (after.monotonicMs - before.monotonicMs) / 1000;
 }
 
+/** The same while four shells ask a hundred times a second each, and one of them has a dashboard's snapshots sent. */
+async function rateAmongShells(daemon: Daemon, client: ControlClient, seconds: number): Promise<number> {
+  const others = await Promise.all(Array.from({ length: 4 }, () => daemon.client()));
+  let isOver = false;
+  await others[0]?.subscribe(1000);
+  const shells = others.map(async (shell) => {
+    while (!isOver) {
+      await checkAnswer(shell);
+      await delay(10);
+    }
+  });
+  const packets = await rate(client, seconds);
+  isOver = true;
+  await Promise.all(shells);
+  for (const other of others) other.close();
+  return packets;
+}
+
 async function engineRate(effort: Effort): Promise<Row> {
   const daemon = await startDaemon(busyEngine);
   const client = await daemon.client();
-  const ours: number[] = [];
-  const baseline: number[] = [];
   try {
-    for (let i = 0; i < effort.rounds; i++) {
-      baseline.push(await rate(client, effort.seconds));
-      const others = await Promise.all(Array.from({ length: 4 }, () => daemon.client()));
-      let isOver = false;
-      await others[0]?.subscribe(1000);
-      const shells = others.map(async (shell) => {
-        while (!isOver) {
-          await checkAnswer(shell);
-          await delay(10);
-        }
-      });
-      ours.push(await rate(client, effort.seconds));
-      isOver = true;
-      await Promise.all(shells);
-      for (const other of others) other.close();
-    }
+    const figures = await pairs(
+      effort.rounds,
+      { name: 'the same engine with nobody attached', take: () => rate(client, effort.seconds) },
+      () => rateAmongShells(daemon, client, effort.seconds),
+    );
+    const name = 'daemon: packets of an engine with 4 shells at work and a dashboard attached';
+    return { name, unit: 'Mpps', ...figures, target: { ratioMin: 0.95 } };
   } finally {
     client.close();
     await daemon.end();
   }
-  return {
-    name: 'daemon: packets of an engine with 4 shells at work and a dashboard attached',
-    unit: 'Mpps',
-    ours,
-    baseline: { name: 'the same engine with nobody attached', values: baseline },
-    target: { ratioMin: 0.95 },
-  };
 }
 
 /** All of it, on two processors: the engine has one, everything else the other. */

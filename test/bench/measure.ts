@@ -40,6 +40,21 @@ export function medianRatio(row: Row): number | undefined {
   return baseline === undefined ? undefined : median(row.ours.map((value, i) => value / (baseline[i] ?? Number.NaN)));
 }
 
+/** Figures of ours and of a baseline, each pair taken back to back: that part of a row. */
+export async function pairs(
+  rounds: number,
+  baseline: { readonly name: string; take(): number | Promise<number> },
+  takeOurs: () => number | Promise<number>,
+): Promise<Required<Pick<Row, 'ours' | 'baseline'>>> {
+  const ours: number[] = [];
+  const values: number[] = [];
+  for (let i = 0; i < rounds; i++) {
+    values.push(await baseline.take());
+    ours.push(await takeOurs());
+  }
+  return { ours, baseline: { name: baseline.name, values } };
+}
+
 /** Builds the programs of this folder, plain; returns their folder. */
 export function buildPrograms(): string {
   const out = join(packageRoot, 'native/build/bench');

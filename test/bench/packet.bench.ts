@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Effort, makeLink, NotHere, type Row, runAsync } from './measure.ts';
+import { type Effort, makeLink, NotHere, pairs, type Row, runAsync } from './measure.ts';
 import { Testpmd, testpmdMissing } from './testpmd.ts';
 
 type Link = ReturnType<typeof makeLink>;
@@ -62,20 +62,19 @@ async function testpmdReceived(link: Link, programs: string, seconds: number): P
 async function topRate(link: Link, programs: string, effort: Effort): Promise<Row> {
   const missing = testpmdMissing();
   if (missing !== undefined) throw new NotHere(missing);
-  const ours: number[] = [];
-  const baseline: number[] = [];
-  for (let i = 0; i < effort.rounds; i++) {
-    baseline.push((await testpmdReceived(link, programs, effort.seconds)) / effort.seconds / 1e6);
-    const counts = await withEngine(link, programs, 0, () => blast(link, programs, 0, effort.seconds));
-    ours.push(counts.received / effort.seconds / 1e6);
-  }
-  return {
-    name: 'packet: received from a veth at full rate, 60 bytes',
-    unit: 'Mpps',
-    ours,
-    baseline: { name: 'testpmd net_af_packet', values: baseline },
-    target: { ratioMin: 1 },
-  };
+  const figures = await pairs(
+    effort.rounds,
+    {
+      name: 'testpmd net_af_packet',
+      take: async () => (await testpmdReceived(link, programs, effort.seconds)) / effort.seconds / 1e6,
+    },
+    async () => {
+      const { received } = await withEngine(link, programs, 0, () => blast(link, programs, 0, effort.seconds));
+      return received / effort.seconds / 1e6;
+    },
+  );
+  const name = 'packet: received from a veth at full rate, 60 bytes';
+  return { name, unit: 'Mpps', ...figures, target: { ratioMin: 1 } };
 }
 
 /** The top rate beside testpmd, and loss at 100,000 packets/s into 4 pipes with 4 readers. */

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Effort, NotHere, type Row, run } from './measure.ts';
+import { type Effort, NotHere, pairs, type Row, run } from './measure.ts';
 import { Testpmd, testpmdMissing } from './testpmd.ts';
 
 const sizes = [
@@ -39,19 +39,16 @@ export async function pipes(programs: string, effort: Effort): Promise<Row[]> {
     await sender.command('set fwd txonly');
     for (const size of sizes) {
       await sender.command(`set txpkts ${size.memif}`);
-      const ours: number[] = [];
-      const baseline: number[] = [];
-      for (let i = 0; i < effort.rounds; i++) {
-        baseline.push((await memifRate(sender, receiver, effort.seconds)) / 1e6);
-        ours.push(Number(run(join(programs, 'pipes'), [String(size.ours), String(effort.seconds)])) / 1e6);
-      }
-      rows.push({
-        name: `pipes: engine, LoadBalancer, 4 pipes, reader, ${size.ours} bytes`,
-        unit: 'Mpps',
-        ours,
-        baseline: { name: `DPDK net_memif, testpmd to testpmd, ${size.memif} bytes`, values: baseline },
-        target: { ratioMin: size.ratioMin },
-      });
+      const figures = await pairs(
+        effort.rounds,
+        {
+          name: `DPDK net_memif, testpmd to testpmd, ${size.memif} bytes`,
+          take: async () => (await memifRate(sender, receiver, effort.seconds)) / 1e6,
+        },
+        () => Number(run(join(programs, 'pipes'), [String(size.ours), String(effort.seconds)])) / 1e6,
+      );
+      const name = `pipes: engine, LoadBalancer, 4 pipes, reader, ${size.ours} bytes`;
+      rows.push({ name, unit: 'Mpps', ...figures, target: { ratioMin: size.ratioMin } });
     }
   } finally {
     await sender.quit();
