@@ -1,7 +1,7 @@
 // Generated from native/include/packet_bricks.h by `npm run abi`. Do not edit.
 
 /** Hash of the header; pb_abi_hash() of a library that fits returns the same. */
-export const abiHash = 'f2d71a0e91e2ab1c';
+export const abiHash = '9a7f8370b486633a';
 
 /** The limits and constants of the header. */
 export const abi = {
@@ -42,12 +42,25 @@ export const abi = {
   cpusMax: 1024,
   /** highest queue id of an interface */
   queueIdMax: 255,
+  /** the mark of a packet that an application sends */
+  markMax: 4095,
+  /** pipes that JavaScript of one process reads or writes */
+  clientsMax: 256,
+  /** bytes in a program's name, as /proc/PID/comm gives it */
+  programNameMax: 15,
   /** not started, or stopped */
   engineStopped: 0,
   /** the engine thread runs */
   engineRunning: 1,
   /** runs, but every source is exhausted and delivered */
   engineFinished: 2,
+  clientRecordBytes: 40,
+  /** pb_client_send(): do not send it on, count it as declined */
+  markDecline: 4096,
+  /** an engine's output: the application reads */
+  pipeToApplication: 0,
+  /** an engine's input: the application writes */
+  pipeFromApplication: 1,
 } as const;
 
 /** The control ABI, in koffi's types. */
@@ -72,4 +85,15 @@ export const abiFunctions = {
   pb_event_take: { result: 'int', parameters: ['void *', 'uint32_t'] },
   pb_daemon_lock: { result: 'int', parameters: ['const char *', 'void *'] },
   pb_service_notify: { result: 'int', parameters: ['const char *', 'const char *', 'void *'] },
+  pb_client_open: { result: 'int', parameters: ['const char *', 'uint32_t', 'void *'] },
+  pb_client_close: { result: 'int', parameters: ['int'] },
+  pb_client_memory: { result: 'void *', parameters: ['int'] },
+  pb_client_memory_bytes: { result: 'int64_t', parameters: ['int'] },
+  pb_client_read: { result: 'int', parameters: ['int', 'void *', 'uint32_t'] },
+  pb_client_release: { result: 'int', parameters: ['int'] },
+  pb_client_send: { result: 'int', parameters: ['int', 'int', 'void *', 'uint32_t', 'void *', 'uint32_t'] },
+  pb_client_fd: { result: 'int', parameters: ['int'] },
+  pb_client_arm: { result: 'int', parameters: ['int'] },
+  pb_client_link_type: { result: 'int', parameters: ['int'] },
+  pb_client_counts: { result: 'int', parameters: ['int', 'void *'] },
 } as const;

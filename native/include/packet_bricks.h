@@ -1,11 +1,12 @@
 /*
  * packet_bricks.h - the public C header of packet-bricks.
  *
- * Three parts:
+ * Four parts:
  *   1. limits        every fixed bound of the program, one table;
  *   2. control ABI   what the TypeScript control plane calls (libpacket_bricks.so).
  *                    engine/abi.ts is generated from this part and checked at load;
- *   3. pipe reader   what an application uses to read a pipe (libbricks-pipe.so).
+ *   3. pipe reader   what an application uses to read a pipe (libbricks-pipe.so);
+ *   4. pipe writer   ... and to send packets into an engine.
  *
  * Conventions: functions return a value >= 0, or -errno; the text of the error
  * is then in the caller's struct pb_error. Nothing here exits or aborts.
@@ -43,6 +44,9 @@ extern "C" {
 #define PB_ERROR_BYTES 512         /* sizeof(struct pb_error) */
 #define PB_CPUS_MAX 1024           /* processors an engine can be pinned to */
 #define PB_QUEUE_ID_MAX 255        /* highest queue id of an interface */
+#define PB_MARK_MAX 4095           /* the mark of a packet that an application sends */
+#define PB_CLIENTS_MAX 256         /* pipes that JavaScript of one process reads or writes */
+#define PB_PROGRAM_NAME_MAX 15     /* bytes in a program's name, as /proc/PID/comm gives it */
 
 /* What went wrong: `code` is an errno value, `text` one line that names the
  * thing and the remedy. */
@@ -123,6 +127,51 @@ PB_API int pb_daemon_lock(const char *path, struct pb_error *error);
  * process: "READY=1". See sd_notify(3). */
 PB_API int pb_service_notify(const char *address, const char *state, struct pb_error *error);
 
+/* Pipes for JavaScript, both ends of applications (parts 3 and 4 below) by handle.
+ * A handle is as an engine's; a client is used by one thread at a time.
+ *
+ * Memory: what pb_client_memory() returns is the ring, mapped twice in a row. After
+ * pb_client_close() it stays readable until the process ends (zeros, or a later
+ * client's ring), so a view that JavaScript kept is wrong, never a crash. */
+
+/* One packet of an index that pb_client_read() fills and pb_client_send() takes. */
+struct pb_client_record {
+    uint32_t offset; /* of its first byte, in the client's memory; or in the caller's bytes */
+    uint32_t captured_len;
+    uint32_t wire_len;
+    uint32_t mark; /* 0 to PB_MARK_MAX; to pb_client_send(): or one of the two below */
+    uint64_t timestamp_ns;
+    uint32_t flow_hash;   /* symmetric, over addresses, ports and protocol */
+    uint32_t l4_offset;   /* of the transport header; 0: none */
+    uint16_t l3_offset;   /* of the IP header */
+    uint8_t ip_version;   /* 4, 6; 0: not IP */
+    uint8_t ip_protocol;
+    uint32_t from_bytes;  /* pb_client_send(): 1: offset is in the caller's bytes */
+};
+#define PB_CLIENT_RECORD_BYTES 40
+#define PB_MARK_DECLINE 4096 /* pb_client_send(): do not send it on, count it as declined */
+
+/* Attach to a pipe; `direction` is PB_PIPE_TO_APPLICATION to read it, or
+ * PB_PIPE_FROM_APPLICATION to write it. Returns a handle. Errors: as pb_pipe_open(). */
+PB_API int pb_client_open(const char *name, uint32_t direction, struct pb_error *error);
+PB_API int pb_client_close(int client);
+/* The ring of a reader, and its length in bytes (twice the ring's). NULL, -EBADF. */
+PB_API void *pb_client_memory(int client);
+PB_API int64_t pb_client_memory_bytes(int client);
+/* As pb_pipe_read() and pb_pipe_release(), into an array of struct pb_client_record. */
+PB_API int pb_client_read(int client, uint8_t *index, uint32_t records_max);
+PB_API int pb_client_release(int client);
+/* As pb_pipe_write(), records of an index. Those with from_bytes are in `bytes`, the
+ * others in the memory of client `reader` (0: there is none). */
+PB_API int pb_client_send(int client, int reader, const uint8_t *index, uint32_t count, const uint8_t *bytes,
+                          uint32_t bytes_len);
+PB_API int pb_client_fd(int client);
+/* As pb_pipe_arm() or pb_pipe_writer_arm(), by the client's direction. */
+PB_API int pb_client_arm(int client);
+PB_API int pb_client_link_type(int client);
+/* Counts of a reader: received and dropped, two values. */
+PB_API int pb_client_counts(int client, uint8_t *counts);
+
 /* ------------------------------------------------------------- pipe reader
  *
  * One reader per pipe. A reader is used by one thread at a time.
@@ -140,24 +189,41 @@ PB_API int pb_service_notify(const char *address, const char *state, struct pb_e
  *     pb_pipe_close(reader);
  */
 
-/* One packet, in place in the shared memory: valid until pb_pipe_release(). */
+/* One packet. Read from a pipe it is in place in the shared memory, valid until
+ * pb_pipe_release(). */
 struct pb_pipe_record {
     const uint8_t *data;
     uint64_t timestamp_ns; /* since 1970-01-01 00:00 UTC */
     uint32_t captured_len; /* bytes at data */
     uint32_t wire_len;     /* bytes it had on the wire */
+    uint32_t mark;         /* 0 to PB_MARK_MAX; an application's word to the engine, 0 when read */
+    uint32_t reserved;     /* 0 */
 };
+
+/* Which way packets go. */
+#define PB_PIPE_TO_APPLICATION 0   /* an engine's output: the application reads */
+#define PB_PIPE_FROM_APPLICATION 1 /* an engine's input: the application writes */
 
 /* What pb_pipe_status() tells about a pipe. */
 struct pb_pipe_status {
-    uint64_t packets;       /* records published */
-    uint64_t bytes;         /* their wire lengths */
-    uint64_t dropped;       /* packets that did not get in, for any reason */
-    uint64_t used_bytes;    /* of the ring: published and not yet released */
+    uint64_t packets;        /* records that went through the ring */
+    uint64_t bytes;          /* their wire lengths */
+    uint64_t dropped;        /* packets that did not get in, for any reason */
+    uint64_t used_bytes;     /* of the ring: written and not yet given back */
+    uint64_t used_bytes_max; /* the most that it was */
     uint64_t ring_bytes;
-    int32_t producer_pid;
-    int32_t reader_pid;     /* 0: no reader */
+    int32_t engine_pid;
+    int32_t application_pid; /* 0: none is attached */
+    uint32_t direction;      /* PB_PIPE_TO_APPLICATION or PB_PIPE_FROM_APPLICATION */
+    uint32_t reserved;
     char engine[PB_ENGINE_NAME_MAX + 1];
+    char application[PB_PROGRAM_NAME_MAX + 1]; /* its program's name, printable */
+};
+
+/* What has become of the packets for this reader since it attached. */
+struct pb_pipe_counts {
+    uint64_t received; /* published in the ring, whether read yet or not */
+    uint64_t dropped;  /* not published: the ring was full, or the packet too long */
 };
 
 struct pb_pipe_reader;
@@ -166,7 +232,9 @@ struct pb_pipe_reader;
  * for root, else $XDG_RUNTIME_DIR/bricks. Returns 0, or -errno. */
 PB_API int pb_pipe_directory(char *path, uint32_t path_bytes, struct pb_error *error);
 
-/* Attach to pipe `name` ("eth3}0"). -ENOENT: no engine serves it; -EBUSY: it has a reader. */
+/* Attach to pipe `name` ("eth3}0"). -ENOENT: no engine serves it; -EBUSY: it has a
+ * reader; -EOPNOTSUPP: packets go the other way, see pb_pipe_open_writer(). The
+ * first packet read is the first one sent after the engine has taken note of it. */
 PB_API int pb_pipe_open(const char *name, struct pb_pipe_reader **reader, struct pb_error *error);
 
 /* Hand out up to records_max records. 0: none now; -EPIPE: end of stream. Every
@@ -187,6 +255,9 @@ PB_API int pb_pipe_arm(struct pb_pipe_reader *reader);
 /* The link type (LINKTYPE_ number of pcap), known once there was a packet; -EAGAIN before. */
 PB_API int pb_pipe_link_type(const struct pb_pipe_reader *reader);
 
+/* Counts of this reader, without a system call. Zero until the engine has taken note of it. */
+PB_API void pb_pipe_counts(const struct pb_pipe_reader *reader, struct pb_pipe_counts *counts);
+
 PB_API void pb_pipe_close(struct pb_pipe_reader *reader);
 
 /* Ask the engine that serves pipe `name`, without attaching to it. */
@@ -195,6 +266,51 @@ PB_API int pb_pipe_status(const char *name, struct pb_pipe_status *status, struc
 /* Call `each` with the name of every pipe that is served, in alphabetical order
  * (numbers by value), until it returns non-zero. Returns that value, or -errno. */
 PB_API int pb_pipe_list(int (*each)(const char *name, void *arg), void *arg, struct pb_error *error);
+
+/* ------------------------------------------------------------- pipe writer
+ *
+ * The other direction: an engine's input "app}0" that an application writes.
+ * One writer per pipe. A writer is used by one thread at a time.
+ *
+ *     struct pb_pipe_writer *writer;
+ *     if (pb_pipe_open_writer("app}0", &writer, &error) < 0) ...
+ *     struct pb_pipe_record record = {.data = frame, .captured_len = 60, .wire_len = 60};
+ *     int n;
+ *     while ((n = pb_pipe_write(writer, &record, 1)) == 0)
+ *         pb_pipe_writer_wait(writer, -1);
+ *     pb_pipe_close_writer(writer);
+ */
+
+struct pb_pipe_writer;
+
+/* Attach to pipe `name`. -ENOENT: no engine serves it; -EBUSY: it has a writer;
+ * -EOPNOTSUPP: packets go the other way, see pb_pipe_open(). */
+PB_API int pb_pipe_open_writer(const char *name, struct pb_pipe_writer **writer, struct pb_error *error);
+
+/* Copy records into the ring, from the front as many as there is room for, and
+ * publish them together. timestamp_ns 0: now. Returns how many, 0: the ring is
+ * full; -EMSGSIZE: the first is longer than PB_FRAME_BYTES_MAX or the ring; -EINVAL:
+ * its wire_len is less than its captured_len, or its mark too large; -EPIPE: the engine is gone. */
+PB_API int pb_pipe_write(struct pb_pipe_writer *writer, const struct pb_pipe_record *records, uint32_t count);
+
+/* Sleep until half of the ring is free, and there is room for what was refused: 1; 0
+ * after timeout_ms (-1: never); -EPIPE: the engine is gone; -EINTR. */
+PB_API int pb_pipe_writer_wait(struct pb_pipe_writer *writer, int timeout_ms);
+
+/* A descriptor to poll for POLLIN, once pb_pipe_writer_arm() has returned 0; it
+ * returns 1 when there is room again, or -EPIPE. */
+PB_API int pb_pipe_writer_fd(const struct pb_pipe_writer *writer);
+PB_API int pb_pipe_writer_arm(struct pb_pipe_writer *writer);
+
+/* Packets that the application had and did not send on, to be counted by the
+ * engine: `declined` of the port. An inline application that drops says so here. */
+PB_API void pb_pipe_decline(struct pb_pipe_writer *writer, uint64_t packets);
+
+/* How many bytes of the ring the engine has not taken yet. */
+PB_API uint64_t pb_pipe_writer_backlog(const struct pb_pipe_writer *writer);
+
+/* What was written before is still taken by the engine. */
+PB_API void pb_pipe_close_writer(struct pb_pipe_writer *writer);
 
 #ifdef __cplusplus
 }

@@ -161,7 +161,7 @@ static void serve_request(struct connection *connection)
     pthread_mutex_lock(&pipe->mutex);
     pb_pipe_fill_status(pipe, &reply.status);
     pthread_mutex_unlock(&pipe->mutex);
-    reply.status.producer_pid = getpid();
+    reply.status.engine_pid = getpid();
     snprintf(reply.status.engine, sizeof(reply.status.engine), "%s", pipe->port->engine_name);
 
     if (request.version != PB_ATTACH_VERSION) {

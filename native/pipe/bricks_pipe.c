@@ -160,9 +160,9 @@ static int list_pipe(const char *name, void *arg)
         fprintf(stderr, PROGRAM ": %s\n", error.text);
         return 0;
     }
-    describe_reader(status.reader_pid, reader, sizeof(reader));
+    describe_reader(status.application_pid, reader, sizeof(reader));
     double fill = status.ring_bytes > 0 ? 100.0 * (double)status.used_bytes / (double)status.ring_bytes : 0;
-    printf("%-16s %-16s %7d  %-24s %5.1f %14llu %14llu\n", name, status.engine, (int)status.producer_pid, reader, fill,
+    printf("%-16s %-16s %7d  %-24s %5.1f %14llu %14llu\n", name, status.engine, (int)status.engine_pid, reader, fill,
            (unsigned long long)status.packets, (unsigned long long)status.dropped);
     return 0;
 }

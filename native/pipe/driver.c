@@ -110,7 +110,7 @@ void pb_pipe_fill_status(const struct pb_pipe *pipe, struct pb_pipe_status *stat
     status->ring_bytes = pipe->ring_bytes;
     if (pipe->reader == NULL)
         return;
-    status->reader_pid = pipe->reader->pid;
+    status->application_pid = pipe->reader->pid;
     uint64_t used_bytes = atomic_load(&pipe->page->head) - atomic_load(&pipe->reader->page->tail);
     status->used_bytes = used_bytes <= pipe->ring_bytes ? used_bytes : pipe->ring_bytes;
 }

@@ -21,9 +21,9 @@
 #include "packet_bricks.h"
 
 #define PB_ATTACH_MAGIC 0x70697062u /* "bpip", little endian */
-#define PB_ATTACH_VERSION 1u
+#define PB_ATTACH_VERSION 2u
 
-enum pb_attach_verb { PB_ATTACH_READ = 1, PB_ATTACH_STATUS = 2 };
+enum pb_attach_verb { PB_ATTACH_READ = 1, PB_ATTACH_STATUS = 2, PB_ATTACH_WRITE = 3 };
 
 struct pb_attach_request {
     uint32_t magic;
@@ -42,7 +42,7 @@ struct pb_attach_reply {
 };
 
 _Static_assert(sizeof(struct pb_attach_request) == 16, "goes between processes");
-_Static_assert(sizeof(struct pb_pipe_status) == 48 + PB_ENGINE_NAME_MAX + 1, "goes between processes");
+_Static_assert(sizeof(struct pb_pipe_status) == 64 + PB_ENGINE_NAME_MAX + 1 + PB_PROGRAM_NAME_MAX + 1, "goes between processes");
 _Static_assert(sizeof(struct pb_attach_reply) == 8 + PB_ERROR_BYTES + sizeof(struct pb_pipe_status), "no holes");
 
 #endif

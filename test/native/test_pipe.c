@@ -1257,13 +1257,13 @@ static void test_status(void)
     CHECK(pb_pipe_list(stop_listing, &calls, &error) == 7 && calls == 1);
     engine_send(&engine, 5, false);
     CHECK_EQUAL(pb_pipe_status("t}0", &status, &error), 0);
-    CHECK(status.reader_pid == 0 && status.packets == 0 && status.dropped == 5 && status.used_bytes == 0);
+    CHECK(status.application_pid == 0 && status.packets == 0 && status.dropped == 5 && status.used_bytes == 0);
     reader = open_pipe("t}0");
     engine_await(&engine, ATTACHES, 1);
     engine_send(&engine, 6, false);
     CHECK_EQUAL(pb_pipe_status("t}0", &status, &error), 0);
     CHECK(status.packets == 6 && status.dropped == 5);
-    CHECK(status.producer_pid == getpid() && status.reader_pid == getpid());
+    CHECK(status.engine_pid == getpid() && status.application_pid == getpid());
     CHECK(status.used_bytes > 0 && status.ring_bytes == PB_RING_BYTES_MIN);
     CHECK(strcmp(status.engine, "test") == 0);
     CHECK_EQUAL(status.bytes, pb_counter_get(&engine.counters[PB_PORT_TX_BYTES]));
