@@ -1,7 +1,7 @@
 // Generated from native/include/packet_bricks.h by `npm run abi`. Do not edit.
 
 /** Hash of the header; pb_abi_hash() of a library that fits returns the same. */
-export const abiHash = '9a7f8370b486633a';
+export const abiHash = 'ce96626a53091b3f';
 
 /** The limits and constants of the header. */
 export const abi = {

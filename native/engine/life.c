@@ -32,7 +32,7 @@ static int open_ports(struct pb_engine *engine, struct pb_error *error)
     }
     for (uint32_t i = 0; i < engine->inputs_count; i++) {
         struct pb_port *port = &engine->inputs[i]->port;
-        port->exhausted = false;
+        port->exhausted = port->endless = false;
         int status = port->driver->open(port, error);
         if (status < 0) {
             close_ports(engine, i, engine->outputs_count);
@@ -65,7 +65,7 @@ static void set_sources_left(struct pb_engine *engine)
 {
     uint64_t sources = 0;
     for (uint32_t i = 0; i < engine->inputs_count; i++)
-        sources += engine->inputs[i]->port.pausable;
+        sources += engine->inputs[i]->port.pausable && !engine->inputs[i]->port.endless;
     pb_counter_set(&engine->counters[PB_ENGINE_SOURCES_LEFT], sources);
     pb_counter_set(&engine->counters[PB_ENGINE_UNDELIVERED], 0);
 }

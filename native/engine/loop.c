@@ -38,7 +38,9 @@ static int64_t now_ns(void)
 }
 
 /* Outputs that hold packets still: taken and not passed on yet, or not fetched by
- * their reader. Whoever waits for delivery is told while there are pausable inputs. */
+ * their reader; and inputs that an application has written to. Inputs last: what an
+ * inline application has read it has written before. Whoever waits for delivery is
+ * told while there are pausable inputs. */
 static uint32_t count_undelivered(struct loop *loop)
 {
     struct pb_engine *engine = loop->engine;
@@ -47,6 +49,11 @@ static uint32_t count_undelivered(struct loop *loop)
         struct pb_port *port = &engine->outputs[i]->port;
         bool behind = port->driver->undelivered != NULL && port->driver->undelivered(port);
         if (behind || pb_counter_get(&port->counters[PB_PORT_IN_FLIGHT]) > 0)
+            loop->undelivered++;
+    }
+    for (uint32_t i = 0; i < engine->inputs_count; i++) {
+        struct pb_port *port = &engine->inputs[i]->port;
+        if (port->driver->undelivered != NULL && port->driver->undelivered(port))
             loop->undelivered++;
     }
     pb_counter_set(&engine->counters[PB_ENGINE_UNDELIVERED], loop->has_pausable ? loop->undelivered : 0);
@@ -270,7 +277,7 @@ void *pb_engine_loop(void *argument)
         return NULL;
     }
     for (uint32_t i = 0; i < engine->inputs_count; i++)
-        loop.has_pausable |= engine->inputs[i]->port.pausable;
+        loop.has_pausable |= engine->inputs[i]->port.pausable && !engine->inputs[i]->port.endless;
     loop.ticked_ns = now_ns();
     uint32_t turns = 0;
     while (!atomic_load_explicit(&engine->stopping, memory_order_acquire)) {

@@ -287,6 +287,10 @@ struct pb_pipe_writer;
  * -EOPNOTSUPP: packets go the other way, see pb_pipe_open(). */
 PB_API int pb_pipe_open_writer(const char *name, struct pb_pipe_writer **writer, struct pb_error *error);
 
+/* The link type (LINKTYPE_ number of pcap) of what will be written, before the first
+ * write; Ethernet if it is not said. -EINVAL. */
+PB_API int pb_pipe_set_link_type(struct pb_pipe_writer *writer, uint32_t link_type);
+
 /* Copy records into the ring, from the front as many as there is room for, and
  * publish them together. timestamp_ns 0: now. Returns how many, 0: the ring is
  * full; -EMSGSIZE: the first is longer than PB_FRAME_BYTES_MAX or the ring; -EINVAL:

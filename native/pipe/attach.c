@@ -4,7 +4,7 @@
  * last, and needs nobody else: no JavaScript, no engine that is awake.
  *
  * This file has the thread, its epoll set and the clients that have not said yet
- * what they want. Readers are granted in grant.c.
+ * what they want. Those who may stay are granted in grant.c.
  *
  * Locks, in this order: server.mutex (what the server knows; held while it
  * handles an event, and by the control thread in register and unregister), then
@@ -168,8 +168,12 @@ static void serve_request(struct connection *connection)
         pb_fail(&reply.error, EPROTO,
                 "pipe \"%s\": the engine speaks version %u of the protocol, this program version %u; update the older",
                 pipe->name, PB_ATTACH_VERSION, request.version);
-    } else if (request.verb == PB_ATTACH_READ) {
-        if (pb_reader_grant(pipe, connection->fd, server.epoll_fd, &reply)) {
+    } else if (request.verb == (pipe->direction == PB_PIPE_TO_APPLICATION ? PB_ATTACH_WRITE : PB_ATTACH_READ)) {
+        pb_fail(&reply.error, EOPNOTSUPP, "pipe \"%s\": %s", pipe->name,
+                request.verb == PB_ATTACH_WRITE ? "its engine sends to it; read it"
+                                                : "its engine receives from it; write to it (pcap_inject)");
+    } else if (request.verb == PB_ATTACH_READ || request.verb == PB_ATTACH_WRITE) {
+        if (pb_peer_grant(pipe, connection->fd, server.epoll_fd, &reply)) {
             connection_forget(connection);
             return;
         }
@@ -194,8 +198,8 @@ static void handle(struct pb_watch *watch)
     case PB_WATCH_CONNECTION:
         serve_request((struct connection *)((char *)watch - offsetof(struct connection, watch)));
         break;
-    case PB_WATCH_READER:
-        pb_reader_hung_up(watch->pipe);
+    case PB_WATCH_PEER:
+        pb_peer_hung_up(watch->pipe);
         break;
     }
 }
@@ -290,7 +294,7 @@ int pb_attach_register(struct pb_pipe *pipe, struct pb_error *error)
     }
     pthread_mutex_lock(&server.mutex);
     pipe->listen_watch = (struct pb_watch){PB_WATCH_LISTEN, pipe};
-    pipe->reader_watch = (struct pb_watch){PB_WATCH_READER, pipe};
+    pipe->peer_watch = (struct pb_watch){PB_WATCH_PEER, pipe};
     int code = watch_fd(EPOLL_CTL_ADD, pipe->claim.listen_fd, EPOLLIN, &pipe->listen_watch) < 0 ? errno : 0;
     pthread_mutex_unlock(&server.mutex);
     if (code == 0) {
@@ -310,11 +314,11 @@ void pb_attach_unregister(struct pb_pipe *pipe)
         close_oldest(pipe);
     pthread_mutex_lock(&pipe->mutex);
     if (pipe->incoming != NULL)
-        pb_reader_end_close(pipe->incoming);
+        pb_peer_close(pipe->incoming);
     pipe->incoming = NULL;
-    if (pipe->reader != NULL)
-        pb_reader_end_close(pipe->reader);
-    pipe->reader = NULL;
+    if (pipe->peer != NULL)
+        pb_peer_close(pipe->peer);
+    pipe->peer = NULL;
     pthread_mutex_unlock(&pipe->mutex);
     pthread_mutex_unlock(&server.mutex);
     if (--server.pipes_count == 0)

@@ -45,15 +45,18 @@ static int lock_take(const char *path, const char *name, struct pb_error *error)
 }
 
 /* Listen at the claim's address. Returns the socket, or -errno. */
-static int listen_at(const struct sockaddr_un *address)
+static int listen_at(const struct sockaddr_un *address, const struct pb_claim_access *access)
 {
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return -errno;
     unlink(address->sun_path);
     /* On Linux a socket's file gets the mode that the socket has when it is bound:
-     * there is no moment in which others could connect. */
-    if (fchmod(fd, 0600) == 0 && bind(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 &&
+     * there is no moment in which others could connect: until it listens nobody can,
+     * and then it has its owner. */
+    if (fchmod(fd, access->mode) == 0 && bind(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 &&
+        ((access->owner < 0 && access->group < 0) ||
+         chown(address->sun_path, (uid_t)access->owner, (gid_t)access->group) == 0) &&
         listen(fd, LISTEN_BACKLOG) == 0)
         return fd;
     int code = errno;
@@ -61,7 +64,7 @@ static int listen_at(const struct sockaddr_un *address)
     return -code;
 }
 
-int pb_claim_open(struct pb_claim *claim, const char *name, struct pb_error *error)
+int pb_claim_open(struct pb_claim *claim, const char *name, const struct pb_claim_access *access, struct pb_error *error)
 {
     int result = pb_pipe_address(name, true, &claim->address, error);
     if (result < 0)
@@ -71,10 +74,11 @@ int pb_claim_open(struct pb_claim *claim, const char *name, struct pb_error *err
     claim->lock_fd = lock_take(path, name, error);
     if (claim->lock_fd < 0)
         return claim->lock_fd;
-    claim->listen_fd = listen_at(&claim->address);
+    claim->listen_fd = listen_at(&claim->address, access);
     if (claim->listen_fd >= 0)
         return 0;
     int code = -claim->listen_fd;
+    unlink(claim->address.sun_path);
     unlink(path);
     close(claim->lock_fd);
     return pb_fail(error, code, "pipe \"%s\": cannot listen at %s: %s", name, claim->address.sun_path, pb_errno_text(code));

@@ -1,10 +1,12 @@
 /*
- * grant.c - how a pipe gets its reader, and how it is noticed that it has gone.
+ * grant.c - how a pipe gets its reader or writer, and how it is noticed that it
+ * has gone.
  *
  * Called by the attach server (attach.c), on its thread. A client that asks gets
- * a new reader page and two descriptors, and becomes pipe->incoming; the engine
- * thread is called and adopts it (producer.c). From then on it is the engine
- * thread's to free; here only its socket is watched.
+ * a new reader page (a writer: a ring of its own, too) and two descriptors, and
+ * becomes pipe->incoming; the engine thread is called and adopts it (producer.c,
+ * consumer.c). From then on it is the engine thread's to free; here only its
+ * socket is watched.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,37 +22,43 @@
 #include "pipe.h"
 #include "protocol.h"
 
-void pb_reader_end_close(struct pb_reader_end *reader)
+static void free_memory(struct pb_peer *peer)
 {
-    epoll_ctl(reader->epoll_fd, EPOLL_CTL_DEL, reader->fd, NULL);
+    pb_reader_page_close(peer->page);
+    pb_ring_memory_close(&peer->memory);
+}
+
+void pb_peer_close(struct pb_peer *peer)
+{
+    epoll_ctl(peer->epoll_fd, EPOLL_CTL_DEL, peer->fd, NULL);
     /* The other side sees it even where a child process holds a copy of ours. */
-    shutdown(reader->fd, SHUT_RDWR);
-    close(reader->fd);
-    pb_reader_page_close(reader->page);
-    free(reader);
+    shutdown(peer->fd, SHUT_RDWR);
+    close(peer->fd);
+    free_memory(peer);
+    free(peer);
 }
 
-/* Has the reader hung up? Asks the socket: its event may still be on the way. */
-static bool has_hung_up(struct pb_reader_end *reader)
+/* Has it hung up? Asks the socket: its event may still be on the way. */
+static bool has_hung_up(struct pb_peer *peer)
 {
-    struct pollfd hangup = {.fd = reader->fd, .events = POLLRDHUP};
-    if (!reader->hung_up && poll(&hangup, 1, 0) > 0) {
-        reader->hung_up = true;
-        epoll_ctl(reader->epoll_fd, EPOLL_CTL_DEL, reader->fd, NULL);
+    struct pollfd hangup = {.fd = peer->fd, .events = POLLRDHUP};
+    if (!peer->hung_up && poll(&hangup, 1, 0) > 0) {
+        peer->hung_up = true;
+        epoll_ctl(peer->epoll_fd, EPOLL_CTL_DEL, peer->fd, NULL);
     }
-    return reader->hung_up;
+    return peer->hung_up;
 }
 
-/* The reader that keeps others out, or NULL. Under the pipe's mutex. */
-static const struct pb_reader_end *present_reader(struct pb_pipe *pipe)
+/* The application that keeps others out, or NULL. Under the pipe's mutex. */
+static const struct pb_peer *present_peer(struct pb_pipe *pipe)
 {
     if (pipe->incoming != NULL && has_hung_up(pipe->incoming)) {
-        pb_reader_end_close(pipe->incoming);
+        pb_peer_close(pipe->incoming);
         pipe->incoming = NULL;
     }
     if (pipe->incoming != NULL)
         return pipe->incoming;
-    return pipe->reader != NULL && !has_hung_up(pipe->reader) ? pipe->reader : NULL;
+    return pipe->peer != NULL && !has_hung_up(pipe->peer) ? pipe->peer : NULL;
 }
 
 static void call_engine(struct pb_pipe *pipe)
@@ -60,34 +68,34 @@ static void call_engine(struct pb_pipe *pipe)
     (void)!write(pipe->port->engine_wake_fd, &one, sizeof(one));
 }
 
-void pb_reader_hung_up(struct pb_pipe *pipe)
+void pb_peer_hung_up(struct pb_pipe *pipe)
 {
     pthread_mutex_lock(&pipe->mutex);
-    present_reader(pipe);
-    bool drop = pipe->reader != NULL && pipe->reader->hung_up;
+    present_peer(pipe);
+    bool drop = pipe->peer != NULL && pipe->peer->hung_up;
     pthread_mutex_unlock(&pipe->mutex);
     if (drop)
         call_engine(pipe);
 }
 
 /* Who is at the other end: its pid, and its program's name in printable form. */
-static void identify(struct pb_reader_end *reader)
+static void identify(struct pb_peer *peer)
 {
-    struct ucred peer;
-    socklen_t bytes = sizeof(peer);
-    bool known = getsockopt(reader->fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) == 0 && peer.pid > 0;
-    reader->pid = known ? peer.pid : -1;
+    struct ucred who;
+    socklen_t bytes = sizeof(who);
+    bool known = getsockopt(peer->fd, SOL_SOCKET, SO_PEERCRED, &who, &bytes) == 0 && who.pid > 0;
+    peer->pid = known ? who.pid : -1;
     char path[32];
-    snprintf(path, sizeof(path), "/proc/%d/comm", (int)reader->pid);
+    snprintf(path, sizeof(path), "/proc/%d/comm", (int)peer->pid);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t length = fd >= 0 ? read(fd, reader->program, sizeof(reader->program) - 1) : 0;
+    ssize_t length = fd >= 0 ? read(fd, peer->program, sizeof(peer->program) - 1) : 0;
     if (fd >= 0)
         close(fd);
     if (length <= 0)
-        length = snprintf(reader->program, sizeof(reader->program), "unknown");
-    reader->program[length] = '\0';
-    reader->program[strcspn(reader->program, "\n")] = '\0';
-    for (char *c = reader->program; *c != '\0'; c++)
+        length = snprintf(peer->program, sizeof(peer->program), "unknown");
+    peer->program[length] = '\0';
+    peer->program[strcspn(peer->program, "\n")] = '\0';
+    for (char *c = peer->program; *c != '\0'; c++)
         if (*c < ' ' || *c > '~')
             *c = '?';
 }
@@ -111,44 +119,61 @@ bool pb_attach_send(int fd, struct pb_attach_reply *reply, const int *descriptor
     return sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)sizeof(*reply);
 }
 
-/* Make the reader's end of things and send the client its own. The struct owns
- * `fd` when this succeeds. Under the pipe's mutex. */
-static struct pb_reader_end *reader_end_open(struct pb_pipe *pipe, int fd, int epoll_fd, struct pb_attach_reply *reply)
+/* Make what is shared with this application alone; descriptors go to `shared`. 0,
+ * or -errno with text. */
+static int open_memory(struct pb_pipe *pipe, struct pb_peer *peer, int shared[PB_ATTACH_DESCRIPTORS], struct pb_error *error)
 {
-    struct pb_reader_end *reader = calloc(1, sizeof(*reader));
-    int page_fd = reader != NULL ? pb_reader_page_open(&reader->page) : -ENOMEM;
-    if (page_fd < 0) {
-        pb_fail(&reply->error, -page_fd, "pipe \"%s\": the engine cannot make a reader's page: %s", pipe->name,
-                pb_errno_text(-page_fd));
-        free(reader);
+    if (pipe->direction == PB_PIPE_FROM_APPLICATION) {
+        int result = pb_ring_memory_open(&peer->memory, pipe->name, pipe->ring_bytes, false, error);
+        if (result < 0)
+            return result;
+    }
+    shared[PB_ATTACH_DATA] = pipe->direction == PB_PIPE_FROM_APPLICATION ? peer->memory.fd : pipe->memory.fd;
+    int page_fd = shared[PB_ATTACH_READER_PAGE] = pb_reader_page_open(&peer->page);
+    if (page_fd >= 0)
+        return 0;
+    pb_ring_memory_close(&peer->memory);
+    return pb_fail(error, -page_fd, "pipe \"%s\": the engine cannot make the application's page: %s", pipe->name,
+                   pb_errno_text(-page_fd));
+}
+
+/* Make the engine's end of things and send the client its own. The struct owns
+ * `fd` when this succeeds. Under the pipe's mutex. */
+static struct pb_peer *peer_open(struct pb_pipe *pipe, int fd, int epoll_fd, struct pb_attach_reply *reply)
+{
+    int shared[PB_ATTACH_DESCRIPTORS];
+    struct pb_peer *peer = calloc(1, sizeof(*peer));
+    if (peer == NULL)
+        pb_fail(&reply->error, ENOMEM, "pipe \"%s\": the engine is out of memory", pipe->name);
+    if (peer == NULL || open_memory(pipe, peer, shared, &reply->error) < 0) {
+        free(peer);
         return NULL;
     }
-    reader->fd = fd;
-    reader->epoll_fd = epoll_fd;
-    identify(reader);
-    int descriptors[PB_ATTACH_DESCRIPTORS] = {[PB_ATTACH_DATA] = pipe->data_fd, [PB_ATTACH_READER_PAGE] = page_fd};
-    bool sent = pb_attach_send(fd, reply, descriptors);
-    close(page_fd);
-    struct epoll_event event = {.events = EPOLLRDHUP, .data.ptr = &pipe->reader_watch};
+    peer->fd = fd;
+    peer->epoll_fd = epoll_fd;
+    identify(peer);
+    bool sent = pb_attach_send(fd, reply, shared);
+    close(shared[PB_ATTACH_READER_PAGE]);
+    struct epoll_event event = {.events = EPOLLRDHUP, .data.ptr = &pipe->peer_watch};
     if (sent && epoll_ctl(epoll_fd, EPOLL_CTL_MOD, fd, &event) == 0)
-        return reader;
-    pb_reader_page_close(reader->page);
-    free(reader);
+        return peer;
+    free_memory(peer);
+    free(peer);
     pb_fail(&reply->error, EIO, "pipe \"%s\": the client does not take the reply", pipe->name);
     return NULL;
 }
 
-bool pb_reader_grant(struct pb_pipe *pipe, int fd, int epoll_fd, struct pb_attach_reply *reply)
+bool pb_peer_grant(struct pb_pipe *pipe, int fd, int epoll_fd, struct pb_attach_reply *reply)
 {
     pthread_mutex_lock(&pipe->mutex);
-    const struct pb_reader_end *present = present_reader(pipe);
+    const struct pb_peer *present = present_peer(pipe);
     if (present != NULL)
-        pb_fail(&reply->error, EBUSY, "pipe \"%s\": process %d (%s) reads it already; end that reader first", pipe->name, (int)present->pid,
-                present->program);
+        pb_fail(&reply->error, EBUSY, "pipe \"%s\": process %d (%s) %s it already; end that process first", pipe->name,
+                (int)present->pid, present->program, pipe->direction == PB_PIPE_TO_APPLICATION ? "reads" : "writes");
     else
-        pipe->incoming = reader_end_open(pipe, fd, epoll_fd, reply);
+        pipe->incoming = peer_open(pipe, fd, epoll_fd, reply);
     bool granted = reply->error.code == 0;
-    bool drop = pipe->reader != NULL && pipe->reader->hung_up; /* noticed here, perhaps */
+    bool drop = pipe->peer != NULL && pipe->peer->hung_up; /* noticed here, perhaps */
     pthread_mutex_unlock(&pipe->mutex);
     if (granted || drop)
         call_engine(pipe);

@@ -1,9 +1,10 @@
 /*
  * memory.c - makes the shared memory of a pipe (ring.h has its layout).
  *
- * The data memory is made by open() on the control thread and belongs to the
- * pipe; a reader page is made by the attach server for each reader and belongs
- * to its struct pb_reader_end.
+ * Towards an application the data memory is made by open() on the control thread
+ * and belongs to the pipe. An application that writes gets its own, made by the
+ * attach server; so is the reader page, for every attach. Those belong to its
+ * struct pb_peer.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,6 +21,7 @@
 #ifndef F_SEAL_FUTURE_WRITE
 #define F_SEAL_FUTURE_WRITE 0x0010
 #endif
+#define SIZE_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
 /* A memfd of `bytes`, all of it allocated: a page that could not be had later
  * would be a SIGBUS in the engine thread. Returns it, or -errno. */
@@ -41,54 +43,64 @@ static int memory_create(const char *name, uint64_t bytes)
     return fd;
 }
 
-int pb_pipe_memory_open(struct pb_pipe *pipe, uint64_t ring_bytes, struct pb_error *error)
+/* Fill in the producer page: through the descriptor, where we map it read-only. */
+static int write_page(const struct pb_ring_memory *memory, const char *name)
+{
+    struct pb_producer_page page = {
+        .magic = PB_RING_MAGIC,
+        .version = PB_RING_VERSION,
+        .page_bytes = memory->page_bytes,
+        .ring_bytes = memory->ring_bytes,
+        .link_type = PB_RING_LINK_UNSET,
+    };
+    snprintf(page.name, sizeof(page.name), "%s", name);
+    ssize_t written = pwrite(memory->fd, &page, sizeof(page), 0);
+    return written == (ssize_t)sizeof(page) ? 0 : -1;
+}
+
+int pb_ring_memory_open(struct pb_ring_memory *memory, const char *name, uint64_t ring_bytes, bool written_here,
+                        struct pb_error *error)
 {
     const char *doing = "create";
-    pipe->page_bytes = (uint32_t)sysconf(_SC_PAGESIZE);
-    pipe->ring_bytes = ring_bytes;
-    pipe->page = MAP_FAILED;
-    pipe->ring = NULL;
-    pipe->data_fd = memory_create("bricks-pipe", pipe->page_bytes + ring_bytes);
-    if (pipe->data_fd < 0) {
-        errno = -pipe->data_fd;
+    int protection = written_here ? PROT_READ | PROT_WRITE : PROT_READ;
+    *memory = (struct pb_ring_memory){.page = MAP_FAILED, .page_bytes = (uint32_t)sysconf(_SC_PAGESIZE), .ring_bytes = ring_bytes};
+    memory->fd = memory_create("bricks-pipe", memory->page_bytes + ring_bytes);
+    if (memory->fd < 0) {
+        errno = -memory->fd;
         goto fail;
     }
+    if (write_page(memory, name) < 0)
+        goto fail;
     doing = "map";
-    pipe->page = mmap(NULL, pipe->page_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, pipe->data_fd, 0);
-    if (pipe->page == MAP_FAILED)
+    memory->page = mmap(NULL, memory->page_bytes, protection, MAP_SHARED | MAP_POPULATE, memory->fd, 0);
+    if (memory->page == MAP_FAILED)
         goto fail;
-    pipe->ring = pb_ring_map(pipe->data_fd, pipe->page_bytes, ring_bytes, PROT_READ | PROT_WRITE, MAP_POPULATE);
-    if (pipe->ring == NULL)
+    memory->ring = pb_ring_map(memory->fd, memory->page_bytes, ring_bytes, protection, MAP_POPULATE);
+    if (memory->ring == NULL)
         goto fail;
-    /* Our writable mappings exist; from now on nobody can make another, resize the
-     * memory or punch holes into it. */
+    /* From now on nobody can resize the memory; where we write it our writable
+     * mappings exist, and nobody can make another or punch holes into it. */
     doing = "seal (this needs Linux 5.1)";
-    if (fcntl(pipe->data_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) < 0)
-        goto fail;
-    pipe->page->magic = PB_RING_MAGIC;
-    pipe->page->version = PB_RING_VERSION;
-    pipe->page->page_bytes = pipe->page_bytes;
-    pipe->page->ring_bytes = ring_bytes;
-    snprintf(pipe->page->name, sizeof(pipe->page->name), "%s", pipe->name);
-    atomic_store(&pipe->page->link_type, PB_RING_LINK_UNSET);
-    return 0;
+    if (fcntl(memory->fd, F_ADD_SEALS, SIZE_SEALS | (written_here ? F_SEAL_FUTURE_WRITE : 0)) == 0)
+        return 0;
 
 fail:;
     int code = errno;
-    pb_pipe_memory_close(pipe);
-    return pb_fail(error, code, "pipe \"%s\": cannot %s its ring of %llu bytes: %s%s", pipe->name, doing,
+    pb_ring_memory_close(memory);
+    return pb_fail(error, code, "pipe \"%s\": cannot %s its ring of %llu bytes: %s%s", name, doing,
                    (unsigned long long)ring_bytes, pb_errno_text(code),
                    code == ENOMEM || code == ENOSPC ? "; use a smaller buffer" : "");
 }
 
-void pb_pipe_memory_close(struct pb_pipe *pipe)
+void pb_ring_memory_close(struct pb_ring_memory *memory)
 {
-    if (pipe->ring != NULL)
-        pb_ring_unmap(pipe->ring, pipe->ring_bytes);
-    if (pipe->page != MAP_FAILED)
-        munmap(pipe->page, pipe->page_bytes);
-    if (pipe->data_fd >= 0)
-        close(pipe->data_fd);
+    if (memory->ring != NULL)
+        pb_ring_unmap(memory->ring, memory->ring_bytes);
+    if (memory->page != NULL && memory->page != MAP_FAILED)
+        munmap(memory->page, memory->page_bytes);
+    if (memory->page != NULL && memory->fd >= 0)
+        close(memory->fd);
+    *memory = (struct pb_ring_memory){.fd = -1};
 }
 
 int pb_reader_page_open(struct pb_reader_page **page)
@@ -97,7 +109,7 @@ int pb_reader_page_open(struct pb_reader_page **page)
     if (fd < 0)
         return fd;
     *page = mmap(NULL, sizeof(struct pb_reader_page), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
-    if (*page != MAP_FAILED && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0) {
+    if (*page != MAP_FAILED && fcntl(fd, F_ADD_SEALS, SIZE_SEALS) == 0) {
         atomic_store(&(*page)->start, PB_RING_UNSET);
         return fd;
     }

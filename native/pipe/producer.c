@@ -1,6 +1,6 @@
 /*
  * producer.c - the engine thread's part of the port driver "pipe": sending,
- * sleeping, adopting and dropping readers. driver.c has the rest.
+ * sleeping, adopting and dropping readers. output.c has the rest.
  *
  * The engine calls these through the driver's table. The hot path takes no lock:
  * a reader that comes or goes sets port->attention, and attend() sees to it.
@@ -8,157 +8,165 @@
  * Whatever a reader writes into its page, it can only harm itself: its tail is
  * checked each time it is looked at, and a reader that lies is detached.
  */
-#include <errno.h>
-#include <sys/socket.h>
-
 #include "copy.h"
-#include "pipe.h"
+#include "producer.h"
 
 #define PREFETCH_PACKETS 8
 
 /* ------------------------------------------------------------- the reader */
 
-static void refresh_gauges(struct pb_pipe *pipe)
+static void refresh_gauges(struct pb_producer *producer)
 {
-    pb_counter *counters = pipe->port->counters + PB_PORT_COUNTERS;
-    pb_counter_set(&counters[PIPE_USED_BYTES], pipe->reader != NULL ? pipe->head - pipe->tail : 0);
-    pb_counter_set(&counters[PIPE_READER_PID],
-                   pipe->reader != NULL && pipe->reader->pid > 0 ? (uint64_t)pipe->reader->pid : 0);
+    pb_pipe_set_gauges(&producer->pipe, producer->pipe.peer != NULL ? producer->head - producer->tail : 0);
 }
 
 /* Look at the reader's tail. False: no reader's library writes such a value. */
-static bool look_at_tail(struct pb_pipe *pipe)
+static bool look_at_tail(struct pb_producer *producer)
 {
-    uint64_t tail = atomic_load(&pipe->reader->page->tail);
-    if (tail % PB_RING_ALIGN != 0 || tail - pipe->tail > pipe->head - pipe->tail)
+    uint64_t tail = atomic_load(&producer->pipe.peer->page->tail);
+    if (tail % PB_RING_ALIGN != 0 || tail - producer->tail > producer->head - producer->tail)
         return false;
-    pipe->tail = tail;
+    producer->tail = tail;
+    pb_pipe_note_used(&producer->pipe, producer->head - tail);
     return true;
 }
 
-static void stop_requesting(struct pb_pipe *pipe)
+static void stop_requesting(struct pb_producer *producer)
 {
-    if (pipe->requesting)
-        atomic_store_explicit(&pipe->page->producer_waiting, 0, memory_order_relaxed);
-    pipe->requesting = false;
+    if (producer->requesting)
+        atomic_store_explicit(&producer->pipe.memory.page->producer_waiting, 0, memory_order_relaxed);
+    producer->requesting = false;
 }
 
 /* Part from the reader; count what it left. Under the mutex. */
-static void drop_reader(struct pb_pipe *pipe)
+static void drop_reader(struct pb_producer *producer)
 {
-    look_at_tail(pipe);
-    pb_port_count(pipe->port, PIPE_UNREAD, pb_ring_unread(pipe->reader->page, pipe->tail, pipe->published));
-    stop_requesting(pipe);
-    pb_reader_end_close(pipe->reader);
-    pipe->reader = NULL;
+    struct pb_pipe *pipe = &producer->pipe;
+    look_at_tail(producer);
+    pb_port_count(pipe->port, PIPE_UNREAD, pb_ring_unread(pipe->peer->page, producer->tail, producer->published));
+    stop_requesting(producer);
+    pb_peer_close(pipe->peer);
+    pipe->peer = NULL;
 }
 
-/* The reader has broken the protocol: `what` it has done. */
-static void detach_reader(struct pb_pipe *pipe, const char *what)
+/* The reader has gone, or broken the protocol: `what` it has done, NULL: nothing. */
+static void detach_reader(struct pb_producer *producer, const char *what)
 {
-    pb_port_count(pipe->port, PIPE_READER_FAULTS, 1);
-    if (!pipe->fault_reported)
-        pb_port_report(pipe->port, "its reader, process %d (%s), %s; detached it", (int)pipe->reader->pid,
-                       pipe->reader->program, what);
-    pipe->fault_reported = true;
-    pthread_mutex_lock(&pipe->mutex);
-    drop_reader(pipe);
-    pthread_mutex_unlock(&pipe->mutex);
-    refresh_gauges(pipe);
+    if (what != NULL)
+        pb_pipe_report_fault(&producer->pipe, what);
+    pthread_mutex_lock(&producer->pipe.mutex);
+    drop_reader(producer);
+    pthread_mutex_unlock(&producer->pipe.mutex);
+    refresh_gauges(producer);
 }
 
 static const char wrote_nonsense[] = "wrote nonsense into its page";
 
 /* look_at_tail(), and what follows from it. False: there is no reader any more. */
-static bool check_reader(struct pb_pipe *pipe)
+static bool check_reader(struct pb_producer *producer)
 {
-    if (look_at_tail(pipe))
+    if (look_at_tail(producer))
         return true;
-    detach_reader(pipe, wrote_nonsense);
+    detach_reader(producer, wrote_nonsense);
     return false;
 }
 
-static void wake_reader(const struct pb_pipe *pipe)
-{
-    /* Full (EAGAIN): then it has not slept through that many. Gone (EPIPE): the
-     * attach server tells us. */
-    (void)!send(pipe->reader->fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
-}
-
 /* The reader starts here and now: what was sent before it came is not for it. */
-static void adopt_reader(struct pb_pipe *pipe)
+static void adopt_reader(struct pb_producer *producer)
 {
-    pipe->reader = pipe->incoming;
+    struct pb_pipe *pipe = &producer->pipe;
+    pipe->peer = pipe->incoming;
     pipe->incoming = NULL;
-    pipe->tail = pipe->head;
-    pipe->published = 0;
-    pipe->requests = pipe->answers = 0;
-    struct pb_reader_page *page = pipe->reader->page;
-    atomic_store(&page->tail, pipe->head);
-    atomic_store(&page->released[0].tail, pipe->head);
-    atomic_store(&page->start, pipe->head);
+    producer->tail = producer->head;
+    producer->published = producer->dropped = 0;
+    producer->requests = producer->answers = 0;
+    atomic_store_explicit(&pipe->memory.page->published, 0, memory_order_relaxed);
+    atomic_store_explicit(&pipe->memory.page->dropped, 0, memory_order_relaxed);
+    struct pb_reader_page *page = pipe->peer->page;
+    atomic_store(&page->tail, producer->head);
+    atomic_store(&page->released[0].tail, producer->head);
+    atomic_store(&page->start, producer->head);
     pb_port_count(pipe->port, PIPE_ATTACHES, 1);
-    wake_reader(pipe);
+    pb_peer_wake(pipe->peer);
 }
 
-void pb_pipe_attend(struct pb_port *port)
+void pb_producer_attend(struct pb_port *port)
 {
-    struct pb_pipe *pipe = port->state;
+    struct pb_producer *producer = port->state;
+    struct pb_pipe *pipe = &producer->pipe;
     pthread_mutex_lock(&pipe->mutex);
-    if (pipe->reader != NULL && pipe->reader->hung_up)
-        drop_reader(pipe);
-    if (pipe->reader == NULL && pipe->incoming != NULL)
-        adopt_reader(pipe);
+    if (pipe->peer != NULL && pipe->peer->hung_up)
+        drop_reader(producer);
+    if (pipe->peer == NULL && pipe->incoming != NULL)
+        adopt_reader(producer);
     pthread_mutex_unlock(&pipe->mutex);
-    refresh_gauges(pipe);
+    refresh_gauges(producer);
 }
 
 /* ---------------------------------------------------------------- sending */
 
-static uint32_t offer_nobody(struct pb_pipe *pipe, uint32_t count, bool may_wait)
+static uint32_t offer_nobody(struct pb_producer *producer, uint32_t count, bool may_wait)
 {
-    if (may_wait && pipe->waits_for_reader) {
-        pipe->refused_bytes = PB_RING_ALIGN;
+    struct pb_port *port = producer->pipe.port;
+    if (may_wait && atomic_load_explicit(&port->awaited, memory_order_relaxed)) {
+        producer->refused_bytes = PB_RING_ALIGN;
         return 0;
     }
-    pb_port_count(pipe->port, PIPE_NO_READER, count);
+    pb_port_count(port, PIPE_NO_READER, count);
     return count;
 }
 
 enum fate { FATE_FITS, FATE_DROPPED, FATE_REFUSED, FATE_READER_LIES };
 
-static enum fate dropped(struct pb_pipe *pipe, enum pb_pipe_counter reason)
+static enum fate dropped(struct pb_producer *producer, enum pb_producer_counter reason)
 {
-    pb_port_count(pipe->port, reason, 1);
+    pb_port_count(producer->pipe.port, reason, 1);
+    atomic_store_explicit(&producer->pipe.memory.page->dropped, ++producer->dropped, memory_order_relaxed);
     return FATE_DROPPED;
 }
 
 /* What becomes of a packet that is not simply written at `head`. */
-static __attribute__((noinline)) enum fate decide(struct pb_pipe *pipe, const struct pb_packet *packet, uint64_t head,
-                                                  bool may_wait)
+static __attribute__((noinline)) enum fate decide(struct pb_producer *producer, const struct pb_packet *packet,
+                                                  uint64_t head, bool may_wait)
 {
-    uint64_t bytes = pb_record_bytes(packet->captured_len);
-    if (packet->link_type != pipe->link_type)
-        return dropped(pipe, PIPE_LINK_TYPE);
-    if (bytes > pipe->ring_bytes)
-        return dropped(pipe, PIPE_TOO_LONG);
-    if (!look_at_tail(pipe))
+    uint64_t bytes = pb_record_bytes(packet->captured_len), ring_bytes = producer->pipe.ring_bytes;
+    if (packet->link_type != producer->link_type)
+        return dropped(producer, PIPE_LINK_TYPE);
+    if (bytes > ring_bytes)
+        return dropped(producer, PIPE_TOO_LONG);
+    if (!look_at_tail(producer))
         return FATE_READER_LIES;
-    if (head + bytes <= pipe->tail + pipe->ring_bytes)
+    if (head + bytes <= producer->tail + ring_bytes)
         return FATE_FITS;
     if (!may_wait)
-        return dropped(pipe, PIPE_FULL);
-    pipe->refused_bytes = bytes;
+        return dropped(producer, PIPE_FULL);
+    producer->refused_bytes = bytes;
     return FATE_REFUSED;
 }
 
-static void publish(struct pb_pipe *pipe, uint64_t head, uint32_t packets, uint64_t wire_bytes)
+static void publish(struct pb_producer *producer, uint64_t head, uint32_t packets, uint64_t wire_bytes)
 {
-    pipe->head = head;
-    pipe->published += packets;
-    pb_port_sent(pipe->port, packets, wire_bytes);
-    if (pb_ring_publish(pipe->page, pipe->reader->page, head))
-        wake_reader(pipe);
+    struct pb_producer_page *page = producer->pipe.memory.page;
+    producer->head = head;
+    producer->published += packets;
+    atomic_store_explicit(&page->published, producer->published, memory_order_relaxed);
+    pb_port_sent(producer->pipe.port, packets, wire_bytes);
+    if (pb_ring_publish(page, producer->pipe.peer->page, head))
+        pb_peer_wake(producer->pipe.peer);
+}
+
+/* Out of line: once in 64 KiB. */
+static __attribute__((noinline)) void restart(struct pb_producer *producer)
+{
+    if (look_at_tail(producer)) /* a reader that lies is found when the ring seems full, or by the next tick */
+        pb_ring_restart(&producer->window, producer->pipe.memory.page, producer->head, producer->tail,
+                        producer->pipe.ring_bytes);
+}
+
+static void take_link_type(struct pb_producer *producer, uint32_t link_type)
+{
+    producer->link_type = link_type;
+    atomic_store_explicit(&producer->pipe.memory.page->link_type, link_type, memory_order_relaxed);
 }
 
 /* Copies each packet into the ring and publishes them all at once, whether the
@@ -168,24 +176,25 @@ static void publish(struct pb_pipe *pipe, uint64_t head, uint32_t packets, uint6
  * for all four): 120 million packets/s where the two cores are near each other,
  * 13 to 40 where they are not; prefetching the ring ahead, on either side, made no
  * difference that could be told from noise. */
-uint32_t pb_pipe_tx_batch(struct pb_port *port, const struct pb_packet *packets, const uint16_t *index, uint32_t count,
-                              bool may_wait)
+uint32_t pb_producer_tx_batch(struct pb_port *port, const struct pb_packet *packets, const uint16_t *index,
+                              uint32_t count, bool may_wait)
 {
-    struct pb_pipe *pipe = port->state;
+    struct pb_producer *producer = port->state;
     if (count == 0)
         return 0;
-    pipe->refused_bytes = 0;
-    if (pipe->reader == NULL)
-        return offer_nobody(pipe, count, may_wait);
-    stop_requesting(pipe);
-    if (pipe->link_type == PB_RING_LINK_UNSET) {
-        pipe->link_type = packets[index[0]].link_type;
-        atomic_store_explicit(&pipe->page->link_type, pipe->link_type, memory_order_relaxed);
-    }
+    producer->refused_bytes = 0;
+    if (producer->pipe.peer == NULL)
+        return offer_nobody(producer, count, may_wait);
+    stop_requesting(producer);
+    if (producer->link_type == PB_RING_LINK_UNSET)
+        take_link_type(producer, packets[index[0]].link_type);
+    if (pb_ring_reached(producer->head, producer->window.end))
+        restart(producer);
 
-    uint8_t *ring = pipe->ring;
-    uint64_t mask = pipe->ring_bytes - 1, head = pipe->head, limit = pipe->tail + pipe->ring_bytes, wire_bytes = 0;
-    uint32_t link_type = pipe->link_type, written = 0, i;
+    uint8_t *ring = producer->pipe.memory.ring;
+    uint64_t ring_bytes = producer->pipe.ring_bytes, mask = ring_bytes - 1, base = producer->window.base;
+    uint64_t head = producer->head, limit = producer->tail + ring_bytes, wire_bytes = 0;
+    uint32_t link_type = producer->link_type, written = 0, i;
     enum fate fate = FATE_FITS;
     for (i = 0; i < count; i++) {
         const struct pb_packet *packet = &packets[index[i]];
@@ -193,15 +202,15 @@ uint32_t pb_pipe_tx_batch(struct pb_port *port, const struct pb_packet *packets,
             __builtin_prefetch(packets[index[i + PREFETCH_PACKETS]].data);
         uint64_t end = head + pb_record_bytes(packet->captured_len);
         if (__builtin_expect(end > limit || packet->link_type != link_type, 0)) {
-            fate = decide(pipe, packet, head, may_wait);
+            fate = decide(producer, packet, head, may_wait);
             if (fate == FATE_DROPPED)
                 continue;
             if (fate != FATE_FITS)
                 break;
-            limit = pipe->tail + pipe->ring_bytes;
+            limit = producer->tail + ring_bytes;
         }
-        struct pb_record *record = (struct pb_record *)(ring + (head & mask));
-        record->captured_len = packet->captured_len;
+        struct pb_record *record = (struct pb_record *)(ring + ((head + base) & mask));
+        record->length_mark = packet->captured_len;
         record->wire_len = packet->wire_len;
         record->timestamp_ns = packet->timestamp_ns;
         pb_copy_packet(record->data, packet->data, packet->captured_len);
@@ -210,10 +219,10 @@ uint32_t pb_pipe_tx_batch(struct pb_port *port, const struct pb_packet *packets,
         written++;
     }
     if (written > 0)
-        publish(pipe, head, written, wire_bytes);
+        publish(producer, head, written, wire_bytes);
     if (__builtin_expect(fate == FATE_READER_LIES, 0)) {
-        detach_reader(pipe, wrote_nonsense);
-        i += offer_nobody(pipe, count - i, may_wait);
+        detach_reader(producer, wrote_nonsense);
+        i += offer_nobody(producer, count - i, may_wait);
     }
     return i;
 }
@@ -221,80 +230,68 @@ uint32_t pb_pipe_tx_batch(struct pb_port *port, const struct pb_packet *packets,
 /* --------------------------------------------------------------- sleeping */
 
 /* Take the wake-ups out of the socket. False: there is no reader any more. */
-static bool take_wake_ups(struct pb_pipe *pipe)
+static bool take_wake_ups(struct pb_producer *producer)
 {
-    char byte;
-    ssize_t length;
-    /* Ends: whoever sends more than it was asked for is detached. */
-    while ((length = recv(pipe->reader->fd, &byte, 1, MSG_DONTWAIT | MSG_TRUNC)) == 1) {
-        if (++pipe->answers > pipe->requests) {
-            detach_reader(pipe, "floods its socket");
-            return false;
-        }
-    }
-    if (length < 0 && (errno == EAGAIN || errno == EINTR))
+    enum pb_peer_word word = pb_peer_listen(producer->pipe.peer, &producer->answers, producer->requests);
+    if (word == PB_PEER_FINE)
         return true;
-    if (length > 1) {
-        detach_reader(pipe, "sent nonsense");
-        return false;
-    }
-    /* It has hung up: the attach server may not have noticed yet. */
-    pthread_mutex_lock(&pipe->mutex);
-    drop_reader(pipe);
-    pthread_mutex_unlock(&pipe->mutex);
-    refresh_gauges(pipe);
+    /* It has hung up: the attach server may not have noticed yet. Or worse. */
+    detach_reader(producer, word == PB_PEER_GONE ? NULL : pb_peer_fault_text(word));
     return false;
 }
 
 /* Is it worth offering again what was refused? Not for every few bytes: when
  * `wake_tail` is reached, or when a reader that has read all sleeps. */
-static bool may_offer(const struct pb_pipe *pipe, uint64_t wake_tail)
+static bool may_offer(const struct pb_producer *producer, uint64_t wake_tail)
 {
-    return pb_ring_reached(pipe->tail, wake_tail) ||
-           (pipe->head - pipe->tail + pipe->refused_bytes <= pipe->ring_bytes &&
-            atomic_load(&pipe->reader->page->reader_waiting) != 0);
+    return pb_ring_reached(producer->tail, wake_tail) ||
+           (producer->head - producer->tail + producer->refused_bytes <= producer->pipe.ring_bytes &&
+            atomic_load(&producer->pipe.peer->page->reader_waiting) != 0);
 }
 
-bool pb_pipe_wait_for_space(struct pb_port *port, struct pb_wait *wait)
+/* Nobody is attached: is it worth sleeping? A reader that comes sets attention. */
+static bool sleep_without_reader(const struct pb_producer *producer)
 {
-    struct pb_pipe *pipe = port->state;
-    *wait = (struct pb_wait){.fd = -1, .events = 0, .timeout_ns = -1};
-    if (pipe->refused_bytes == 0)
-        return true;
-    if (pipe->reader == NULL || !take_wake_ups(pipe) || !check_reader(pipe))
-        return pipe->waits_for_reader; /* a new one sets attention; else the next offer is dropped */
+    return atomic_load_explicit(&producer->pipe.port->awaited, memory_order_relaxed); /* else the next offer is dropped */
+}
 
-    /* Half of the ring free, and in any case room for the packet. */
-    uint64_t wake_tail = pipe->head - pipe->ring_bytes / 2;
-    uint64_t room_tail = pipe->head + pipe->refused_bytes - pipe->ring_bytes;
-    if (pb_ring_reached(room_tail, wake_tail))
-        wake_tail = room_tail;
-    if (may_offer(pipe, wake_tail))
+bool pb_producer_wait(struct pb_port *port, struct pb_wait *wait)
+{
+    struct pb_producer *producer = port->state;
+    uint64_t ring_bytes = producer->pipe.ring_bytes;
+    *wait = (struct pb_wait){.fd = -1, .events = 0, .timeout_ns = -1};
+    if (producer->refused_bytes == 0)
+        return true;
+    if (producer->pipe.peer == NULL || !take_wake_ups(producer) || !check_reader(producer))
+        return sleep_without_reader(producer);
+
+    uint64_t wake_tail = pb_ring_wake_tail(producer->head, producer->refused_bytes, ring_bytes);
+    if (may_offer(producer, wake_tail))
         return false;
-    pipe->requesting = true;
-    pb_ring_producer_sleeps(pipe->page, wake_tail, ++pipe->requests);
-    if (!check_reader(pipe))
-        return pipe->waits_for_reader;
-    if (may_offer(pipe, wake_tail)) {
-        stop_requesting(pipe);
+    producer->requesting = true;
+    pb_ring_producer_sleeps(producer->pipe.memory.page, wake_tail, ++producer->requests);
+    if (!check_reader(producer))
+        return sleep_without_reader(producer);
+    if (may_offer(producer, wake_tail)) {
+        stop_requesting(producer);
         return false;
     }
-    wait->fd = pipe->reader->fd;
+    wait->fd = producer->pipe.peer->fd;
     wait->events = POLLIN;
     return true;
 }
 
-void pb_pipe_tick(struct pb_port *port)
+void pb_producer_tick(struct pb_port *port)
 {
-    struct pb_pipe *pipe = port->state;
-    if (pipe->reader != NULL)
-        check_reader(pipe);
-    refresh_gauges(pipe);
+    struct pb_producer *producer = port->state;
+    if (producer->pipe.peer != NULL)
+        check_reader(producer);
+    refresh_gauges(producer);
 }
 
-bool pb_pipe_undelivered(struct pb_port *port)
+bool pb_producer_undelivered(struct pb_port *port)
 {
-    struct pb_pipe *pipe = port->state;
-    pb_pipe_tick(port);
-    return pipe->reader != NULL && pipe->tail != pipe->head;
+    struct pb_producer *producer = port->state;
+    pb_producer_tick(port);
+    return producer->pipe.peer != NULL && producer->tail != producer->head;
 }

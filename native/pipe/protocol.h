@@ -1,10 +1,10 @@
 /*
- * protocol.h - what a reader and an engine say on a pipe's attach socket.
+ * protocol.h - what an application and an engine say on a pipe's attach socket.
  *
  * A SOCK_SEQPACKET socket: the client sends one request, the engine's attach
  * server answers once. Status, and every refusal, end the connection. After a
- * granted attach the reply carries two descriptors, the data and the reader
- * page (ring.h), and the connection stays:
+ * granted attach (READ or WRITE, as the pipe's direction is) the reply carries two
+ * descriptors, the data and the reader page (ring.h), and the connection stays:
  *   - it ends when either side ends, however it does;
  *   - a message of one byte, in either direction, is a wake-up.
  *

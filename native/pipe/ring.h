@@ -1,16 +1,25 @@
 /*
  * ring.h - the shared memory of a pipe, and the protocol on it.
  *
- * Used by the producer (producer.c, on the engine thread) and by the reader
- * library (reader.c, in another process). The memory is two memfds:
+ * One side produces, the other reads. Towards an application the engine thread
+ * produces (producer.c) and the application's library reads (reader.c); the other
+ * way the application produces (writer.c) and the engine thread reads (consumer.c).
+ * The memory is two memfds:
  *
- *   data     [producer page][ring]   written by the engine only; sealed so that
- *                                    the reader can map it read-only only
- *   reader   [reader page]           new for every attach; the engine trusts
- *                                    nothing it reads there
+ *   data     [producer page][ring]   written by the producer only. Where that is the
+ *                                    engine it is sealed: an application can map it
+ *                                    read-only only
+ *   reader   [reader page]           written by both
+ *
+ * The engine trusts nothing that it reads where an application can write.
  *
  * The ring is mapped twice in a row, so that no record wraps. Positions are
- * byte counters that never go back; a position's place is position % ring_bytes.
+ * byte counters that never go back; a position's place is (position + base) %
+ * ring_bytes. Whenever the producer finds the ring empty it may change `base` so
+ * that it goes on at the ring's beginning, whose cache lines are warm. The reader
+ * cannot miss that: it has read all there is, so it takes its next step only when
+ * head moves; base is written before head and read after it, and cannot change
+ * again before the reader has released what it then sees.
  *
  * Each side sleeps only after it has said so and looked again. Both the words
  * it looks at and the words it says so with are accessed seq_cst, so of "I have
@@ -38,14 +47,16 @@
 #define PB_RING_LINK_UNSET UINT32_MAX
 
 /* One packet in the ring: its data follows, padded to PB_RING_ALIGN. */
+#define PB_RECORD_LENGTH_BITS 20
 struct pb_record {
-    uint32_t captured_len;
+    uint32_t length_mark; /* captured length, and above PB_RECORD_LENGTH_BITS its mark */
     uint32_t wire_len;
     uint64_t timestamp_ns;
     uint8_t data[];
 };
 
 struct pb_producer_page {
+    /* Constant. */
     uint64_t magic;
     uint32_t version;
     uint32_t page_bytes; /* from the start of the memory to the ring */
@@ -55,16 +66,20 @@ struct pb_producer_page {
     _Atomic uint32_t ended; /* nothing will be published any more */
     /* Everything before it may be read. */
     _Alignas(PB_RING_LINE) _Atomic uint64_t head;
-    /* The engine waits for space: the number of that request, 0: it does not. The
+    _Atomic uint64_t base;
+    _Atomic uint64_t published; /* records, for this reader */
+    /* The producer waits for space: the number of that request, 0: it does not. The
      * reader answers each number once, when its tail has reached wake_tail or when
      * it goes to sleep itself. */
     _Alignas(PB_RING_LINE) _Atomic uint64_t producer_waiting;
     _Atomic uint64_t wake_tail;
+    _Atomic uint64_t dropped; /* packets that this reader does not get; of a writer: that it declined */
 };
 
 struct pb_reader_page {
-    /* Where this reader starts; PB_RING_UNSET until the engine has adopted it. */
+    /* Where the application starts; PB_RING_UNSET until the engine has adopted it. */
     _Atomic uint64_t start;
+    _Atomic uint32_t ended; /* nothing will be read any more; only towards the engine */
     /* Everything before it may be overwritten. */
     _Alignas(PB_RING_LINE) _Atomic uint64_t tail;
     /* How many records the reader had released at a tail: for the present one and
@@ -83,6 +98,8 @@ _Static_assert(offsetof(struct pb_reader_page, tail) == PB_RING_LINE, "shared la
 _Static_assert(offsetof(struct pb_reader_page, reader_waiting) == 2 * PB_RING_LINE, "shared layout");
 _Static_assert(sizeof(struct pb_reader_page) == 3 * PB_RING_LINE, "shared layout; fits any page");
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2, "locks do not work between processes");
+_Static_assert(PB_FRAME_BYTES_MAX < 1 << PB_RECORD_LENGTH_BITS, "lengths fit");
+_Static_assert(PB_MARK_MAX < 1 << (32 - PB_RECORD_LENGTH_BITS), "marks fit");
 _Static_assert((PB_BUFFER_SLOTS_MAX & (PB_BUFFER_SLOTS_MAX - 1)) == 0, "rings are powers of two");
 
 /* Bytes that a packet takes in the ring. */
@@ -91,13 +108,57 @@ static inline uint64_t pb_record_bytes(uint32_t captured_len)
     return ((uint64_t)captured_len + sizeof(struct pb_record) + PB_RING_ALIGN - 1) & ~(uint64_t)(PB_RING_ALIGN - 1);
 }
 
+static inline uint32_t pb_record_length(uint32_t length_mark)
+{
+    return length_mark & ((1u << PB_RECORD_LENGTH_BITS) - 1);
+}
+
+static inline uint32_t pb_record_mark(uint32_t length_mark)
+{
+    return length_mark >> PB_RECORD_LENGTH_BITS;
+}
+
 /* Is position `a` at or past `b`? */
 static inline bool pb_ring_reached(uint64_t a, uint64_t b)
 {
     return (int64_t)(a - b) >= 0;
 }
 
-/* Engine: make everything before `head` readable. True: the reader sleeps, wake it. */
+/* After this many bytes it is worth seeing whether the ring is empty, to go on at its
+ * beginning; and if it is not, after that many more. */
+#define PB_RING_WINDOW_BYTES (64u << 10)
+#define PB_RING_WINDOW_STEP_BYTES (16u << 10)
+
+/* Producer: where it is in the ring. */
+struct pb_ring_window {
+    uint64_t base;
+    uint64_t end; /* past this position call pb_ring_restart() */
+};
+
+/* Producer: go on at the beginning of the ring if the reader has read all. A reader
+ * that keeps up is fed from some 64 KiB that stay in the caches of both, instead of
+ * from the whole ring. `tail` was just looked at. */
+static inline void pb_ring_restart(struct pb_ring_window *window, struct pb_producer_page *producer, uint64_t head,
+                                   uint64_t tail, uint64_t ring_bytes)
+{
+    if (tail != head) {
+        window->end = head + PB_RING_WINDOW_STEP_BYTES;
+        return;
+    }
+    window->base = (0 - head) & (ring_bytes - 1);
+    window->end = head + PB_RING_WINDOW_BYTES;
+    atomic_store_explicit(&producer->base, window->base, memory_order_relaxed);
+}
+
+/* Producer: the tail to be woken at: half of the ring free, and in any case room
+ * for the `bytes` that were refused. */
+static inline uint64_t pb_ring_wake_tail(uint64_t head, uint64_t bytes, uint64_t ring_bytes)
+{
+    uint64_t half = head - ring_bytes / 2, room = head + bytes - ring_bytes;
+    return pb_ring_reached(room, half) ? room : half;
+}
+
+/* Producer: make everything before `head` readable. True: the reader sleeps, wake it. */
 static inline bool pb_ring_publish(struct pb_producer_page *producer, struct pb_reader_page *reader, uint64_t head)
 {
     atomic_store(&producer->head, head);
@@ -106,7 +167,7 @@ static inline bool pb_ring_publish(struct pb_producer_page *producer, struct pb_
     return atomic_load(&reader->reader_waiting) != 0 && atomic_exchange(&reader->reader_waiting, 0) != 0;
 }
 
-/* Engine: ask to be woken at `wake_tail`. Then look at the reader's page once more. */
+/* Producer: ask to be woken at `wake_tail`. Then look at the reader's page once more. */
 static inline void pb_ring_producer_sleeps(struct pb_producer_page *producer, uint64_t wake_tail, uint64_t number)
 {
     atomic_store_explicit(&producer->wake_tail, wake_tail, memory_order_relaxed);
@@ -128,7 +189,7 @@ static inline uint64_t pb_ring_unread(const struct pb_reader_page *reader, uint6
 }
 
 /* Reader: give back everything before `tail`, `packets` records since the start.
- * Returns the number of the engine's request if that is to be answered, or 0. */
+ * Returns the number of the producer's request if that is to be answered, or 0. */
 static inline uint64_t pb_ring_release(const struct pb_producer_page *producer, struct pb_reader_page *reader,
                                        uint64_t tail, uint64_t packets)
 {
@@ -144,7 +205,7 @@ static inline uint64_t pb_ring_release(const struct pb_producer_page *producer, 
 }
 
 /* Reader: say that it sleeps unless head moves from `seen`. False: it has moved.
- * *number is the request of an engine that waits too: it is to be answered, or
+ * *number is the request of a producer that waits too: it is to be answered, or
  * both might sleep. */
 static inline bool pb_ring_reader_sleeps(const struct pb_producer_page *producer, struct pb_reader_page *reader,
                                          uint64_t seen, uint64_t *number)

@@ -62,7 +62,10 @@ struct pb_port {
     pb_counter *counters;
 
     bool pausable;  /* input: the engine may leave it unread, nothing is lost */
+    bool endless;   /* input: pausable, but nobody waits for its end */
     bool exhausted; /* input: no packet will come any more; set by rx_batch() */
+    _Atomic bool awaited;   /* output: sources that can pause wait for its reader to come; set by open(), then by
+                               the control thread */
     _Atomic bool attention; /* set by another thread: the engine thread calls attend() */
     void *state;    /* the driver's own */
 };
@@ -109,7 +112,8 @@ struct pb_port_driver {
     void (*flush)(struct pb_port *port);
     /* Another thread has set port->attention. May be NULL. */
     void (*attend)(struct pb_port *port);
-    /* Output: true while a reader still has packets to fetch. May be NULL: never. */
+    /* Output: true while a reader still has packets to fetch; input: while there are
+     * packets that the engine has not fetched. May be NULL: never. */
     bool (*undelivered)(struct pb_port *port);
 
     /* Release what open() acquired, after tick() and flush(). */

@@ -88,7 +88,7 @@ struct engine {
     uint32_t length_max;
 };
 
-enum { NO_READER, FULL, TOO_LONG, LINK_TYPE, UNREAD, ATTACHES, FAULTS, RING_BYTES, USED_BYTES, READER_PID };
+enum { ATTACHES, FAULTS, RING_BYTES, USED_BYTES, USED_BYTES_MAX, READER_PID, NO_READER, FULL, TOO_LONG, LINK_TYPE, UNREAD };
 
 static uint64_t counter(const struct engine *engine, uint32_t place)
 {
@@ -606,7 +606,7 @@ static void *protocol_reader(void *arg)
         for (; next != head; packets++) {
             const struct pb_record *record = (const struct pb_record *)(protocol->ring + next % PROTOCOL_RING);
             CHECK_EQUAL(record->timestamp_ns, packets);
-            next += pb_record_bytes(record->captured_len);
+            next += pb_record_bytes(pb_record_length(record->length_mark));
         }
         number = pb_ring_release(&protocol->producer, &protocol->reader, next, packets);
         if (number != 0 && number != answered) {
@@ -638,7 +638,7 @@ static void test_protocol(void)
             atomic_store(&protocol.producer.producer_waiting, 0);
         }
         struct pb_record *record = (struct pb_record *)(protocol.ring + head % PROTOCOL_RING);
-        record->captured_len = mixed(number) % 32;
+        record->length_mark = mixed(number) % 32;
         record->timestamp_ns = number;
         head += bytes;
         if (pb_ring_publish(&protocol.producer, &protocol.reader, head))
@@ -1137,7 +1137,7 @@ static void test_second_reader(void)
     char expected[100];
     engine_open(&engine, "t{0", "");
     struct pb_pipe_reader *first = open_pipe("t}0");
-    snprintf(expected, sizeof(expected), "pipe \"t}0\": process %d (test_pipe) reads it already; end that reader first", getpid());
+    snprintf(expected, sizeof(expected), "pipe \"t}0\": process %d (test_pipe) reads it already; end that process first", getpid());
     CHECK_EQUAL(pb_pipe_open("t}0", &second, &error), -EBUSY); /* granted, not adopted yet */
     CHECK(strcmp(error.text, expected) == 0);
     engine_await(&engine, ATTACHES, 1);

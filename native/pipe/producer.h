@@ -1,0 +1,36 @@
+/*
+ * producer.h - a pipe towards an application, engine's side: what output.c
+ * (control thread) and producer.c (engine thread) share.
+ */
+#ifndef PB_PRODUCER_H
+#define PB_PRODUCER_H
+
+#include "pipe.h"
+
+/* Places in the driver's table of counters, behind those of every pipe. */
+enum pb_producer_counter { PIPE_NO_READER = PIPE_COUNTERS, PIPE_FULL, PIPE_TOO_LONG, PIPE_LINK_TYPE, PIPE_UNREAD, PB_PRODUCER_COUNTERS };
+
+struct pb_producer {
+    struct pb_pipe pipe; /* first: the attach server knows only this */
+    /* Engine thread only. */
+    _Alignas(PB_RING_LINE) uint64_t head; /* published */
+    uint64_t tail;                        /* the reader's, when last looked at and found sound */
+    struct pb_ring_window window;
+    uint64_t published;                   /* records, since the reader was adopted */
+    uint64_t dropped;                     /* packets, since then */
+    uint64_t refused_bytes;               /* what tx_batch() last refused for; 0: it did not */
+    uint64_t requests;                    /* for space, since the reader was adopted */
+    uint64_t answers;                     /* wake-ups received: never more than requests, or the reader floods */
+    uint32_t link_type;
+    bool requesting; /* page->producer_waiting is set */
+};
+
+/* producer.c: the driver's table. */
+uint32_t pb_producer_tx_batch(struct pb_port *port, const struct pb_packet *packets, const uint16_t *index,
+                              uint32_t count, bool may_wait);
+bool pb_producer_wait(struct pb_port *port, struct pb_wait *wait);
+void pb_producer_tick(struct pb_port *port);
+void pb_producer_attend(struct pb_port *port);
+bool pb_producer_undelivered(struct pb_port *port);
+
+#endif
