@@ -119,10 +119,15 @@ static int map_memory(struct pb_attachment *attachment, const int descriptors[PB
     if (attachment->producer->magic != PB_RING_MAGIC || attachment->producer->version != PB_RING_VERSION ||
         attachment->producer->page_bytes != page_bytes || ring_bytes < PB_RING_BYTES_MIN ||
         ring_bytes > PB_RING_BYTES_MAX || (ring_bytes & (ring_bytes - 1)) != 0 ||
-        (uint64_t)data.st_size != page_bytes + ring_bytes)
+        (uint64_t)data.st_size != page_bytes + pb_ring_records_bytes(ring_bytes) + ring_bytes)
         return -EPROTO;
     attachment->ring_bytes = ring_bytes;
-    attachment->ring = pb_ring_map(data_fd, page_bytes, ring_bytes, protection, MAP_POPULATE);
+    void *records = mmap(NULL, pb_ring_records_bytes(ring_bytes), protection, MAP_SHARED | MAP_POPULATE, data_fd, page_bytes);
+    if (records == MAP_FAILED)
+        return -errno;
+    attachment->records = records;
+    attachment->ring =
+        pb_ring_map(data_fd, page_bytes + pb_ring_records_bytes(ring_bytes), ring_bytes, protection, MAP_POPULATE);
     if (attachment->ring == NULL)
         return -errno;
     void *own = mmap(NULL, sizeof(*attachment->reader), PROT_READ | PROT_WRITE, MAP_SHARED, page_fd, 0);
@@ -157,6 +162,8 @@ void pb_attachment_close(struct pb_attachment *attachment)
         munmap(attachment->reader, sizeof(*attachment->reader));
     if (attachment->ring != NULL)
         pb_ring_unmap(attachment->ring, attachment->ring_bytes);
+    if (attachment->records != NULL)
+        munmap(attachment->records, pb_ring_records_bytes(attachment->ring_bytes));
     if (attachment->producer != NULL)
         munmap(attachment->producer, attachment->page_bytes);
     close(attachment->fd);
@@ -169,6 +176,7 @@ bool pb_attachment_has_started(struct pb_attachment *attachment)
     if (!attachment->started && start != PB_RING_UNSET) {
         attachment->started = true;
         attachment->start = start;
+        attachment->start_record = atomic_load(&attachment->reader->start_record);
     }
     return attachment->started;
 }

@@ -12,10 +12,11 @@ struct pb_attachment {
     int fd;
     struct pb_producer_page *producer; /* read-only for a reader */
     struct pb_reader_page *reader;
+    struct pb_record *records;
     uint8_t *ring; /* mapped twice in a row; read-only for a reader */
     uint64_t ring_bytes;
     uint32_t page_bytes;
-    uint64_t start; /* once started */
+    uint64_t start, start_record; /* once started */
     bool started;   /* the engine has adopted us */
     bool hung_up;   /* the engine is gone */
 };

@@ -17,16 +17,24 @@
 
 /* ------------------------------------------------------------- the writer */
 
-/* How much there is to receive; what is more than the ring holds is nonsense. */
+/* How many packets there are to receive; more than there are records is nonsense. */
 static uint64_t available(const struct pb_consumer *consumer)
 {
     const struct pb_peer *peer = consumer->pipe.peer;
     return atomic_load_explicit(&peer->memory.page->head, memory_order_acquire) - consumer->next;
 }
 
-static bool is_sound(const struct pb_consumer *consumer, uint64_t bytes)
+static bool is_sound(const struct pb_consumer *consumer, uint64_t packets)
 {
-    return bytes <= consumer->pipe.ring_bytes && bytes % PB_RING_ALIGN == 0;
+    return packets <= pb_ring_records(consumer->pipe.ring_bytes);
+}
+
+/* How full the ring is, by the writer's word. */
+static uint64_t used_bytes(const struct pb_consumer *consumer)
+{
+    uint64_t position = atomic_load_explicit(&consumer->pipe.peer->memory.page->position, memory_order_relaxed);
+    uint64_t bytes = position - consumer->position;
+    return bytes <= consumer->pipe.ring_bytes ? bytes : 0;
 }
 
 /* Take over what the writer says that it did not send on. */
@@ -42,9 +50,8 @@ static void look_at_declined(struct pb_consumer *consumer)
 /* What the writer has published and nobody will receive. */
 static void count_unreceived(struct pb_consumer *consumer)
 {
-    const struct pb_producer_page *page = consumer->pipe.peer->memory.page;
-    uint64_t left = atomic_load_explicit(&page->published, memory_order_relaxed) - consumer->packets;
-    if (left <= consumer->pipe.ring_bytes / PB_RING_ALIGN)
+    uint64_t left = available(consumer);
+    if (is_sound(consumer, left))
         pb_port_count(consumer->pipe.port, PIPE_UNRECEIVED, left);
 }
 
@@ -74,8 +81,8 @@ static void adopt_writer(struct pb_consumer *consumer)
     struct pb_pipe *pipe = &consumer->pipe;
     pipe->peer = pipe->incoming;
     pipe->incoming = NULL;
-    consumer->next = 0;
-    consumer->packets = consumer->declined = consumer->answered = consumer->sleeps = consumer->wakes = 0;
+    consumer->position = consumer->next = consumer->declined = consumer->answered = 0;
+    consumer->sleeps = consumer->wakes = 0;
     consumer->link_type = PB_RING_LINK_UNSET;
     consumer->asleep = consumer->leaving = false;
     atomic_store(&pipe->peer->page->start, 0);
@@ -85,8 +92,7 @@ static void adopt_writer(struct pb_consumer *consumer)
 
 static void refresh_gauges(struct pb_consumer *consumer)
 {
-    uint64_t bytes = consumer->pipe.peer != NULL ? available(consumer) : 0;
-    pb_pipe_set_gauges(&consumer->pipe, is_sound(consumer, bytes) ? bytes : 0);
+    pb_pipe_set_gauges(&consumer->pipe, consumer->pipe.peer != NULL ? used_bytes(consumer) : 0);
 }
 
 /* A writer has come, or hung up, or what it had left has been received. */
@@ -117,33 +123,32 @@ static void answer(struct pb_consumer *consumer, uint64_t number)
 
 /* -------------------------------------------------------------- receiving */
 
-/* Copy records from the ring, up to `head`. Returns how many; *next is behind the
- * last, and *sound says whether all of them made sense. */
-static uint32_t copy_records(struct pb_consumer *consumer, struct pb_packet *packets, uint32_t packets_max,
-                             uint64_t head, uint64_t *next, bool *sound)
+/* Receive up to packets_max packets. Returns how many; *sound says whether all that
+ * was looked at made sense. */
+static uint32_t copy_packets(struct pb_consumer *consumer, struct pb_packet *packets, uint32_t packets_max, bool *sound)
 {
-    const struct pb_peer *peer = consumer->pipe.peer;
-    uint64_t mask = consumer->pipe.ring_bytes - 1, at = consumer->next;
-    uint64_t base = atomic_load_explicit(&peer->memory.page->base, memory_order_relaxed) & ~(uint64_t)(PB_RING_ALIGN - 1);
+    const struct pb_ring_memory *memory = &consumer->pipe.peer->memory;
+    uint64_t mask = memory->ring_bytes - 1, records_mask = pb_ring_records(memory->ring_bytes) - 1;
+    uint64_t base = atomic_load_explicit(&memory->page->base, memory_order_relaxed) & ~(uint64_t)(PB_RING_UNIT - 1);
+    uint64_t records_base = atomic_load_explicit(&memory->page->records_base, memory_order_relaxed);
     uint32_t count = 0, used = 0;
-    while (count < packets_max && at != head) {
-        const volatile struct pb_record *record = (const struct pb_record *)(peer->memory.ring + ((at + base) & mask));
+    while (count < packets_max) {
+        const volatile struct pb_record *record = &memory->records[(consumer->next + records_base) & records_mask];
         uint32_t length_mark = record->length_mark, wire_len = record->wire_len;
         uint32_t length = pb_record_length(length_mark);
-        uint64_t bytes = pb_record_bytes(length);
-        *sound = bytes <= head - at && length <= PB_FRAME_BYTES_MAX && wire_len >= length;
+        *sound = length <= PB_FRAME_BYTES_MAX && length <= memory->ring_bytes && wire_len >= length;
         if (!*sound || used + length > PB_CONSUMER_COPY_BYTES)
             break;
         uint8_t *copy = consumer->copies + used;
-        pb_copy_packet(copy, (const uint8_t *)(uintptr_t)record->data, length);
+        pb_copy_packet(copy, memory->ring + ((consumer->position + base) & mask), length);
         struct pb_packet *packet = &packets[count++];
         pb_packet_init(packet, copy, length, wire_len, record->timestamp_ns, (uint16_t)consumer->link_type);
         if (consumer->marks)
             pb_packet_set_mark(packet, pb_record_mark(length_mark));
         used += (length + COPY_ALIGN - 1) / COPY_ALIGN * COPY_ALIGN;
-        at += bytes;
+        consumer->position += pb_record_bytes(length);
+        consumer->next++;
     }
-    *next = at;
     return count;
 }
 
@@ -155,24 +160,20 @@ static bool take_link_type(struct pb_consumer *consumer)
     return consumer->link_type <= UINT16_MAX;
 }
 
-static uint32_t receive(struct pb_consumer *consumer, struct pb_packet *packets, uint32_t packets_max, uint64_t bytes)
+static uint32_t receive(struct pb_consumer *consumer, struct pb_packet *packets, uint32_t packets_max, uint64_t ready)
 {
     struct pb_pipe *pipe = &consumer->pipe;
-    struct pb_port *port = pipe->port;
-    uint64_t next = consumer->next;
-    bool sound = is_sound(consumer, bytes) && take_link_type(consumer);
+    bool sound = is_sound(consumer, ready) && take_link_type(consumer);
     uint32_t count = 0;
-    pb_pipe_note_used(pipe, is_sound(consumer, bytes) ? bytes : 0);
-    if (sound)
-        count = copy_records(consumer, packets, packets_max, consumer->next + bytes, &next, &sound);
     uint64_t wire_bytes = 0;
+    pb_pipe_note_used(pipe, used_bytes(consumer));
+    if (sound)
+        count = copy_packets(consumer, packets, ready < packets_max ? (uint32_t)ready : packets_max, &sound);
     for (uint32_t i = 0; i < count; i++)
         wire_bytes += packets[i].wire_len;
-    consumer->next = next;
-    consumer->packets += count;
-    pb_port_received(port, count, wire_bytes);
+    pb_port_received(pipe->port, count, wire_bytes);
     if (sound)
-        answer(consumer, pb_ring_release(pipe->peer->memory.page, pipe->peer->page, next, consumer->packets));
+        answer(consumer, pb_ring_release(pipe->peer->memory.page, pipe->peer->page, consumer->position, consumer->next));
     else
         detach_writer(consumer, "wrote nonsense into its ring");
     return count;
@@ -186,9 +187,9 @@ uint32_t pb_consumer_rx_batch(struct pb_port *port, struct pb_packet *packets, u
     if (consumer->asleep)
         atomic_store_explicit(&consumer->pipe.peer->page->reader_waiting, 0, memory_order_relaxed);
     consumer->asleep = false;
-    uint64_t bytes = available(consumer);
-    if (bytes != 0)
-        return receive(consumer, packets, packets_max, bytes);
+    uint64_t ready = available(consumer);
+    if (ready != 0)
+        return receive(consumer, packets, packets_max, ready);
     if (consumer->leaving)
         pb_consumer_attend(port);
     return 0;

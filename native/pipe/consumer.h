@@ -21,8 +21,8 @@ struct pb_consumer {
     bool marks;      /* option "marks" */
 
     /* Engine thread only. */
-    uint64_t next;     /* the first position not received */
-    uint64_t packets;  /* received from this writer */
+    uint64_t position; /* in the ring, of the first packet not received */
+    uint64_t next;     /* its record: as many were received from this writer */
     uint64_t declined; /* the writer's count, when last looked at */
     uint64_t answered; /* the writer's last request for space that was answered */
     uint64_t sleeps;   /* since the writer was adopted */

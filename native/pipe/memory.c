@@ -64,7 +64,8 @@ int pb_ring_memory_open(struct pb_ring_memory *memory, const char *name, uint64_
     const char *doing = "create";
     int protection = written_here ? PROT_READ | PROT_WRITE : PROT_READ;
     *memory = (struct pb_ring_memory){.page = MAP_FAILED, .page_bytes = (uint32_t)sysconf(_SC_PAGESIZE), .ring_bytes = ring_bytes};
-    memory->fd = memory_create("bricks-pipe", memory->page_bytes + ring_bytes);
+    uint64_t front_bytes = memory->page_bytes + pb_ring_records_bytes(ring_bytes);
+    memory->fd = memory_create("bricks-pipe", front_bytes + ring_bytes);
     if (memory->fd < 0) {
         errno = -memory->fd;
         goto fail;
@@ -72,10 +73,11 @@ int pb_ring_memory_open(struct pb_ring_memory *memory, const char *name, uint64_
     if (write_page(memory, name) < 0)
         goto fail;
     doing = "map";
-    memory->page = mmap(NULL, memory->page_bytes, protection, MAP_SHARED | MAP_POPULATE, memory->fd, 0);
+    memory->page = mmap(NULL, front_bytes, protection, MAP_SHARED | MAP_POPULATE, memory->fd, 0);
     if (memory->page == MAP_FAILED)
         goto fail;
-    memory->ring = pb_ring_map(memory->fd, memory->page_bytes, ring_bytes, protection, MAP_POPULATE);
+    memory->records = (struct pb_record *)((uint8_t *)memory->page + memory->page_bytes);
+    memory->ring = pb_ring_map(memory->fd, front_bytes, ring_bytes, protection, MAP_POPULATE);
     if (memory->ring == NULL)
         goto fail;
     /* From now on nobody can resize the memory; where we write it our writable
@@ -97,7 +99,7 @@ void pb_ring_memory_close(struct pb_ring_memory *memory)
     if (memory->ring != NULL)
         pb_ring_unmap(memory->ring, memory->ring_bytes);
     if (memory->page != NULL && memory->page != MAP_FAILED)
-        munmap(memory->page, memory->page_bytes);
+        munmap(memory->page, memory->page_bytes + pb_ring_records_bytes(memory->ring_bytes));
     if (memory->page != NULL && memory->fd >= 0)
         close(memory->fd);
     *memory = (struct pb_ring_memory){.fd = -1};

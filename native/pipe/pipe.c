@@ -125,7 +125,7 @@ void pb_pipe_fill_status(const struct pb_pipe *pipe, struct pb_pipe_status *stat
     status->application_pid = pipe->peer->pid;
     memcpy(status->application, pipe->peer->program, sizeof(status->application));
     const struct pb_producer_page *page = outwards ? pipe->memory.page : pipe->peer->memory.page;
-    uint64_t used_bytes = atomic_load(&page->head) - atomic_load(&pipe->peer->page->tail);
+    uint64_t used_bytes = atomic_load(&page->position) - atomic_load(&pipe->peer->page->tail);
     status->used_bytes = used_bytes <= pipe->ring_bytes ? used_bytes : pipe->ring_bytes;
 }
 

@@ -32,6 +32,7 @@ struct pb_claim {
 /* A ring and its producer page, in a memfd of their own. */
 struct pb_ring_memory {
     struct pb_producer_page *page;
+    struct pb_record *records;
     uint8_t *ring; /* mapped twice in a row */
     uint64_t ring_bytes;
     uint32_t page_bytes;

@@ -17,17 +17,17 @@
 
 static void refresh_gauges(struct pb_producer *producer)
 {
-    pb_pipe_set_gauges(&producer->pipe, producer->pipe.peer != NULL ? producer->head - producer->tail : 0);
+    pb_pipe_set_gauges(&producer->pipe, producer->pipe.peer != NULL ? producer->position - producer->tail : 0);
 }
 
 /* Look at the reader's tail. False: no reader's library writes such a value. */
 static bool look_at_tail(struct pb_producer *producer)
 {
     uint64_t tail = atomic_load(&producer->pipe.peer->page->tail);
-    if (tail % PB_RING_ALIGN != 0 || tail - producer->tail > producer->head - producer->tail)
+    if (tail % PB_RING_UNIT != 0 || tail - producer->tail > producer->position - producer->tail)
         return false;
     producer->tail = tail;
-    pb_pipe_note_used(&producer->pipe, producer->head - tail);
+    pb_pipe_note_used(&producer->pipe, producer->position - tail);
     return true;
 }
 
@@ -43,7 +43,7 @@ static void drop_reader(struct pb_producer *producer)
 {
     struct pb_pipe *pipe = &producer->pipe;
     look_at_tail(producer);
-    pb_port_count(pipe->port, PIPE_UNREAD, pb_ring_unread(pipe->peer->page, producer->tail, producer->published));
+    pb_port_count(pipe->port, PIPE_UNREAD, pb_ring_unread(pipe->peer->page, producer->tail, producer->head - producer->start));
     stop_requesting(producer);
     pb_peer_close(pipe->peer);
     pipe->peer = NULL;
@@ -77,15 +77,15 @@ static void adopt_reader(struct pb_producer *producer)
     struct pb_pipe *pipe = &producer->pipe;
     pipe->peer = pipe->incoming;
     pipe->incoming = NULL;
-    producer->tail = producer->head;
-    producer->published = producer->dropped = 0;
-    producer->requests = producer->answers = 0;
-    atomic_store_explicit(&pipe->memory.page->published, 0, memory_order_relaxed);
+    producer->tail = producer->position;
+    producer->start = producer->head;
+    producer->dropped = producer->requests = producer->answers = 0;
     atomic_store_explicit(&pipe->memory.page->dropped, 0, memory_order_relaxed);
     struct pb_reader_page *page = pipe->peer->page;
-    atomic_store(&page->tail, producer->head);
-    atomic_store(&page->released[0].tail, producer->head);
-    atomic_store(&page->start, producer->head);
+    atomic_store(&page->tail, producer->position);
+    atomic_store(&page->released[0].tail, producer->position);
+    atomic_store(&page->start_record, producer->head);
+    atomic_store(&page->start, producer->position);
     pb_port_count(pipe->port, PIPE_ATTACHES, 1);
     pb_peer_wake(pipe->peer);
 }
@@ -109,7 +109,7 @@ static uint32_t offer_nobody(struct pb_producer *producer, uint32_t count, bool 
 {
     struct pb_port *port = producer->pipe.port;
     if (may_wait && atomic_load_explicit(&port->awaited, memory_order_relaxed)) {
-        producer->refused_bytes = PB_RING_ALIGN;
+        producer->refused_bytes = PB_RING_UNIT;
         return 0;
     }
     pb_port_count(port, PIPE_NO_READER, count);
@@ -125,9 +125,9 @@ static enum fate dropped(struct pb_producer *producer, enum pb_producer_counter 
     return FATE_DROPPED;
 }
 
-/* What becomes of a packet that is not simply written at `head`. */
+/* What becomes of a packet that is not simply written at `position`. */
 static __attribute__((noinline)) enum fate decide(struct pb_producer *producer, const struct pb_packet *packet,
-                                                  uint64_t head, bool may_wait)
+                                                  uint64_t position, bool may_wait)
 {
     uint64_t bytes = pb_record_bytes(packet->captured_len), ring_bytes = producer->pipe.ring_bytes;
     if (packet->link_type != producer->link_type)
@@ -136,7 +136,7 @@ static __attribute__((noinline)) enum fate decide(struct pb_producer *producer, 
         return dropped(producer, PIPE_TOO_LONG);
     if (!look_at_tail(producer))
         return FATE_READER_LIES;
-    if (head + bytes <= producer->tail + ring_bytes)
+    if (position + bytes <= producer->tail + ring_bytes)
         return FATE_FITS;
     if (!may_wait)
         return dropped(producer, PIPE_FULL);
@@ -144,14 +144,14 @@ static __attribute__((noinline)) enum fate decide(struct pb_producer *producer, 
     return FATE_REFUSED;
 }
 
-static void publish(struct pb_producer *producer, uint64_t head, uint32_t packets, uint64_t wire_bytes)
+static void publish(struct pb_producer *producer, uint64_t position, uint32_t packets, uint64_t wire_bytes)
 {
     struct pb_producer_page *page = producer->pipe.memory.page;
-    producer->head = head;
-    producer->published += packets;
-    atomic_store_explicit(&page->published, producer->published, memory_order_relaxed);
+    producer->position = position;
+    producer->head += packets;
+    atomic_store_explicit(&page->position, position, memory_order_relaxed);
     pb_port_sent(producer->pipe.port, packets, wire_bytes);
-    if (pb_ring_publish(page, producer->pipe.peer->page, head))
+    if (pb_ring_publish(page, producer->pipe.peer->page, producer->head))
         pb_peer_wake(producer->pipe.peer);
 }
 
@@ -159,8 +159,8 @@ static void publish(struct pb_producer *producer, uint64_t head, uint32_t packet
 static __attribute__((noinline)) void restart(struct pb_producer *producer)
 {
     if (look_at_tail(producer)) /* a reader that lies is found when the ring seems full, or by the next tick */
-        pb_ring_restart(&producer->window, producer->pipe.memory.page, producer->head, producer->tail,
-                        producer->pipe.ring_bytes);
+        pb_ring_restart(&producer->window, producer->pipe.memory.page, producer->position, producer->head,
+                        producer->tail, producer->pipe.ring_bytes);
 }
 
 static void take_link_type(struct pb_producer *producer, uint32_t link_type)
@@ -188,38 +188,40 @@ uint32_t pb_producer_tx_batch(struct pb_port *port, const struct pb_packet *pack
     stop_requesting(producer);
     if (producer->link_type == PB_RING_LINK_UNSET)
         take_link_type(producer, packets[index[0]].link_type);
-    if (pb_ring_reached(producer->head, producer->window.end))
+    if (pb_ring_reached(producer->position, producer->window.end))
         restart(producer);
 
     uint8_t *ring = producer->pipe.memory.ring;
+    struct pb_record *records = producer->pipe.memory.records;
     uint64_t ring_bytes = producer->pipe.ring_bytes, mask = ring_bytes - 1, base = producer->window.base;
-    uint64_t head = producer->head, limit = producer->tail + ring_bytes, wire_bytes = 0;
+    uint64_t records_mask = pb_ring_records(ring_bytes) - 1, next = producer->head + producer->window.records_base;
+    uint64_t position = producer->position, limit = producer->tail + ring_bytes, wire_bytes = 0;
     uint32_t link_type = producer->link_type, written = 0, i;
     enum fate fate = FATE_FITS;
     for (i = 0; i < count; i++) {
         const struct pb_packet *packet = &packets[index[i]];
         if (i + PREFETCH_PACKETS < count)
             __builtin_prefetch(packets[index[i + PREFETCH_PACKETS]].data);
-        uint64_t end = head + pb_record_bytes(packet->captured_len);
+        uint64_t end = position + pb_record_bytes(packet->captured_len);
         if (__builtin_expect(end > limit || packet->link_type != link_type, 0)) {
-            fate = decide(producer, packet, head, may_wait);
+            fate = decide(producer, packet, position, may_wait);
             if (fate == FATE_DROPPED)
                 continue;
             if (fate != FATE_FITS)
                 break;
             limit = producer->tail + ring_bytes;
         }
-        struct pb_record *record = (struct pb_record *)(ring + ((head + base) & mask));
+        struct pb_record *record = &records[(next + written) & records_mask];
         record->length_mark = packet->captured_len;
         record->wire_len = packet->wire_len;
         record->timestamp_ns = packet->timestamp_ns;
-        pb_copy_packet(record->data, packet->data, packet->captured_len);
+        pb_copy_packet(ring + ((position + base) & mask), packet->data, packet->captured_len);
         wire_bytes += packet->wire_len;
-        head = end;
+        position = end;
         written++;
     }
     if (written > 0)
-        publish(producer, head, written, wire_bytes);
+        publish(producer, position, written, wire_bytes);
     if (__builtin_expect(fate == FATE_READER_LIES, 0)) {
         detach_reader(producer, wrote_nonsense);
         i += offer_nobody(producer, count - i, may_wait);
@@ -245,7 +247,7 @@ static bool take_wake_ups(struct pb_producer *producer)
 static bool may_offer(const struct pb_producer *producer, uint64_t wake_tail)
 {
     return pb_ring_reached(producer->tail, wake_tail) ||
-           (producer->head - producer->tail + producer->refused_bytes <= producer->pipe.ring_bytes &&
+           (producer->position - producer->tail + producer->refused_bytes <= producer->pipe.ring_bytes &&
             atomic_load(&producer->pipe.peer->page->reader_waiting) != 0);
 }
 
@@ -265,7 +267,7 @@ bool pb_producer_wait(struct pb_port *port, struct pb_wait *wait)
     if (producer->pipe.peer == NULL || !take_wake_ups(producer) || !check_reader(producer))
         return sleep_without_reader(producer);
 
-    uint64_t wake_tail = pb_ring_wake_tail(producer->head, producer->refused_bytes, ring_bytes);
+    uint64_t wake_tail = pb_ring_wake_tail(producer->position, producer->refused_bytes, ring_bytes);
     if (may_offer(producer, wake_tail))
         return false;
     producer->requesting = true;
@@ -293,5 +295,5 @@ bool pb_producer_undelivered(struct pb_port *port)
 {
     struct pb_producer *producer = port->state;
     pb_producer_tick(port);
-    return producer->pipe.peer != NULL && producer->tail != producer->head;
+    return producer->pipe.peer != NULL && producer->tail != producer->position;
 }

@@ -13,10 +13,11 @@ enum pb_producer_counter { PIPE_NO_READER = PIPE_COUNTERS, PIPE_FULL, PIPE_TOO_L
 struct pb_producer {
     struct pb_pipe pipe; /* first: the attach server knows only this */
     /* Engine thread only. */
-    _Alignas(PB_RING_LINE) uint64_t head; /* published */
+    _Alignas(PB_RING_LINE) uint64_t head; /* records published */
+    uint64_t position;                    /* in the ring, behind the last of them */
     uint64_t tail;                        /* the reader's, when last looked at and found sound */
     struct pb_ring_window window;
-    uint64_t published;                   /* records, since the reader was adopted */
+    uint64_t start;                       /* head when the reader was adopted */
     uint64_t dropped;                     /* packets, since then */
     uint64_t refused_bytes;               /* what tx_batch() last refused for; 0: it did not */
     uint64_t requests;                    /* for space, since the reader was adopted */

@@ -6,20 +6,27 @@
  * way the application produces (writer.c) and the engine thread reads (consumer.c).
  * The memory is two memfds:
  *
- *   data     [producer page][ring]   written by the producer only. Where that is the
- *                                    engine it is sealed: an application can map it
- *                                    read-only only
+ *   data     [producer page][records][ring]   written by the producer only. Where
+ *                                    that is the engine it is sealed: an application
+ *                                    can map it read-only only
  *   reader   [reader page]           written by both
  *
  * The engine trusts nothing that it reads where an application can write.
  *
- * The ring is mapped twice in a row, so that no record wraps. Positions are
+ * A packet has a record of 16 bytes in the array of records, and its data in the
+ * ring, each from a cache line of its own. That keeps the records together: the
+ * reader walks through them without waiting for the lines of one packet to find the
+ * next, and fetches the data of many at once. As each packet takes at least a line
+ * of the ring, the array has room whenever the ring has.
+ *
+ * The ring is mapped twice in a row, so that no packet wraps. Positions in it are
  * byte counters that never go back; a position's place is (position + base) %
- * ring_bytes. Whenever the producer finds the ring empty it may change `base` so
- * that it goes on at the ring's beginning, whose cache lines are warm. The reader
- * cannot miss that: it has read all there is, so it takes its next step only when
- * head moves; base is written before head and read after it, and cannot change
- * again before the reader has released what it then sees.
+ * ring_bytes, and that of record n is (n + records_base) % records. Whenever the
+ * producer finds the ring empty it may change the bases so that it goes on at the
+ * beginning of both, whose cache lines are warm. The reader cannot miss that: it has
+ * read all there is, so it takes its next step only when head moves; the bases are
+ * written before head and read after it, and cannot change again before the reader
+ * has released what it then sees.
  *
  * Each side sleeps only after it has said so and looked again. Both the words
  * it looks at and the words it says so with are accessed seq_cst, so of "I have
@@ -38,36 +45,35 @@
 #include "packet_bricks.h"
 
 #define PB_RING_MAGIC 0x656e69726b636962ull /* "bickrine", little endian */
-#define PB_RING_VERSION 1u
-#define PB_RING_ALIGN 16u
+#define PB_RING_VERSION 2u
+#define PB_RING_UNIT 64u /* bytes: what a packet's data is rounded up to */
 #define PB_RING_BYTES_MIN (128u << 10) /* the longest live frame must fit */
 #define PB_RING_BYTES_MAX ((uint64_t)PB_BUFFER_SLOTS_MAX * PB_BUFFER_SLOT_BYTES)
 #define PB_RING_LINE 128 /* a cache line and the one that is prefetched with it */
 #define PB_RING_UNSET UINT64_MAX
 #define PB_RING_LINK_UNSET UINT32_MAX
 
-/* One packet in the ring: its data follows, padded to PB_RING_ALIGN. */
+/* One packet. */
 #define PB_RECORD_LENGTH_BITS 20
 struct pb_record {
     uint32_t length_mark; /* captured length, and above PB_RECORD_LENGTH_BITS its mark */
     uint32_t wire_len;
     uint64_t timestamp_ns;
-    uint8_t data[];
 };
 
 struct pb_producer_page {
     /* Constant. */
     uint64_t magic;
     uint32_t version;
-    uint32_t page_bytes; /* from the start of the memory to the ring */
+    uint32_t page_bytes; /* from the start of the memory to the records */
     uint64_t ring_bytes;
     char name[PB_PIPE_NAME_MAX + 1];
     _Atomic uint32_t link_type;
     _Atomic uint32_t ended; /* nothing will be published any more */
-    /* Everything before it may be read. */
+    /* Records before this number may be read. */
     _Alignas(PB_RING_LINE) _Atomic uint64_t head;
-    _Atomic uint64_t base;
-    _Atomic uint64_t published; /* records, for this reader */
+    _Atomic uint64_t base, records_base;
+    _Atomic uint64_t position; /* in the ring, behind the last packet: for statistics */
     /* The producer waits for space: the number of that request, 0: it does not. The
      * reader answers each number once, when its tail has reached wake_tail or when
      * it goes to sleep itself. */
@@ -77,10 +83,11 @@ struct pb_producer_page {
 };
 
 struct pb_reader_page {
-    /* Where the application starts; PB_RING_UNSET until the engine has adopted it. */
-    _Atomic uint64_t start;
+    /* Where the application starts: the position in the ring, and the record. Unset
+     * (the position) until the engine has adopted it. */
+    _Atomic uint64_t start, start_record;
     _Atomic uint32_t ended; /* nothing will be read any more; only towards the engine */
-    /* Everything before it may be overwritten. */
+    /* The position before which everything may be overwritten. */
     _Alignas(PB_RING_LINE) _Atomic uint64_t tail;
     /* How many records the reader had released at a tail: for the present one and
      * the one before (or after), whichever instant it is killed at. */
@@ -90,7 +97,8 @@ struct pb_reader_page {
     _Alignas(PB_RING_LINE) _Atomic uint32_t reader_waiting;
 };
 
-_Static_assert(sizeof(struct pb_record) == PB_RING_ALIGN, "a header takes one unit");
+_Static_assert(sizeof(struct pb_record) == 16, "shared layout");
+_Static_assert(PB_RING_BYTES_MIN / PB_RING_UNIT * sizeof(struct pb_record) % 4096 == 0, "the ring starts on a page");
 _Static_assert(offsetof(struct pb_producer_page, head) == PB_RING_LINE, "shared layout");
 _Static_assert(offsetof(struct pb_producer_page, producer_waiting) == 2 * PB_RING_LINE, "shared layout");
 _Static_assert(sizeof(struct pb_producer_page) == 3 * PB_RING_LINE, "shared layout; fits any page");
@@ -102,10 +110,21 @@ _Static_assert(PB_FRAME_BYTES_MAX < 1 << PB_RECORD_LENGTH_BITS, "lengths fit");
 _Static_assert(PB_MARK_MAX < 1 << (32 - PB_RECORD_LENGTH_BITS), "marks fit");
 _Static_assert((PB_BUFFER_SLOTS_MAX & (PB_BUFFER_SLOTS_MAX - 1)) == 0, "rings are powers of two");
 
-/* Bytes that a packet takes in the ring. */
+/* Bytes that a packet takes in the ring: at least one unit. */
 static inline uint64_t pb_record_bytes(uint32_t captured_len)
 {
-    return ((uint64_t)captured_len + sizeof(struct pb_record) + PB_RING_ALIGN - 1) & ~(uint64_t)(PB_RING_ALIGN - 1);
+    return ((uint64_t)captured_len + (captured_len == 0) + PB_RING_UNIT - 1) & ~(uint64_t)(PB_RING_UNIT - 1);
+}
+
+/* How many records a ring has, and the bytes of their array. */
+static inline uint64_t pb_ring_records(uint64_t ring_bytes)
+{
+    return ring_bytes / PB_RING_UNIT;
+}
+
+static inline uint64_t pb_ring_records_bytes(uint64_t ring_bytes)
+{
+    return pb_ring_records(ring_bytes) * sizeof(struct pb_record);
 }
 
 static inline uint32_t pb_record_length(uint32_t length_mark)
@@ -129,36 +148,39 @@ static inline bool pb_ring_reached(uint64_t a, uint64_t b)
 #define PB_RING_WINDOW_BYTES (64u << 10)
 #define PB_RING_WINDOW_STEP_BYTES (16u << 10)
 
-/* Producer: where it is in the ring. */
+/* Producer: where it is in ring and records. */
 struct pb_ring_window {
-    uint64_t base;
+    uint64_t base, records_base;
     uint64_t end; /* past this position call pb_ring_restart() */
 };
 
 /* Producer: go on at the beginning of the ring if the reader has read all. A reader
  * that keeps up is fed from some 64 KiB that stay in the caches of both, instead of
- * from the whole ring. `tail` was just looked at. */
-static inline void pb_ring_restart(struct pb_ring_window *window, struct pb_producer_page *producer, uint64_t head,
-                                   uint64_t tail, uint64_t ring_bytes)
+ * from the whole ring. It stands at `position` and record `head`; `tail` was just
+ * looked at. */
+static inline void pb_ring_restart(struct pb_ring_window *window, struct pb_producer_page *producer, uint64_t position,
+                                   uint64_t head, uint64_t tail, uint64_t ring_bytes)
 {
-    if (tail != head) {
-        window->end = head + PB_RING_WINDOW_STEP_BYTES;
+    if (tail != position) {
+        window->end = position + PB_RING_WINDOW_STEP_BYTES;
         return;
     }
-    window->base = (0 - head) & (ring_bytes - 1);
-    window->end = head + PB_RING_WINDOW_BYTES;
+    window->base = (0 - position) & (ring_bytes - 1);
+    window->records_base = (0 - head) & (pb_ring_records(ring_bytes) - 1);
+    window->end = position + PB_RING_WINDOW_BYTES;
     atomic_store_explicit(&producer->base, window->base, memory_order_relaxed);
+    atomic_store_explicit(&producer->records_base, window->records_base, memory_order_relaxed);
 }
 
 /* Producer: the tail to be woken at: half of the ring free, and in any case room
  * for the `bytes` that were refused. */
-static inline uint64_t pb_ring_wake_tail(uint64_t head, uint64_t bytes, uint64_t ring_bytes)
+static inline uint64_t pb_ring_wake_tail(uint64_t position, uint64_t bytes, uint64_t ring_bytes)
 {
-    uint64_t half = head - ring_bytes / 2, room = head + bytes - ring_bytes;
+    uint64_t half = position - ring_bytes / 2, room = position + bytes - ring_bytes;
     return pb_ring_reached(room, half) ? room : half;
 }
 
-/* Producer: make everything before `head` readable. True: the reader sleeps, wake it. */
+/* Producer: make the records before `head` readable. True: the reader sleeps, wake it. */
 static inline bool pb_ring_publish(struct pb_producer_page *producer, struct pb_reader_page *reader, uint64_t head)
 {
     atomic_store(&producer->head, head);

@@ -20,9 +20,9 @@
 struct pb_pipe_writer {
     struct pb_attachment attachment;
     struct pb_ring_window window;
-    uint64_t head;          /* published */
+    uint64_t head;          /* records published */
+    uint64_t position;      /* in the ring, behind the last of them */
     uint64_t tail;          /* the engine's, when last looked at */
-    uint64_t published;     /* records */
     uint64_t declined;
     uint64_t refused_bytes; /* what pb_pipe_write() last refused for; 0: it did not */
     uint64_t requests;      /* for space */
@@ -55,7 +55,7 @@ void pb_pipe_close_writer(struct pb_pipe_writer *writer)
 
 int pb_pipe_set_link_type(struct pb_pipe_writer *writer, uint32_t link_type)
 {
-    if (link_type > UINT16_MAX || writer->published > 0)
+    if (link_type > UINT16_MAX || writer->head > 0)
         return -EINVAL;
     atomic_store(&writer->attachment.producer->link_type, link_type);
     return 0;
@@ -66,7 +66,7 @@ int pb_pipe_set_link_type(struct pb_pipe_writer *writer, uint32_t link_type)
 static void look_at_tail(struct pb_pipe_writer *writer)
 {
     uint64_t tail = atomic_load(&writer->attachment.reader->tail);
-    if (tail - writer->tail <= writer->head - writer->tail)
+    if (tail - writer->tail <= writer->position - writer->tail)
         writer->tail = tail;
 }
 
@@ -82,13 +82,13 @@ static void stop_requesting(struct pb_pipe_writer *writer)
     writer->requesting = false;
 }
 
-static void publish(struct pb_pipe_writer *writer, uint64_t head, uint32_t records)
+static void publish(struct pb_pipe_writer *writer, uint64_t position, uint32_t records)
 {
     const struct pb_attachment *attachment = &writer->attachment;
-    writer->head = head;
-    writer->published += records;
-    atomic_store_explicit(&attachment->producer->published, writer->published, memory_order_relaxed);
-    if (pb_ring_publish(attachment->producer, attachment->reader, head))
+    writer->position = position;
+    writer->head += records;
+    atomic_store_explicit(&attachment->producer->position, position, memory_order_relaxed);
+    if (pb_ring_publish(attachment->producer, attachment->reader, writer->head))
         pb_attachment_wake(attachment);
 }
 
@@ -107,14 +107,14 @@ static int check_record(const struct pb_pipe_writer *writer, const struct pb_pip
     return record->wire_len < record->captured_len || record->mark > PB_MARK_MAX ? -EINVAL : 0;
 }
 
-/* Room for a record at `head`? If not, remembers for how much. */
-static bool has_room(struct pb_pipe_writer *writer, uint64_t head, uint64_t bytes)
+/* Room for a packet at `position`? If not, remembers for how much. */
+static bool has_room(struct pb_pipe_writer *writer, uint64_t position, uint64_t bytes)
 {
     uint64_t ring_bytes = writer->attachment.ring_bytes;
-    if (head + bytes <= writer->tail + ring_bytes)
+    if (position + bytes <= writer->tail + ring_bytes)
         return true;
     look_at_tail(writer);
-    if (head + bytes <= writer->tail + ring_bytes)
+    if (position + bytes <= writer->tail + ring_bytes)
         return true;
     writer->refused_bytes = bytes;
     return false;
@@ -123,7 +123,8 @@ static bool has_room(struct pb_pipe_writer *writer, uint64_t head, uint64_t byte
 int pb_pipe_write(struct pb_pipe_writer *writer, const struct pb_pipe_record *records, uint32_t count)
 {
     struct pb_attachment *attachment = &writer->attachment;
-    uint64_t head = writer->head, mask = attachment->ring_bytes - 1, now = 0;
+    uint64_t position = writer->position, mask = attachment->ring_bytes - 1, now = 0;
+    uint64_t records_mask = pb_ring_records(attachment->ring_bytes) - 1;
     uint32_t limit = count < INT_MAX ? count : INT_MAX, i;
     int code = 0;
     if (!pb_attachment_has_started(attachment))
@@ -132,29 +133,30 @@ int pb_pipe_write(struct pb_pipe_writer *writer, const struct pb_pipe_record *re
         return -EPIPE;
     writer->refused_bytes = 0;
     if (!attachment->started) {
-        writer->refused_bytes = PB_RING_ALIGN;
+        writer->refused_bytes = PB_RING_UNIT;
         return 0;
     }
     stop_requesting(writer);
-    if (pb_ring_reached(head, writer->window.end)) {
+    if (pb_ring_reached(position, writer->window.end)) {
         look_at_tail(writer);
-        pb_ring_restart(&writer->window, attachment->producer, head, writer->tail, attachment->ring_bytes);
+        pb_ring_restart(&writer->window, attachment->producer, position, writer->head, writer->tail, attachment->ring_bytes);
     }
+    uint64_t next = writer->head + writer->window.records_base;
     for (i = 0; i < limit; i++) {
         uint64_t bytes = pb_record_bytes(records[i].captured_len);
-        if ((code = check_record(writer, &records[i])) < 0 || !has_room(writer, head, bytes))
+        if ((code = check_record(writer, &records[i])) < 0 || !has_room(writer, position, bytes))
             break;
         if (records[i].timestamp_ns == 0 && now == 0)
             now = now_ns();
-        struct pb_record *record = (struct pb_record *)(attachment->ring + ((head + writer->window.base) & mask));
+        struct pb_record *record = &attachment->records[(next + i) & records_mask];
         record->length_mark = records[i].captured_len | records[i].mark << PB_RECORD_LENGTH_BITS;
         record->wire_len = records[i].wire_len;
         record->timestamp_ns = records[i].timestamp_ns != 0 ? records[i].timestamp_ns : now;
-        pb_copy_packet(record->data, records[i].data, records[i].captured_len);
-        head += bytes;
+        pb_copy_packet(attachment->ring + ((position + writer->window.base) & mask), records[i].data, records[i].captured_len);
+        position += bytes;
     }
     if (i > 0)
-        publish(writer, head, i);
+        publish(writer, position, i);
     else if (code == 0 && limit > 0)
         pb_attachment_listen(attachment); /* full: or is nobody there any more? */
     return i > 0 || code == 0 ? (int)i : code;
@@ -170,7 +172,7 @@ uint64_t pb_pipe_writer_backlog(const struct pb_pipe_writer *writer)
 {
     if (!writer->attachment.started)
         return 0;
-    return writer->head - atomic_load(&writer->attachment.reader->tail);
+    return writer->position - atomic_load(&writer->attachment.reader->tail);
 }
 
 /* ---------------------------------------------------------------- sleeping */
@@ -186,7 +188,7 @@ static bool has_space(struct pb_pipe_writer *writer, uint64_t wake_tail)
     const struct pb_attachment *attachment = &writer->attachment;
     look_at_tail(writer);
     return pb_ring_reached(writer->tail, wake_tail) ||
-           (writer->head - writer->tail + writer->refused_bytes <= attachment->ring_bytes &&
+           (writer->position - writer->tail + writer->refused_bytes <= attachment->ring_bytes &&
             atomic_load(&attachment->reader->reader_waiting) != 0);
 }
 
@@ -202,7 +204,7 @@ int pb_pipe_writer_arm(struct pb_pipe_writer *writer)
         return -EPIPE;
     if (!started)
         return 0; /* adoption sends a wake-up */
-    uint64_t wake_tail = pb_ring_wake_tail(writer->head, writer->refused_bytes, attachment->ring_bytes);
+    uint64_t wake_tail = pb_ring_wake_tail(writer->position, writer->refused_bytes, attachment->ring_bytes);
     if (writer->refused_bytes == 0 || has_space(writer, wake_tail))
         return 1;
     writer->requesting = true;

@@ -451,7 +451,7 @@ static void role_scribble(const char *name, const char *seed)
             uint64_t start = atomic_load(&raw.page->start);
             uint64_t values[] = {
                 0, 1, UINT64_MAX, random_next(&state), (uint64_t)random_next(&state) << 33,
-                start, start + 16 * (random_next(&state) % 9000),
+                start, start + PB_RING_UNIT * (random_next(&state) % 9000),
             };
             /* Mostly words that mean something. */
             uint32_t places[] = {16, 17, 18, 19, 20, 32, random_next(&state) % (sizeof(*raw.page) / 8)};
@@ -500,14 +500,15 @@ static void test_names(void)
 }
 
 /* Both sides of the protocol on one mapping, where TSan sees everything. */
+#define PROTOCOL_RING 4096u
+#define PROTOCOL_RECORDS (200000u / SLOWER)
 struct protocol {
     struct pb_producer_page producer;
     struct pb_reader_page reader;
-    uint8_t *ring;
+    struct pb_record records[PROTOCOL_RING / PB_RING_UNIT];
+    uint8_t ring[2 * PROTOCOL_RING];
     int to_reader, to_producer; /* eventfds */
 };
-#define PROTOCOL_RING 4096u
-#define PROTOCOL_RECORDS (200000u / SLOWER)
 
 static void protocol_sleep(int fd)
 {
@@ -536,17 +537,17 @@ static void *ping_reader(void *arg)
 {
     struct protocol *protocol = arg;
     uint64_t number, answered = 0, state = 2;
-    for (uint64_t next = 0; next < PING_RECORDS * PB_RING_ALIGN; next += PB_RING_ALIGN) {
+    for (uint64_t next = 0; next < PING_RECORDS * PB_RING_UNIT; next += PB_RING_UNIT) {
         delay_randomly(&state);
-        if (next < PING_RECORDS * PB_RING_ALIGN / 2) {
+        if (next < PING_RECORDS * PB_RING_UNIT / 2) {
             if (pb_ring_reader_sleeps(&protocol->producer, &protocol->reader, next, &number))
                 protocol_sleep(protocol->to_reader);
         }
         while (atomic_load(&protocol->producer.head) == next)
             continue;
         delay_randomly(&state);
-        number = pb_ring_release(&protocol->producer, &protocol->reader, next + PB_RING_ALIGN,
-                                 next / PB_RING_ALIGN + 1);
+        number = pb_ring_release(&protocol->producer, &protocol->reader, next + PB_RING_UNIT,
+                                 next / PB_RING_UNIT + 1);
         if (number > answered) {
             answered = number;
             protocol_wake(protocol->to_producer);
@@ -558,11 +559,11 @@ static void *ping_reader(void *arg)
 static void ping(struct protocol *protocol)
 {
     uint64_t state = 1;
-    for (uint64_t head = PB_RING_ALIGN; head <= PING_RECORDS * PB_RING_ALIGN; head += PB_RING_ALIGN) {
+    for (uint64_t head = PB_RING_UNIT; head <= PING_RECORDS * PB_RING_UNIT; head += PB_RING_UNIT) {
         delay_randomly(&state);
         if (pb_ring_publish(&protocol->producer, &protocol->reader, head))
             protocol_wake(protocol->to_reader);
-        if (head > PING_RECORDS * PB_RING_ALIGN / 2) {
+        if (head > PING_RECORDS * PB_RING_UNIT / 2) {
             delay_randomly(&state);
             pb_ring_producer_sleeps(&protocol->producer, head, head);
             if (atomic_load(&protocol->reader.tail) != head)
@@ -586,16 +587,35 @@ static void test_ping_pong(void)
     close(protocol.to_reader);
     close(protocol.to_producer);
     /* A reader killed between its stores: either slot answers for its own tail. */
-    CHECK_EQUAL(pb_ring_unread(&protocol.reader, PING_RECORDS * PB_RING_ALIGN, PING_RECORDS + 5), 5);
-    CHECK_EQUAL(pb_ring_unread(&protocol.reader, (PING_RECORDS - 1) * PB_RING_ALIGN, PING_RECORDS + 5), 6);
+    CHECK_EQUAL(pb_ring_unread(&protocol.reader, PING_RECORDS * PB_RING_UNIT, PING_RECORDS + 5), 5);
+    CHECK_EQUAL(pb_ring_unread(&protocol.reader, (PING_RECORDS - 1) * PB_RING_UNIT, PING_RECORDS + 5), 6);
     CHECK_EQUAL(pb_ring_unread(&protocol.reader, 1, PING_RECORDS), 0);
+}
+
+static uint32_t protocol_length(uint64_t number)
+{
+    return mixed(number) % (3 * PB_RING_UNIT);
+}
+
+/* Each packet's data is its number, over and over; a part of a word at its end is left out. */
+static void protocol_check(const struct protocol *protocol, uint64_t number, uint64_t position)
+{
+    uint64_t record_place = number + atomic_load_explicit(&protocol->producer.records_base, memory_order_relaxed);
+    uint64_t place = position + atomic_load_explicit(&protocol->producer.base, memory_order_relaxed);
+    const struct pb_record *record = &protocol->records[record_place % (PROTOCOL_RING / PB_RING_UNIT)];
+    const uint64_t *words = (const uint64_t *)(protocol->ring + place % PROTOCOL_RING);
+    CHECK_EQUAL(record->timestamp_ns, number);
+    CHECK_EQUAL(pb_record_length(record->length_mark), protocol_length(number));
+    CHECK_EQUAL(pb_record_mark(record->length_mark), number % 4096);
+    for (uint32_t i = 0; i < protocol_length(number) / sizeof(*words); i++)
+        CHECK_EQUAL(words[i], number);
 }
 
 static void *protocol_reader(void *arg)
 {
     struct protocol *protocol = arg;
-    uint64_t next = 0, answered = 0, number = 0;
-    for (uint64_t packets = 0; packets < PROTOCOL_RECORDS;) {
+    uint64_t position = 0, answered = 0, number = 0;
+    for (uint64_t next = 0; next < PROTOCOL_RECORDS;) {
         uint64_t head = atomic_load_explicit(&protocol->producer.head, memory_order_acquire);
         if (head == next && pb_ring_reader_sleeps(&protocol->producer, &protocol->reader, head, &number)) {
             if (number != 0 && number != answered)
@@ -603,12 +623,11 @@ static void *protocol_reader(void *arg)
             answered = number != 0 ? number : answered;
             protocol_sleep(protocol->to_reader);
         }
-        for (; next != head; packets++) {
-            const struct pb_record *record = (const struct pb_record *)(protocol->ring + next % PROTOCOL_RING);
-            CHECK_EQUAL(record->timestamp_ns, packets);
-            next += pb_record_bytes(pb_record_length(record->length_mark));
+        for (; next != head; next++) {
+            protocol_check(protocol, next, position);
+            position += pb_record_bytes(protocol_length(next));
         }
-        number = pb_ring_release(&protocol->producer, &protocol->reader, next, packets);
+        number = pb_ring_release(&protocol->producer, &protocol->reader, position, next);
         if (number != 0 && number != answered) {
             answered = number;
             protocol_wake(protocol->to_producer);
@@ -617,38 +636,49 @@ static void *protocol_reader(void *arg)
     return NULL;
 }
 
+/* What the engine and the writer library do, in the same order. */
+static void protocol_write(struct protocol *protocol)
+{
+    struct pb_ring_window window = {0};
+    uint64_t position = 0, requests = 0;
+    for (uint64_t number = 0; number < PROTOCOL_RECORDS; number++) {
+        uint32_t length = protocol_length(number);
+        uint64_t bytes = pb_record_bytes(length);
+        while (position + bytes - atomic_load(&protocol->reader.tail) > PROTOCOL_RING) {
+            uint64_t wake_tail = pb_ring_wake_tail(position, bytes, PROTOCOL_RING);
+            pb_ring_producer_sleeps(&protocol->producer, wake_tail, ++requests);
+            if (!pb_ring_reached(atomic_load(&protocol->reader.tail), wake_tail) &&
+                atomic_load(&protocol->reader.reader_waiting) == 0)
+                protocol_sleep(protocol->to_producer);
+            atomic_store(&protocol->producer.producer_waiting, 0);
+        }
+        pb_ring_restart(&window, &protocol->producer, position, number, atomic_load(&protocol->reader.tail), PROTOCOL_RING);
+        struct pb_record *record = &protocol->records[(number + window.records_base) % (PROTOCOL_RING / PB_RING_UNIT)];
+        uint64_t *words = (uint64_t *)(protocol->ring + (position + window.base) % PROTOCOL_RING);
+        record->length_mark = length | (uint32_t)(number % 4096) << PB_RECORD_LENGTH_BITS;
+        record->timestamp_ns = number;
+        for (uint32_t i = 0; i < length / sizeof(*words); i++)
+            words[i] = number;
+        position += bytes;
+        if (pb_ring_publish(&protocol->producer, &protocol->reader, number + 1))
+            protocol_wake(protocol->to_reader);
+    }
+    CHECK_EQUAL(pb_ring_unread(&protocol->reader, position, PROTOCOL_RECORDS), 0);
+}
+
 static void test_protocol(void)
 {
+    /* The second half of `ring` stands in for the second mapping. Here a packet that
+     * wraps has its own place there, which is as good. */
     static struct protocol protocol;
-    protocol.ring = aligned_alloc(64, 2 * PROTOCOL_RING);
     protocol.to_reader = eventfd(0, EFD_CLOEXEC);
     protocol.to_producer = eventfd(0, EFD_CLOEXEC);
     pthread_t thread;
     pthread_create(&thread, NULL, protocol_reader, &protocol);
-    uint64_t head = 0, requests = 0;
-    for (uint64_t number = 0; number < PROTOCOL_RECORDS; number++) {
-        uint64_t bytes = pb_record_bytes(mixed(number) % 32);
-        /* Offsets are multiples of 16 and records here 16..48 bytes: the second half of
-         * `ring` stands in for the second mapping, which only the last record touches. */
-        while (head + bytes - atomic_load(&protocol.reader.tail) > PROTOCOL_RING) {
-            pb_ring_producer_sleeps(&protocol.producer, head - PROTOCOL_RING / 2, ++requests);
-            if (!pb_ring_reached(atomic_load(&protocol.reader.tail), head - PROTOCOL_RING / 2) &&
-                atomic_load(&protocol.reader.reader_waiting) == 0)
-                protocol_sleep(protocol.to_producer);
-            atomic_store(&protocol.producer.producer_waiting, 0);
-        }
-        struct pb_record *record = (struct pb_record *)(protocol.ring + head % PROTOCOL_RING);
-        record->length_mark = mixed(number) % 32;
-        record->timestamp_ns = number;
-        head += bytes;
-        if (pb_ring_publish(&protocol.producer, &protocol.reader, head))
-            protocol_wake(protocol.to_reader);
-    }
+    protocol_write(&protocol);
     pthread_join(thread, NULL);
-    CHECK_EQUAL(pb_ring_unread(&protocol.reader, head, PROTOCOL_RECORDS), 0);
     close(protocol.to_reader);
     close(protocol.to_producer);
-    free(protocol.ring);
 }
 
 /* Everything arrives, in order and whole, over many wraps. */
@@ -749,7 +779,7 @@ static void wake_ups_of_whole_ring(void)
     engine_open(&engine, "t{0", "");
     pthread_create(&thread, NULL, release_after_delay, "t}0");
     engine_await(&engine, ATTACHES, 1);
-    pb_packet_init(&packet, payload, PB_RING_BYTES_MIN - 16, 1, 1, PB_LINK_ETHERNET);
+    pb_packet_init(&packet, payload, PB_RING_BYTES_MIN, 1, 1, PB_LINK_ETHERNET);
     for (; engine.offered < 50000 / SLOWER; engine.offered++) {
         struct pb_wait wait;
         while (engine.port.driver->tx_batch(&engine.port, &packet, &index, 1, true) == 0)
@@ -925,7 +955,7 @@ static void test_link_type_and_length(void)
     pb_packet_init(&packets[1], data, 10, 10, 2, PB_LINK_ETHERNET);
     pb_packet_init(&packets[2], data, LONG_BYTES, LONG_BYTES, 3, PB_LINK_RAW);
     /* As long as the ring: fits, but not beside the first. */
-    pb_packet_init(&packets[3], data, PB_RING_BYTES_MIN - 16, PB_RING_BYTES_MIN, 4, PB_LINK_RAW);
+    pb_packet_init(&packets[3], data, PB_RING_BYTES_MIN, PB_RING_BYTES_MIN, 4, PB_LINK_RAW);
     CHECK_EQUAL(engine.port.driver->tx_batch(&engine.port, packets, index, 4, false), 4);
     CHECK_EQUAL(counter(&engine, LINK_TYPE), 1);
     CHECK_EQUAL(counter(&engine, TOO_LONG), 1);
@@ -939,7 +969,7 @@ static void test_link_type_and_length(void)
     engine.port.driver->tick(&engine.port);
     CHECK_EQUAL(counter(&engine, USED_BYTES), PB_RING_BYTES_MIN);
     CHECK_EQUAL(pb_pipe_read(reader, &record, 1), 1);
-    CHECK_EQUAL(record.captured_len, PB_RING_BYTES_MIN - 16);
+    CHECK_EQUAL(record.captured_len, PB_RING_BYTES_MIN);
     pb_pipe_close(reader);
     engine.offered = 5;
     engine_close(&engine);
