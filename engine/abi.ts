@@ -1,7 +1,7 @@
 // Generated from native/include/packet_bricks.h by `npm run abi`. Do not edit.
 
 /** Hash of the header; pb_abi_hash() of a library that fits returns the same. */
-export const abiHash = 'ce96626a53091b3f';
+export const abiHash = '10cf10befbc91204';
 
 /** The limits and constants of the header. */
 export const abi = {
@@ -77,6 +77,7 @@ export const abiFunctions = {
   pb_engine_start: { result: 'int', parameters: ['int', 'void *'] },
   pb_engine_stop: { result: 'int', parameters: ['int', 'void *'] },
   pb_engine_state: { result: 'int', parameters: ['int'] },
+  pb_engine_await_reader: { result: 'int', parameters: ['int', 'uint32_t', 'int', 'void *'] },
   pb_engine_delete: { result: 'int', parameters: ['int', 'void *'] },
   pb_engine_counters: { result: 'void *', parameters: ['int'] },
   pb_engine_counters_bytes: { result: 'int', parameters: ['int'] },

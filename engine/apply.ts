@@ -7,9 +7,9 @@ import type { Plan } from './plan.ts';
 export function applyPlan(name: string, bufferSlots: number, cpu: number, plan: Plan): number {
   const engine = native.engineCreate(name, bufferSlots, cpu, plan.batchPackets);
   try {
-    for (const { node, depth } of plan.bricks) {
-      const { descriptor, options, outputs } = node;
-      native.engineAddBrick(engine, descriptor.name, descriptor.pack(options), outputs.length, depth);
+    for (const { node, outputs, depth } of plan.bricks) {
+      const { descriptor, options } = node;
+      native.engineAddBrick(engine, descriptor.name, descriptor.pack(options), outputs, depth);
     }
     for (const edge of plan.edges) native.engineConnectBrick(engine, edge.from, edge.output, edge.to);
     for (const output of plan.outputs) {

@@ -28,6 +28,8 @@ const table = {
   INPUT_TWICE: 'port "{port}": is an input of this engine already; use a Duplicator to send it to several bricks',
   INPUT_SHARED:
     'port "{port}": is an input of engine "{engine}" already; give a queue id to each: pe:link(brick, batch, queue_id)',
+  PIPE_SHARED:
+    'port "{port}": is an {side} of engine "{engine}" already; link its bricks to that engine, or choose another name',
   OUTPUT_SHARED: 'port "{port}": is an output of engine "{engine}" already; choose another name',
   GRAPH_CYCLE: 'brick "{brick}": its output leads back to its input ({path}); remove one of these connections',
   CONTROL_SOCKET: 'control socket {path}: {problem}; set BRICKS_RUNTIME_DIR to a directory of your own',

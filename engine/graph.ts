@@ -27,8 +27,29 @@ export interface BrickDescriptor {
   readonly copies?: boolean;
   /** True where outputs are chosen by the flow hash: a chain of such bricks seeds it by depth. */
   readonly splitsByHash?: boolean;
+  /** Set where its packets visit a program beside the engine before they leave. */
+  readonly companion?: CompanionDescriptor;
   /** The options as the C side's config struct. */
   pack(options: Options): Uint8Array;
+}
+
+/** A program that runs beside the engine: it reads a brick's packets from one pipe and sends them back by another. */
+export interface CompanionDescriptor {
+  /** Options of both pipes, as `key=value`. */
+  pipeOptions(options: Options): readonly string[];
+  /**
+   * The command to run: program and arguments. Throws where it cannot work, say because a file is missing.
+   *
+   * @param pipes   names of the pipe to read and of the one to write
+   * @param outputs of the brick: verdicts are less than that
+   */
+  command(
+    options: Options,
+    pipes: { readonly from: string; readonly to: string },
+    outputs: number,
+  ): readonly [string, ...string[]];
+  /** Whether to start it anew when it has failed. */
+  restarts(options: Options): boolean;
 }
 
 /** A brick as the user has described it so far. */

@@ -125,6 +125,11 @@ export function engineStop(engine: number): void {
   callChecked('pb_engine_stop', engine);
 }
 
+/** Whether sources that can pause wait while no application reads output `port`, a pipe. */
+export function engineAwaitReader(engine: number, port: number, awaited: boolean): void {
+  callChecked('pb_engine_await_reader', engine, port, Number(awaited));
+}
+
 export function engineDelete(engine: number): void {
   callChecked('pb_engine_delete', engine);
 }

@@ -3,12 +3,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { abi } from './abi.ts';
 import { applyPlan } from './apply.ts';
+import { type Command, Companion, companionCommand } from './companion.ts';
 import { CounterPage, type EngineStats, emptyStats } from './counters.ts';
 import { drivers, getDefaultDriver } from './drivers.ts';
 import { BricksError } from './errors.ts';
 import type { BrickNode, Link } from './graph.ts';
 import * as native from './native.ts';
-import { type Plan, planGraph } from './plan.ts';
+import { type Plan, type PlannedPort, planGraph } from './plan.ts';
 import { nameReports, takeReports, unnameReports } from './reports.ts';
 
 /** Settings of an engine. */
@@ -58,6 +59,7 @@ export class PktEngine {
   #plan: Plan | undefined;
   #handle: number | undefined;
   #page: CounterPage | undefined;
+  #companions: Companion[] = [];
   #deleted = false;
 
   constructor(name: string, options: PktEngineOptions = {}) {
@@ -167,8 +169,20 @@ export class PktEngine {
       this.#handle = applyPlan(this.name, this.bufferSlots, this.cpu, plan);
       nameReports(this.#handle, this.name);
     }
-    native.engineStart(this.#handle);
-    this.#page ??= new CounterPage(this.#handle);
+    const handle = this.#handle;
+    const commands = plan.companions.map(companionCommand);
+    native.engineStart(handle);
+    this.#page ??= new CounterPage(handle);
+    this.#companions = plan.companions.map(
+      ({ name, node, output }, i) =>
+        new Companion({
+          what: `brick "${node.descriptor.name}" (${name})`,
+          engine: this.name,
+          command: commands[i] as Command,
+          restarts: node.descriptor.companion?.restarts(node.options) ?? false,
+          giveUp: () => native.engineAwaitReader(handle, output, false),
+        }),
+    );
     return this;
   }
 
@@ -178,6 +192,9 @@ export class PktEngine {
     if (this.#handle === undefined || !this.isRunning)
       throw BricksError.of('ENGINE_NOT_RUNNING', { engine: this.name });
     native.engineStop(this.#handle);
+    // Their pipes have ended, and with that they end.
+    for (const companion of this.#companions) companion.stop();
+    this.#companions = [];
     takeReports();
     return this;
   }
@@ -216,7 +233,7 @@ export class PktEngine {
   }
 
   #validate(links: readonly Link[]): Plan {
-    const plan = planGraph(links, { drivers, defaultDriver: getDefaultDriver() });
+    const plan = planGraph(links, { engine: this.name, drivers, defaultDriver: getDefaultDriver() });
     for (const other of engines.values()) {
       if (other !== this && other.#plan !== undefined) checkShared(plan, other.name, other.#plan);
     }
@@ -240,11 +257,29 @@ export class PktEngine {
   }
 }
 
-/** Drivers of which one port of a name can exist: a pipe has one producer, a file one writer. */
-const exclusiveOutputs = ['pipe', 'pcap'];
+/** Drivers whose ports are pipes: one engine serves a name. */
+const pipeDrivers = ['pipe', 'inject'];
+
+/** Pipes have one name space, whichever way packets go. */
+function checkPipes(plan: Plan, engine: string, other: Plan): void {
+  const its = new Map([...other.outputs, ...other.inputs].filter(isPipe).map((port) => [port.name, port]));
+  for (const mine of [...plan.outputs, ...plan.inputs].filter(isPipe)) {
+    const shared = its.get(mine.name);
+    if (shared === undefined) continue;
+    const side = shared.driver === 'inject' ? 'input' : 'output';
+    throw BricksError.of('PIPE_SHARED', { port: mine.text, side, engine });
+  }
+}
+
+function isPipe({ driver }: PlannedPort): boolean {
+  return pipeDrivers.includes(driver);
+}
 
 /** What two engines of one process may not both do. */
 function checkShared(plan: Plan, engine: string, other: Plan): void {
+  const shared = plan.bricks.find(({ node }) => other.bricks.some((its) => its.node === node));
+  if (shared !== undefined) throw BricksError.of('BRICK_IN_USE', { brick: shared.node.descriptor.name, engine });
+  checkPipes(plan, engine, other);
   for (const mine of plan.inputs) {
     const shared = other.inputs.find((its) => its.driver === mine.driver && its.name === mine.name);
     const isInterface = mine.driver !== 'pcap' && mine.driver !== 'null';
@@ -253,7 +288,7 @@ function checkShared(plan: Plan, engine: string, other: Plan): void {
     }
   }
   for (const mine of plan.outputs) {
-    if (!exclusiveOutputs.includes(mine.driver)) continue;
+    if (mine.driver !== 'pcap') continue; // a file has one writer
     if (other.outputs.some((its) => its.driver === mine.driver && its.name === mine.name)) {
       throw BricksError.of('OUTPUT_SHARED', { port: mine.text, engine });
     }

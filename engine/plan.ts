@@ -41,6 +41,8 @@ export interface PlannedOutput extends PlannedPort {
 /** A brick to make. */
 export interface PlannedBrick {
   readonly node: BrickNode;
+  /** Its outputs: the user's, and one to its companion where it has one. */
+  readonly outputs: number;
   /** Bricks between it and the input that chose by the same hash. */
   readonly depth: number;
 }
@@ -52,17 +54,29 @@ export interface PlannedEdge {
   readonly to: number;
 }
 
+/** A program to run beside the engine, and the two pipes between it and its brick. */
+export interface PlannedCompanion {
+  readonly node: BrickNode;
+  /** "e0.script0": the pipes are numbers 0, to the program, and 1, from it. */
+  readonly name: string;
+  /** Index of the output port that leads to it. */
+  readonly output: number;
+}
+
 /** All that an engine has to do, in order. */
 export interface Plan {
   readonly bricks: readonly PlannedBrick[];
   readonly inputs: readonly PlannedInput[];
   readonly outputs: readonly PlannedOutput[];
   readonly edges: readonly PlannedEdge[];
+  readonly companions: readonly PlannedCompanion[];
   readonly batchPackets: number;
 }
 
 /** What surrounds the engine: the drivers there are, and which one a bare interface name means. */
 export interface PlanContext {
+  /** The engine's name. */
+  readonly engine: string;
   readonly drivers: readonly DriverInfo[];
   readonly defaultDriver: string;
 }
@@ -72,12 +86,21 @@ export function planGraph(links: readonly Link[], context: PlanContext): Plan {
   return new Planner(links, context).plan();
 }
 
+/** Drivers whose ports are pipes. */
+const pipeDrivers = ['pipe', 'inject'];
+
+/** What the pipes of a brick's companion are called; pipe names are short, and of few characters. */
+function companionName(engine: string, brick: string, number: number): string {
+  return `${engine.replace(/[^\w.:-]/g, '_').slice(0, 40)}.${brick.toLowerCase()}${number}`;
+}
+
 class Planner {
   readonly #nodes: BrickNode[] = [];
   readonly #links = new Map<BrickNode, Link>();
   readonly #inputs: PlannedInput[] = [];
   readonly #outputs: PlannedOutput[] = [];
   readonly #edges: PlannedEdge[] = [];
+  readonly #companions: PlannedCompanion[] = [];
   readonly #context: PlanContext;
   readonly #driverNames: string[];
   readonly #batchPackets: number;
@@ -96,13 +119,19 @@ class Planner {
     }
     const consumers = this.#connectInputs();
     this.#connectOutputs(consumers);
+    this.#connectCompanions();
     const order = this.#sorted();
     const depths = this.#depths(order);
     return {
-      bricks: this.#nodes.map((node, i) => ({ node, depth: depths[i] ?? 0 })),
+      bricks: this.#nodes.map((node, i) => ({
+        node,
+        outputs: node.outputs.length + (node.descriptor.companion === undefined ? 0 : 1),
+        depth: depths[i] ?? 0,
+      })),
       inputs: this.#inputs,
       outputs: this.#outputs,
       edges: this.#edges,
+      companions: this.#companions,
       batchPackets: this.#batchPackets,
     };
   }
@@ -128,9 +157,9 @@ class Planner {
     return parsePortName(text, this.#driverNames, ownDriver === 'pcap');
   }
 
-  /** Plans every input port; returns which brick reads which internal pipe. */
-  #connectInputs(): Map<string, { brick: number; text: string }> {
-    const consumers = new Map<string, { brick: number; text: string }>();
+  /** Plans every input port; returns the pipes that bricks read, by name. */
+  #connectInputs(): Map<string, PlannedInput> {
+    const consumers = new Map<string, PlannedInput>();
     const seen = new Set<string>();
     this.#nodes.forEach((node, brick) => {
       const texts = node.descriptor.nominalInputs ? node.inputs.slice(0, 1) : node.inputs;
@@ -140,25 +169,28 @@ class Planner {
         const key = `${planned.driver}:${planned.name}`;
         if (seen.has(key) && planned.driver !== 'null') throw BricksError.of('INPUT_TWICE', { port: text });
         seen.add(key);
+        const input = { ...planned, brick, queueId: this.#links.get(node)?.queueId };
         if (port.pipe === undefined) {
-          this.#inputs.push({ ...planned, brick, queueId: this.#links.get(node)?.queueId });
+          this.#inputs.push(input);
         } else if (port.pipe.end === '{') {
           const other = `${port.name}}${port.pipe.number}`;
           throw BricksError.of('PIPE_END', {
             port: text,
-            problem: "an input is the application's end of a pipe",
+            problem: 'an input is the end of a pipe that is read',
             other,
           });
         } else {
-          consumers.set(pipeName(port), { brick, text });
+          consumers.set(pipeName(port), input);
         }
       }
     });
     return consumers;
   }
 
-  #connectOutputs(consumers: Map<string, { brick: number; text: string }>): void {
+  /** Plans every output port: edges to the bricks that read it, pipes, files and interfaces. */
+  #connectOutputs(consumers: Map<string, PlannedInput>): void {
     const seen = new Map<string, BrickNode>();
+    const stems = new Set<string>();
     this.#nodes.forEach((node, brick) => {
       node.outputs.forEach((text, output) => {
         const port = this.#parse(text, node.descriptor.outputDriver);
@@ -177,6 +209,7 @@ class Planner {
             other: engineEnd,
           });
         }
+        if (port.pipe !== undefined) stems.add(port.name);
         const consumer = port.pipe === undefined ? undefined : consumers.get(pipeName(port));
         if (consumer === undefined) {
           this.#outputs.push({ ...planned, brick, output });
@@ -186,14 +219,51 @@ class Planner {
         }
       });
     });
-    for (const { text } of consumers.values()) {
-      throw BricksError.of('PIPE_INPUT', { port: text, other: text.replace(/\}(\d+)/, '{$1') });
+    this.#connectWriters([...consumers.values()], stems);
+  }
+
+  /**
+   * A pipe that no brick feeds is one that an application writes. But one of a name that bricks' outputs have is a slip:
+   * a wrong number, or a brick that is not linked.
+   */
+  #connectWriters(inputs: readonly PlannedInput[], stems: ReadonlySet<string>): void {
+    for (const input of inputs) {
+      if (stems.has(input.name.replace(/\}\d+$/, ''))) {
+        throw BricksError.of('PIPE_INPUT', { port: input.text, other: input.text.replace(/\}(\d+)/, '{$1') });
+      }
+      this.#inputs.push(input);
     }
+  }
+
+  /** Bricks whose packets visit a program: an output behind the user's, and an input. */
+  #connectCompanions(): void {
+    this.#nodes.forEach((node, brick) => {
+      const { companion } = node.descriptor;
+      if (companion === undefined) return;
+      const name = companionName(this.#context.engine, node.descriptor.name, this.#companions.length);
+      const [there, back] = [`${name}}0`, `${name}}1`];
+      const options = companion.pipeOptions(node.options);
+      this.#companions.push({ node, name, output: this.#outputs.length });
+      this.#outputs.push({
+        text: there,
+        driver: 'pipe',
+        name: there,
+        options: [...options, 'wait=1'].join('&'),
+        brick,
+        output: node.outputs.length,
+      });
+      const input = { text: back, driver: 'inject', name: back, options: [...options, 'marks=1'].join('&') };
+      this.#inputs.push({ ...input, brick, queueId: undefined });
+    });
+    this.#checkCounts();
+  }
+
+  #checkCounts(): void {
     const ports = this.#inputs.length + this.#outputs.length;
     if (ports > abi.portsMax) {
       throw BricksError.of('LIMIT_EXCEEDED', { what: 'ports of one engine', value: ports, min: 1, max: abi.portsMax });
     }
-    const pipes = this.#outputs.filter((port) => port.driver === 'pipe').length;
+    const pipes = [...this.#inputs, ...this.#outputs].filter(({ driver }) => pipeDrivers.includes(driver)).length;
     if (pipes > abi.pipesMax) {
       throw BricksError.of('LIMIT_EXCEEDED', { what: 'pipes', value: pipes, min: 0, max: abi.pipesMax });
     }
@@ -201,25 +271,24 @@ class Planner {
 
   /** Which driver serves a name, with checked options. */
   #port(port: PortName, ownDriver: string | undefined, side: 'input' | 'output'): PlannedPort {
+    const pipeDriver = side === 'input' ? 'inject' : 'pipe';
+    const saysPipe = port.driver === undefined || port.driver === 'pipe' || port.driver === pipeDriver;
     const driverName =
-      port.pipe !== undefined && (port.driver === undefined || port.driver === 'pipe')
-        ? 'pipe'
-        : (port.driver ?? ownDriver ?? this.#context.defaultDriver);
+      port.pipe !== undefined && saysPipe ? pipeDriver : (port.driver ?? ownDriver ?? this.#context.defaultDriver);
     const driver = this.#context.drivers.find((candidate) => candidate.name === driverName);
-    if (driver === undefined || (port.pipe !== undefined && driverName !== 'pipe')) {
+    if (driver === undefined || (port.pipe !== undefined && driverName !== pipeDriver)) {
       throw BricksError.of('DRIVER_UNKNOWN', {
         port: port.text,
         driver: driverName,
         have: this.#driverNames.join(', '),
       });
     }
-    const isInternal = port.pipe !== undefined && side === 'input';
-    if (!isInternal && !(side === 'input' ? driver.input : driver.output)) {
+    if (!(side === 'input' ? driver.input : driver.output)) {
       const others = this.#context.drivers.filter((other) => (side === 'input' ? other.input : other.output));
       const hint = `drivers that can: ${others.map((other) => other.name).join(', ')}`;
       throw BricksError.of('DRIVER_DIRECTION', { port: port.text, driver: driverName, side, hint });
     }
-    if (driverName === 'pipe' && port.pipe === undefined) {
+    if (pipeDrivers.includes(driverName) && port.pipe === undefined) {
       throw BricksError.of('PORT_NAME_INVALID', { port: port.text, problem: 'a pipe needs a brace and a number' });
     }
     const checked = checkOptions(`port "${port.text}"`, driver.options, port.options);
@@ -277,7 +346,7 @@ function checkCount(node: BrickNode, side: 'inputs' | 'outputs', count: number, 
 }
 
 function checkNameLength(text: string, name: string, driver: string): void {
-  const max = driver === 'pipe' ? abi.pipeNameMax : abi.portNameMax;
+  const max = pipeDrivers.includes(driver) ? abi.pipeNameMax : abi.portNameMax;
   const value = Buffer.byteLength(name);
   if (name === '' && driver !== 'null') {
     throw BricksError.of('PORT_NAME_INVALID', { port: text, problem: 'the name is empty' });

@@ -1,12 +1,14 @@
-// One-line reports of engine threads ("port "eth3": the interface is gone; ..."), handed to who listens.
+// One-line reports of engine threads and of the programs beside them ("port "eth3": the interface is gone; ..."), handed to who listens.
 import { EventEmitter } from 'node:events';
 import { eventTake, eventWatch } from './native.ts';
 
-/** A report of an engine thread. */
+/** A report of an engine thread, or of a program that runs beside it. */
 export interface Report {
   /** The engine's name. */
   readonly engine: string;
-  /** One line that names the thing and the remedy. */
+  /** What went wrong; or what a program printed. */
+  readonly kind: 'fault' | 'output';
+  /** One line; of a fault, it names the thing and the remedy. */
   readonly text: string;
 }
 
@@ -17,8 +19,17 @@ let watching = false;
 /** Hands out the reports that have come in: also called before an engine goes. */
 export function takeReports(): void {
   for (let event = eventTake(); event !== undefined; event = eventTake()) {
-    emitter.emit('report', { engine: names.get(event.engine) ?? `engine ${event.engine}`, text: event.text });
+    emitter.emit('report', {
+      engine: names.get(event.engine) ?? `engine ${event.engine}`,
+      kind: 'fault',
+      text: event.text,
+    });
   }
+}
+
+/** Hands out a report of the control plane's own. */
+export function report(event: Report): void {
+  emitter.emit('report', event);
 }
 
 /** Makes reports of the engine with this handle known by its name. */

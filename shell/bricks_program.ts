@@ -1,6 +1,7 @@
 // The life of the program `bricks`: script, prompt or waiting, and a clean end. Called by shell/bricks.ts.
 import { buffer } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
+import { companionsEnded } from '../engine/companion.ts';
 import { PktEngine } from '../engine/pkt_engine.ts';
 import { onReport } from '../engine/reports.ts';
 import { makeBricksInterpreter } from '../lua/bricks_interpreter.ts';
@@ -85,8 +86,9 @@ export async function runBricks(options: Readonly<Record<string, string | undefi
   const signal = stopSignal(() => !isPrompting);
   const stopped = aborted(signal);
   surviveLostStreams();
-  onReport(({ engine, text }) => {
-    process.stderr.write(`bricks: engine ${engine}: ${text}\n`);
+  onReport(({ engine, kind, text }) => {
+    if (kind === 'output') process.stdout.write(`${text}\n`);
+    else process.stderr.write(`bricks: engine ${engine}: ${text}\n`);
   });
   if (isTerminal) process.stdout.write(`BRICKS Version ${version}\n`);
   // Whatever a promise that never settles: the program ends when it says so.
@@ -111,7 +113,7 @@ export async function runBricks(options: Readonly<Record<string, string | undefi
   interpreter.scheduler.interruptAll();
   if (outcome.kind === 'error') process.stderr.write(`bricks: ${outcomeText(outcome)}`);
   const isWhole = endEngines();
-  await endCommands();
+  await Promise.all([endCommands(), companionsEnded()]);
   clearInterval(keptAlive);
   const status = outcome.kind === 'error' || !isWhole ? exitStatus.failure : exitStatus.success;
   if (signal.reason === 'SIGHUP') exitAfterHangup(status);

@@ -11,6 +11,14 @@
 #include "../core/error.h"
 #include "engine.h"
 
+static void wake(const struct pb_engine *engine)
+{
+    uint64_t one = 1;
+    if (write(engine->wake_fd, &one, sizeof(one)) < 0) {
+        /* The counter is at its limit: the thread is awake anyway. */
+    }
+}
+
 static void close_ports(struct pb_engine *engine, uint32_t inputs, uint32_t outputs)
 {
     for (uint32_t i = 0; i < inputs; i++)
@@ -136,15 +144,24 @@ int pb_engine_stop(int handle, struct pb_error *error)
     if (!engine->has_thread)
         return pb_fail(error, ESRCH, "engine \"%s\": does not run; start it first", engine->name);
     atomic_store_explicit(&engine->stopping, true, memory_order_release);
-    uint64_t one = 1;
-    if (write(engine->wake_fd, &one, sizeof(one)) < 0) {
-        /* The counter is at its limit: the thread is awake anyway. */
-    }
+    wake(engine);
     pthread_join(engine->thread, NULL);
     engine->has_thread = false;
     close_ports(engine, engine->inputs_count, engine->outputs_count);
     pb_counter_set(&engine->counters[PB_ENGINE_SOURCES_LEFT], 0);
     pb_counter_set(&engine->counters[PB_ENGINE_UNDELIVERED], 0);
     atomic_store(&engine->state, PB_ENGINE_STOPPED);
+    return 0;
+}
+
+int pb_engine_await_reader(int handle, uint32_t port, int awaited, struct pb_error *error)
+{
+    struct pb_engine *engine = pb_engine_require(handle, error);
+    if (engine == NULL)
+        return -error->code;
+    if (port >= engine->outputs_count)
+        return pb_fail(error, EINVAL, "engine \"%s\": no output %u", engine->name, port);
+    atomic_store(&engine->outputs[port]->port.awaited, awaited != 0);
+    wake(engine);
     return 0;
 }

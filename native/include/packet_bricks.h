@@ -102,6 +102,9 @@ PB_API int pb_engine_start(int engine, struct pb_error *error);
 PB_API int pb_engine_stop(int engine, struct pb_error *error);
 /* One of PB_ENGINE_STOPPED, PB_ENGINE_RUNNING, PB_ENGINE_FINISHED. */
 PB_API int pb_engine_state(int engine);
+/* Whether sources that can pause wait while no application reads output `port`, a
+ * pipe; until told otherwise as its option "wait" says. Also while the engine runs. */
+PB_API int pb_engine_await_reader(int engine, uint32_t port, int awaited, struct pb_error *error);
 /* Free a stopped engine and its handle. */
 PB_API int pb_engine_delete(int engine, struct pb_error *error);
 

@@ -2,6 +2,7 @@
 // is asked to end, and ends in order. Called by start.ts.
 
 import { closeSync, rmSync } from 'node:fs';
+import { companionsEnded } from '../../engine/companion.ts';
 import { errorText } from '../../engine/errors.ts';
 import { daemonLock } from '../../engine/native.ts';
 import { onReport } from '../../engine/reports.ts';
@@ -89,7 +90,9 @@ class Daemon {
 
   async run(): Promise<number> {
     this.#handleSignals();
-    onReport(({ engine, text }) => this.#log.write('warn', `engine ${engine}: ${text}`, { engine }));
+    onReport(({ engine, kind, text }) =>
+      this.#log.write(kind === 'output' ? 'info' : 'warn', `engine ${engine}: ${text}`, { engine }),
+    );
     const { files, group, metrics, script } = this.#options;
     await this.#control.listen(files.socket, group);
     if (metrics !== undefined) {
@@ -117,6 +120,7 @@ class Daemon {
     await this.#attempt(() => this.#interpreter.scheduler.interruptAll());
     await this.#attempt(() => this.#endEngines());
     await this.#attempt(endCommands);
+    await this.#attempt(companionsEnded);
     await this.#attempt(() => this.#status?.close());
     await this.#attempt(() => this.#metrics?.close());
     await this.#attempt(() => this.#control.close('the daemon ends'));

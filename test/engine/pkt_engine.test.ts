@@ -142,13 +142,13 @@ test('a brick below a linked one is in use, too', (t) => {
   const [one, other] = [make(t), make(t)];
   const child = new Brick('Dummy').connectInput('a}0').connectOutput('null:');
   one.link(new Brick('Dummy').connectInput('null:').connectOutput('a{0').link(child));
-  fails('PIPE_INPUT', 'a}0', () => other.link(child));
+  fails('BRICK_IN_USE', one.name, () => other.link(child));
 });
 
 test('a link that is refused changes nothing', async (t) => {
   const engine = make(t).link(passing());
   const { plan } = engine;
-  assert.throws(() => engine.link(new Brick('Merge').connectInput('x}0').connectOutput('null:')), {
+  assert.throws(() => engine.link(new Brick('Merge').connectInput('x}0').connectOutput('x{1')), {
     code: 'PIPE_INPUT',
   });
   assert.equal(engine.plan, plan);
@@ -163,7 +163,7 @@ test('two engines may not share an interface without queue ids, nor a pipe or a 
   one.link(new Brick('LoadBalancer').connectInput('eth0').connectOutput('a{0', 'pcap:/tmp/never-opened.pcap'));
   fails('INPUT_SHARED', 'eth0', () => other.link(passing('eth0')));
   fails('INPUT_SHARED', 'eth0', () => other.link(passing('packet:eth0'), { queueId: 1 }));
-  fails('OUTPUT_SHARED', 'a{0', () => other.link(new Brick('Dummy').connectInput('null:').connectOutput('a{0')));
+  fails('PIPE_SHARED', 'a{0', () => other.link(new Brick('Dummy').connectInput('null:').connectOutput('a{0')));
   fails('OUTPUT_SHARED', 'never-opened', () =>
     other.link(new Brick('PcapWriter').connectInput('null:').connectOutput('/tmp/never-opened.pcap')),
   );

@@ -7,7 +7,7 @@ import type { ErrorCode } from '../../engine/errors.ts';
 import { type Plan, planGraph } from '../../engine/plan.ts';
 import { Brick, BricksError } from '../../index.ts';
 
-const context = { drivers, defaultDriver: 'packet' };
+const context = { engine: 'e0', drivers, defaultDriver: 'packet' };
 
 function plan(...bricks: readonly Brick[]): Plan {
   return planGraph(
@@ -132,8 +132,20 @@ test('the wrong brace', () => {
   refused('PIPE_END', /"eth0\{0".*"eth0\}0"/, () => brick('Dummy', ['eth0{0'], ['null:']));
 });
 
-test('an input pipe that nobody feeds', () => {
-  refused('PIPE_INPUT', /"eth0\}0".*"eth0\{0"/, () => brick('Dummy', ['eth0}0'], ['null:']));
+test('an input pipe of a name that no output has is one that an application writes', () => {
+  const { inputs, edges } = plan(brick('Merge', ['app}0?slots=64', 'pipe:app}1', 'inject:app}2'], ['eth0{0']));
+  assert.deepEqual(
+    inputs.map(({ driver, name, options }) => [driver, name, options]),
+    [
+      ['inject', 'app}0', 'slots=64'],
+      ['inject', 'app}1', ''],
+      ['inject', 'app}2', ''],
+    ],
+  );
+  assert.deepEqual(edges, []);
+});
+
+test('an input pipe that nobody feeds, although others of its name are outputs', () => {
   refused('PIPE_INPUT', /"a\}1"/, () =>
     brick('LoadBalancer', ['eth0'], ['a{0']).link(brick('Dummy', ['a}1'], ['null:'])),
   );

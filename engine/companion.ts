@@ -1,0 +1,137 @@
+// The programs that bricks run beside the engine: started with it, started anew when they fail, ended with it.
+//
+// A companion reads its brick's packets from one pipe and sends them back by another. Whatever becomes of it, the engine
+// goes on: while it is not there, what it would get is dropped (no_reader), or waits in a source that can pause.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import type { PlannedCompanion } from './plan.ts';
+import { report } from './reports.ts';
+
+/** A program and its arguments. */
+export type Command = readonly [string, ...string[]];
+
+/** What a companion needs to know. */
+export interface CompanionSetup {
+  /** In reports: `brick "Script" (e0.script0)`. */
+  readonly what: string;
+  readonly engine: string;
+  readonly command: Command;
+  readonly restarts: boolean;
+  /** Called when it will not be started again: nobody needs to wait for it. */
+  giveUp(): void;
+}
+
+/** How long it waits before it starts a program anew: 0.1 s, doubled for each failure in a row. */
+const pauseMs = 100;
+/** So many failures in a row are the end; a program that has run for a while fails for the first time. */
+const failuresMax = 5;
+const longRunMs = 10_000;
+/** How long a program has to end by itself when its pipes have ended, and then on SIGTERM. */
+const graceMs = 2000;
+/** Lines of standard error that are kept to say why it failed. */
+const lastLinesMax = 1;
+
+/** The command of a planned companion. Throws what its brick has against it. */
+export function companionCommand({ node, name }: PlannedCompanion): Command {
+  const { companion } = node.descriptor;
+  if (companion === undefined) throw new Error(`${node.descriptor.name} has no companion`);
+  return companion.command(node.options, { from: `${name}}0`, to: `${name}}1` }, node.outputs.length);
+}
+
+/** Companions whose program has not ended yet. */
+const running = new Map<Companion, Promise<void>>();
+
+/** Until the programs of stopped engines have ended, and all they printed has been reported. */
+export async function companionsEnded(): Promise<void> {
+  await Promise.all([...running].filter(([companion]) => companion.isStopped).map(([, ended]) => ended));
+}
+
+/** A program beside an engine. */
+export class Companion {
+  readonly #setup: CompanionSetup;
+  #child: ChildProcess | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #failures = 0;
+  #stopped = false;
+
+  get isStopped(): boolean {
+    return this.#stopped;
+  }
+
+  constructor(setup: CompanionSetup) {
+    this.#setup = setup;
+    this.#start();
+  }
+
+  /** Its pipes have ended: it ends by itself, or is ended. Returns at once. */
+  stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    this.#endBy('SIGTERM');
+  }
+
+  #endBy(signal: 'SIGTERM' | 'SIGKILL'): void {
+    const child = this.#child;
+    if (child === undefined) return;
+    this.#timer = setTimeout(() => {
+      child.kill(signal);
+      if (signal === 'SIGTERM') this.#endBy('SIGKILL');
+    }, graceMs);
+    this.#timer.unref();
+  }
+
+  #start(): void {
+    const [program, ...args] = this.#setup.command;
+    const started = performance.now();
+    // A process group of its own: Ctrl-C on the terminal is for the engine, which then ends its pipes.
+    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+    this.#child = child;
+    const lastLines: string[] = [];
+    createInterface({ input: child.stdout }).on('line', (text) => this.#report('output', text));
+    createInterface({ input: child.stderr }).on('line', (text) => {
+      lastLines.push(text);
+      if (lastLines.length > lastLinesMax) lastLines.shift();
+    });
+    let failure: string | undefined;
+    child.on('error', (error) => {
+      failure = error.message;
+    });
+    let ended = (): void => {};
+    running.set(
+      this,
+      new Promise((resolve) => {
+        ended = resolve;
+      }),
+    );
+    child.on('close', (status, signal) => {
+      this.#child = undefined;
+      running.delete(this);
+      ended();
+      clearTimeout(this.#timer);
+      if (this.#stopped) return;
+      if (performance.now() - started > longRunMs) this.#failures = 0;
+      const how = signal === null ? `ended with status ${status}` : `was ended by ${signal}`;
+      this.#failed(failure ?? (lastLines.join(' ') || how), status === 0);
+    });
+  }
+
+  #failed(problem: string, isDone: boolean): void {
+    this.#failures++;
+    if (this.#setup.restarts && !isDone && this.#failures < failuresMax) {
+      const ms = pauseMs * 2 ** (this.#failures - 1);
+      this.#report('fault', `${this.#setup.what}: ${problem}; starting it anew in ${ms / 1000} s`);
+      this.#timer = setTimeout(() => this.#start(), ms);
+      this.#timer.unref();
+      return;
+    }
+    this.#setup.giveUp();
+    this.#report(
+      'fault',
+      `${this.#setup.what}: ${problem}; its packets are dropped (no_reader), stop and start the engine`,
+    );
+  }
+
+  #report(kind: 'fault' | 'output', text: string): void {
+    report({ engine: this.#setup.engine, kind, text });
+  }
+}
