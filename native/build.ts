@@ -17,6 +17,7 @@ export const nativeFiles = {
   engine: 'libpacket_bricks.so',
   reader: 'libbricks-pipe.so',
   pipeProgram: 'bricks-pipe',
+  extcapProgram: 'bricks-extcap',
 } as const;
 
 function sources(): string[] {
