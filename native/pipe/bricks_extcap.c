@@ -159,7 +159,7 @@ static int print_interfaces(void)
  * this is the usual one; what counts is in the capture's header. */
 static int print_link_types(void)
 {
-    printf("dlt {number=%u}{name=EN10MB}{display=Ethernet}\n", PB_LINK_ETHERNET);
+    printf("dlt {number=%d}{name=EN10MB}{display=Ethernet}\n", PB_LINK_ETHERNET);
     return EXIT_SUCCESS;
 }
 
@@ -203,10 +203,9 @@ static bool is_selected(void *arg, const struct pb_pipe_record *record)
 
 /* Open the FIFO for writing. Its reader may be about to come; whoever started us may
  * also be gone, and then nobody will. */
-static int open_fifo(const char *path, struct pb_error *error)
+static int open_fifo(const char *path, pid_t parent, struct pb_error *error)
 {
     const struct timespec pause = {.tv_nsec = RETRY_NS};
-    pid_t parent = getppid();
     int fd;
     while ((fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC)) < 0 && errno == ENXIO && !pb_capture_interrupted() &&
            getppid() == parent)
@@ -226,8 +225,9 @@ static int copy_to_fifo(const struct settings *settings, struct pb_pipe_reader *
         .fd_name = settings->fifo,
         .snaplen = settings->snaplen,
         .selector = settings->filter != NULL ? &selector : NULL,
+        .parent = getppid(),
     };
-    capture.fd = open_fifo(settings->fifo, error);
+    capture.fd = open_fifo(settings->fifo, capture.parent, error);
     if (capture.fd < 0)
         return capture.fd;
     int result = pb_capture_copy(&capture, error);
@@ -249,7 +249,9 @@ static int capture_pipe(const struct settings *settings)
         pb_pipe_close(reader);
     }
     /* Wireshark shows whatever is on standard error: nothing where it wanted the end. */
-    return result == 0 || result == -EPIPE || pb_capture_interrupted() ? EXIT_SUCCESS : complain(&error);
+    if (result == 0 || result == -EPIPE || pb_capture_interrupted())
+        return EXIT_SUCCESS;
+    return complain(&error);
 }
 
 int main(int argc, char **argv)

@@ -13,6 +13,7 @@
 #define RECORDS_MAX 256
 #define BUFFER_BYTES (256u << 10)
 #define RETRY_NS 100000000 /* how often a waiting pb_capture_attach() looks */
+#define PARENT_LOOK_S 1    /* how often we look whether our parent is there, where there is nothing to do */
 #define PCAP_MAGIC_NS 0xa1b23c4du
 
 struct pcap_record_header {
@@ -113,14 +114,17 @@ static uint32_t snaplen_of(const struct pb_capture *capture)
     return capture->snaplen > 0 ? capture->snaplen : PB_FRAME_BYTES_MAX;
 }
 
-/* link_type -errno: it is not known, no packet came; an empty capture is one all the same. */
 static int put_header(const struct pb_capture *capture, int link_type, struct pb_error *error)
 {
+    struct pb_pcap_header header = pb_pcap_header_make((uint32_t)link_type, snaplen_of(capture));
+    return put(capture, &header, sizeof(header), error);
+}
+
+static int begin(const struct pb_capture *capture, int link_type, struct pb_error *error)
+{
     const struct pb_capture_selector *selector = capture->selector;
-    int result = selector != NULL && link_type >= 0 ? selector->begin(selector->arg, (uint32_t)link_type, error) : 0;
-    struct pb_pcap_header header =
-        pb_pcap_header_make(link_type >= 0 ? (uint32_t)link_type : PB_LINK_ETHERNET, snaplen_of(capture));
-    return result < 0 ? result : put(capture, &header, sizeof(header), error);
+    int result = selector != NULL ? selector->begin(selector->arg, (uint32_t)link_type, error) : 0;
+    return result < 0 ? result : put_header(capture, link_type, error);
 }
 
 static int put_record(struct pb_capture *capture, const struct pb_pipe_record *record, struct pb_error *error)
@@ -142,8 +146,13 @@ static int put_record(struct pb_capture *capture, const struct pb_pipe_record *r
 
 /* ------------------------------------------------------------------- loop */
 
-/* The pipe is empty: push everything out, then sleep until there is more, or
- * until the program that reads us has gone. */
+static int reader_gone(const struct pb_capture *capture, struct pb_error *error)
+{
+    return pb_fail(error, EPIPE, "cannot write to %s: %s", capture->fd_name, pb_errno_text(EPIPE));
+}
+
+/* The pipe is empty: push everything out, then sleep until there is more, or until
+ * whoever reads us has gone. 1: it is time for the header. */
 static int sleep_until_more(const struct pb_capture *capture, struct pb_error *error)
 {
     int result = flush(capture, error);
@@ -153,19 +162,33 @@ static int sleep_until_more(const struct pb_capture *capture, struct pb_error *e
         {.fd = pb_pipe_fd(capture->reader), .events = POLLIN},
         {.fd = capture->fd, .events = 0}, /* tells when its reader is gone */
     };
+    const struct timespec look = {.tv_sec = PARENT_LOOK_S};
+    int ready = 1;
     /* A signal between the look at `interrupted` and the sleep must not be slept through. */
     sigset_t usual_signals;
     sigprocmask(SIG_BLOCK, &ending_signals, &usual_signals);
     if (!interrupted)
-        ppoll(events, 2, NULL, &usual_signals);
+        ready = ppoll(events, 2, capture->parent != 0 ? &look : NULL, &usual_signals);
     sigprocmask(SIG_SETMASK, &usual_signals, NULL);
     if (events[1].revents & POLLERR)
-        return pb_fail(error, EPIPE, "cannot write to %s: %s", capture->fd_name, pb_errno_text(EPIPE));
-    return 0;
+        return reader_gone(capture, error);
+    if (capture->parent != 0 && getppid() != capture->parent)
+        return reader_gone(capture, error);
+    return ready == 0;
 }
 
-/* Read once. How many packets there were; -ENODATA: end of stream; or another -errno. */
-static int copy_batch(struct pb_capture *capture, bool *begun, struct pb_error *error)
+/* What the header says cannot be taken back. */
+static int check_link_type(int said, int link_type, struct pb_error *error)
+{
+    if (said == link_type)
+        return 0;
+    return pb_fail(error, EPROTO, "its packets have link type %d and not %d, as was supposed while there were none; "
+                                  "start the capture again", link_type, said);
+}
+
+/* Read once. How many packets there were; -ENODATA: end of stream; or another -errno.
+ * `said`: the link type in the header, -EAGAIN where that is not written. */
+static int copy_batch(struct pb_capture *capture, int *said, struct pb_error *error)
 {
     struct pb_pipe_record records[RECORDS_MAX];
     uint64_t left = capture->packets_max == 0 ? RECORDS_MAX : capture->packets_max - capture->packets;
@@ -174,11 +197,11 @@ static int copy_batch(struct pb_capture *capture, bool *begun, struct pb_error *
         return pb_fail(error, EBADMSG, "its ring holds nonsense; restart its engine");
     if (count < 0)
         return -ENODATA;
-    int link_type = *begun ? 0 : pb_pipe_link_type(capture->reader), result = 0;
-    if (!*begun && link_type >= 0) {
-        *begun = true;
-        result = put_header(capture, link_type, error);
-    }
+    int link_type = pb_pipe_link_type(capture->reader), result = 0;
+    if (*said >= 0 && count > 0)
+        result = check_link_type(*said, link_type, error);
+    else if (*said < 0 && link_type >= 0)
+        result = begin(capture, *said = link_type, error);
     for (int i = 0; i < count && result == 0; i++)
         result = put_record(capture, &records[i], error);
     pb_pipe_release(capture->reader);
@@ -187,15 +210,19 @@ static int copy_batch(struct pb_capture *capture, bool *begun, struct pb_error *
 
 int pb_capture_copy(struct pb_capture *capture, struct pb_error *error)
 {
-    bool begun = false; /* the header is written */
-    int result = 0;
+    int said = -EAGAIN, result = 0;
     while (result >= 0 && !interrupted && (capture->packets_max == 0 || capture->packets < capture->packets_max)) {
-        result = copy_batch(capture, &begun, error);
-        if (result == 0)
-            result = sleep_until_more(capture, error);
+        result = copy_batch(capture, &said, error);
+        if (result != 0)
+            continue;
+        result = sleep_until_more(capture, error);
+        /* A selector that cannot select from Ethernet expects something else: then we wait. */
+        if (result == 1 && said < 0 && begin(capture, PB_LINK_ETHERNET, NULL) == 0)
+            said = PB_LINK_ETHERNET;
     }
     if (result < 0 && result != -ENODATA)
         return result;
-    result = begun ? 0 : put_header(capture, -EAGAIN, error);
+    /* An empty capture is one all the same. */
+    result = said >= 0 ? 0 : put_header(capture, PB_LINK_ETHERNET, error);
     return result < 0 ? result : flush(capture, error);
 }

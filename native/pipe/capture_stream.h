@@ -10,10 +10,11 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "packet_bricks.h"
 
-#define PB_LINK_ETHERNET 1u
+#define PB_LINK_ETHERNET 1
 
 /* The header of a capture file, in this machine's byte order. */
 struct pb_pcap_header {
@@ -28,7 +29,7 @@ struct pb_pcap_header pb_pcap_header_make(uint32_t link_type, uint32_t snaplen);
 
 /* Which packets are wanted. */
 struct pb_capture_selector {
-    /* Called once, when the link type is known and nothing written yet. 0, or -errno with text. */
+    /* Called before the header is written. 0, or -errno with text: not for that link type. */
     int (*begin)(void *arg, uint32_t link_type, struct pb_error *error);
     bool (*wants)(void *arg, const struct pb_pipe_record *record);
     void *arg;
@@ -41,7 +42,11 @@ struct pb_capture {
     uint64_t packets_max;                       /* stop after so many; 0: do not */
     uint32_t snaplen;                           /* bytes kept of a packet, at most; 0: all */
     const struct pb_capture_selector *selector; /* NULL: all packets */
-    uint64_t packets;                           /* written so far */
+    /* Of another program that we capture for: we end when it is our parent no longer, and
+     * it gets the header soon, with Ethernet as link type where no packet has told one: it
+     * waits for it and does nothing else. 0: whoever reads can wait. */
+    pid_t parent;
+    uint64_t packets; /* written so far */
 };
 
 /* From now on SIGINT and SIGTERM end pb_capture_attach() and pb_capture_copy() in
