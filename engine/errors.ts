@@ -44,6 +44,8 @@ const table = {
   GROUP_UNKNOWN: 'group "{group}": no such group; getent group lists those there are',
   LOG_UNWRITABLE: 'cannot write the log {file}: {problem}; choose another with --log',
   SCRIPT_UNREADABLE: 'cannot read the script {file}: {problem}; give the path of a file that you may read',
+  EXTCAP_FOLDER: 'extcap folder {folder}: {problem}; {hint}',
+  EXTCAP_FOREIGN: '{file} was not installed by bricks-extcap; move it away, or choose another folder with --folder',
   RUNTIME_DIRECTORY: 'runtime directory: {problem}; set BRICKS_RUNTIME_DIR to a short path that you may write to',
   NATIVE_MISSING: '{problem}',
   NATIVE_MISMATCH: 'the native library {file} is of another version; run npm run build',

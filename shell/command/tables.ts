@@ -87,6 +87,50 @@ nanoseconds.`,
   ],
 };
 
+export const extcapCommand: Command = {
+  name: 'bricks-extcap',
+  text: 'Makes pipes interfaces of Wireshark and tshark.',
+  options: [
+    { long: 'install', text: 'install it, for this user: pipes are in the list of interfaces from then on' },
+    { long: 'uninstall', text: 'remove what --install has installed' },
+    { long: 'system', text: 'for all users of this machine; that is for root' },
+    { long: 'folder', value: 'folder', text: 'into this extcap folder, where Wireshark looks elsewhere' },
+    ...commonOptions,
+  ],
+  positionals: [],
+  description: [
+    `Pipe eth3}0 is the interface bricks:eth3:0. As with bricks-pipe there is one reader at a time, it is Wireshark's user who
+must be allowed to read it, and Wireshark must have the engine's runtime directory in its environment. Capture filters
+need libpcap.`,
+    `What is installed is a script that starts a program of this package. It survives upgrades of the package in its place,
+but is faster when it is installed anew; after the package or Node.js was moved it must be. A file of somebody else is not
+touched.`,
+    `Wireshark itself runs the script as extcap(4) says, with options that begin with --extcap and --capture. Of its own it has
+two, which Wireshark shows as options of the interface: --wait (where no engine serves the pipe, wait until one does) and
+--snaplen (how many bytes are kept of each packet).`,
+  ],
+  sections: {
+    Environment: {
+      ...runtimeVariable,
+      XDG_CONFIG_HOME: 'where the folder wireshark/extcap is that Wireshark to 4.0 looks into (default ~/.config)',
+    },
+    Files: {
+      '~/.config/wireshark/extcap': 'the extcap folder of this user, for Wireshark to 4.0',
+      '~/.local/lib/wireshark/extcap': 'the same from Wireshark 4.2 on',
+    },
+    'Exit status': {
+      '0': 'success',
+      '1': 'the folder cannot be written, or the file there is not ours; the capture has failed',
+      '2': 'wrong usage',
+    },
+  },
+  examples: [
+    { text: 'install it for this user', line: 'bricks-extcap --install' },
+    { text: 'capture ten packets of a pipe', line: 'tshark -i bricks:eth3:0 -c 10' },
+    { text: 'remove it', line: 'bricks-extcap --uninstall' },
+  ],
+};
+
 /** All of them. */
 export const commands: readonly Command[] = [
   bricksCommand,
@@ -97,4 +141,5 @@ export const commands: readonly Command[] = [
   loadBalanceCommand,
   duplicateCommand,
   pipeCommand,
+  extcapCommand,
 ];
