@@ -38,7 +38,7 @@ function script(): string {
 
 /** The user's own: Wireshark to 4.0 looks into the first, from 4.2 on into the second, none into both. */
 function personalFolders(): string[] {
-  const configuration = process.env.XDG_CONFIG_HOME ?? join(homedir(), '.config');
+  const configuration = process.env.XDG_CONFIG_HOME || join(homedir(), '.config');
   return [join(configuration, 'wireshark/extcap'), join(homedir(), '.local/lib/wireshark/extcap')];
 }
 

@@ -22,7 +22,7 @@ interface Snippet {
 const brickFolders = readdirSync(join(projectFolder, 'bricks'), { withFileTypes: true })
   .filter((entry) => entry.isDirectory())
   .map((entry) => `bricks/${entry.name}`);
-const documents = ['README.md', ...brickFolders.map((folder) => `${folder}/README.md`)];
+const documents = ['README.md', 'native/pipe/WIRESHARK.md', ...brickFolders.map((folder) => `${folder}/README.md`)];
 
 /** Commands of the README that continuous integration runs as they are, or fresh_clone.test.ts does. */
 const runElsewhere = ['npm ci && npm start', 'sudo .ci/deps && npm cit'];
@@ -94,11 +94,12 @@ function commandFor(snippet: Snippet, folder: string): string[] {
 /** Runs a command line of a user on that host; its standard output and error come with it. */
 function startOn(t: TestContext, host: Namespace, folder: string, line: readonly string[]): Program {
   const { command, args } = host.inside(...line);
-  const env = { ...process.env, PATH: makePath(folder), BRICKS_RUNTIME_DIR: folder, BRICKS_HISTORY: '' };
+  const home = { HOME: folder, XDG_CONFIG_HOME: join(folder, '.config'), BRICKS_RUNTIME_DIR: folder };
+  const env = { ...process.env, ...home, PATH: makePath(folder), BRICKS_HISTORY: '' };
   return start(t, command, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
 }
 
-test('every snippet of the documentation runs', { skip: skipLive('tcpreplay', 'tcpdump') }, async (t) => {
+test('every snippet of the documentation runs', { skip: skipLive('tcpreplay', 'tcpdump', 'tshark') }, async (t) => {
   const host = makeHost(t);
   for (const snippet of documents.flatMap(snippetsOf)) {
     await t.test(`${snippet.file}:${snippet.line} ${snippet.language}`, async (t) => {
@@ -149,7 +150,7 @@ test('what the README types at the prompt runs, in the daemon', { skip: skipLive
 });
 
 /** Commands that need a daemon, with pipes of eth3. */
-const needDaemon = ['bricks-shell', 'bricks-top', 'bricks-kill-server', 'bricks-pipe'];
+const needDaemon = ['bricks-shell', 'bricks-top', 'bricks-kill-server', 'bricks-pipe', 'bricks-extcap'];
 
 /** Examples that stay until they are ended, and what they say when they have begun. */
 const staying: Readonly<Record<string, RegExp>> = {
@@ -157,7 +158,7 @@ const staying: Readonly<Record<string, RegExp>> = {
   'bricks-server --foreground --log - -f scripts/startup-one-thread.lua': /listens at/,
 };
 
-test('every example of the manual pages runs', { skip: skipLive('tcpreplay', 'tcpdump') }, async (t) => {
+test('every example of the manual pages runs', { skip: skipLive('tcpreplay', 'tcpdump', 'tshark') }, async (t) => {
   const host = makeHost(t);
   for (const { name, examples } of commands) {
     const { folder } = new Runtime(t);

@@ -71,6 +71,8 @@ export const pipeCommand: Command = {
     `NAME is the application's end of the pipe, such as eth3}0; with --list there is none. A pipe has one reader at a time,
 which may start before the engine (--wait), come late, leave and come back. The capture is in libpcap format with
 nanoseconds.`,
+    `--list shows for each pipe which way its packets go as the engine sees it (DIR: out or in), the application at its end, how
+full it is and was at most, and what was lost.`,
   ],
   sections: {
     Environment: runtimeVariable,
@@ -93,8 +95,12 @@ export const extcapCommand: Command = {
   options: [
     { long: 'install', text: 'install it, for this user: pipes are in the list of interfaces from then on' },
     { long: 'uninstall', text: 'remove what --install has installed' },
-    { long: 'system', text: 'for all users of this machine; that is for root' },
-    { long: 'folder', value: 'folder', text: 'into this extcap folder, where Wireshark looks elsewhere' },
+    { long: 'system', text: 'do it for all users of this machine; that is for root' },
+    {
+      long: 'folder',
+      value: 'folder',
+      text: 'use this extcap folder instead: tshark -G folders names the one of all users',
+    },
     ...commonOptions,
   ],
   positionals: [],
@@ -126,7 +132,7 @@ two, which Wireshark shows as options of the interface: --wait (where no engine 
   },
   examples: [
     { text: 'install it for this user', line: 'bricks-extcap --install' },
-    { text: 'capture ten packets of a pipe', line: 'tshark -i bricks:eth3:0 -c 10' },
+    { text: 'show ten packets of a pipe', line: 'tshark -i bricks:eth3:0 -c 10' },
     { text: 'remove it', line: 'bricks-extcap --uninstall' },
   ],
 };
