@@ -232,6 +232,8 @@ static int copy_to_fifo(const struct settings *settings, struct pb_pipe_reader *
         return capture.fd;
     int result = pb_capture_copy(&capture, error);
     close(capture.fd);
+    if (settings->filter != NULL)
+        pb_capture_filter_free(&selection.filter);
     return result;
 }
 

@@ -1,7 +1,7 @@
 // Pipes as interfaces of Wireshark: real tshark lists them through bricks-extcap, captures exactly what an engine sends,
 // with and without capture filters, and ends when it should; what goes wrong is said on one line.
 import assert from 'node:assert/strict';
-import { chmodSync, writeFileSync } from 'node:fs';
+import { chmodSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
 import { assertSamePackets, readCapture, timed, writeCapture } from '../support/capture.ts';
 import { extcapProgram, TsharkUser } from '../support/extcap.ts';
@@ -78,19 +78,24 @@ test('a capture filter selects what tcpdump selects', { skip }, async (t) => {
   }
 });
 
+/** A capture of IPv4 packets without Ethernet headers; how many there are. */
+function writeRawIp(file: string): number {
+  const packets = readCapture(demoCapture).packets.filter(({ data }) => data.readUInt16BE(12) === 0x0800);
+  writeCapture(file, timed(packets.map(({ data }) => data.subarray(14))), { linkType: 101 });
+  return packets.length;
+}
+
 test('packets without Ethernet headers keep their link type, for filters too', { skip }, async (t) => {
   const wireshark = user(t);
-  const isIp = ({ data }: { data: Buffer }): boolean => data.readUInt16BE(12) === 0x0800;
-  const frames = readCapture(demoCapture).packets.filter(isIp);
   const raw = wireshark.path('raw.pcap');
-  writeCapture(raw, timed(frames.map(({ data }) => data.subarray(14))), { linkType: 101 });
+  const count = writeRawIp(raw);
   const engine = wireshark.send(raw, 'raw}0');
   const tshark = wireshark.tshark('-i', 'bricks:raw:0', '-f', 'udp', '-w', wireshark.path('out.pcapng'));
   assert.equal(await engine.wait(30), true);
   engine.stop();
   assert.deepEqual(await tshark.ended(), success, tshark.output());
   const expected = wireshark.selected(raw, 'udp');
-  assert.ok(expected.length > 0 && expected.length < frames.length);
+  assert.ok(expected.length > 0 && expected.length < count);
   assertSamePackets(wireshark.packets(wireshark.path('out.pcapng')), expected, 'raw IP');
   assert.match(run('capinfos', ['-E', wireshark.path('out.pcapng')]), /Raw IP/);
 });
@@ -131,9 +136,12 @@ test('without libpcap a filter is refused, and the package named', { skip: skipM
 });
 
 /** A pipe to which nothing comes: its engine waits for the reader of another. */
-async function captureQuietPipe(t: TestContext): Promise<[TsharkUser, Program]> {
-  const wireshark = user(t);
-  wireshark.send(demoCapture, 'quiet}0', 'other}0');
+async function captureQuietPipe(
+  t: TestContext,
+  wireshark: TsharkUser = user(t),
+  capture = demoCapture,
+): Promise<[TsharkUser, Program]> {
+  wireshark.send(capture, 'quiet}0', 'other}0');
   const tshark = wireshark.tshark('-i', 'bricks:quiet:0', '-w', wireshark.path('out.pcapng'));
   await tshark.until(/Capture started/);
   await untilRead(wireshark, 'quiet}0');
@@ -146,6 +154,17 @@ test('Ctrl-C ends a capture to which nothing has come, as an empty one', { skip 
   assert.doesNotMatch(tshark.output(), /error/i);
   assert.deepEqual(wireshark.packets(wireshark.path('out.pcapng')), []);
   await untilFree(wireshark, 'quiet}0');
+});
+
+test('a capture that has begun as Ethernet does not go on as something else', { skip }, async (t) => {
+  const wireshark = user(t);
+  const raw = wireshark.path('raw.pcap');
+  writeRawIp(raw);
+  const [, tshark] = await captureQuietPipe(t, wireshark, raw);
+  await wireshark.outputOf('sh', '-c', '"$0" -q -c 1 "$1" >/dev/null', pipeProgram, 'other}0');
+  await tshark.ended();
+  assert.match(tshark.output(), /bricks-extcap: its packets have link type 101 and not 1, .*start the capture again/);
+  assert.deepEqual(wireshark.packets(wireshark.path('out.pcapng')), []);
 });
 
 test('a tshark that is killed leaves the pipe to others', { skip }, async (t) => {
@@ -242,7 +261,9 @@ test('an engine that does not answer does not hold up the list of the others', {
   await other.until(/up/);
   const engine = wireshark.send(demoCapture, 'p}0');
   other.child.kill('SIGSTOP');
-  t.after(() => other.child.kill('SIGCONT'));
+  const tasks = `/proc/${other.child.pid}/task`;
+  const isStopped = (task: string): boolean => / T /.test(readFileSync(`${tasks}/${task}/stat`, 'utf8'));
+  await until('all its threads to stop', () => readdirSync(tasks).every(isStopped));
   const lines = (await wireshark.outputOf(extcapProgram, '--extcap-interfaces')).trim().split('\n');
   assert.deepEqual(lines.slice(1), [
     `interface {value=bricks:p:0}{display=pipe p}0 of engine ${engine.name}}`,

@@ -113,6 +113,32 @@ test('--folder names another folder; quotes and blanks in paths are no obstacle'
   );
 });
 
+const skipSystem = process.getuid?.() === 0 ? skipWithout('unshare', 'tshark') : 'needs root: a mount';
+
+test('--system: the folder of all users', { skip: skipSystem }, async (t) => {
+  const wireshark = new TsharkUser(t);
+  const said = await wireshark.outputOf('tshark', '-G', 'folders');
+  const folder = /^(?:Global )?Extcap path:\s+(\S+)$/m.exec(said)?.[1] ?? assert.fail(said);
+  wireshark.send(demoCapture, 'eth3}0');
+  // Over the real folder lies an empty one that goes with the process.
+  const steps = [
+    'mount -t tmpfs none "$0" && "$@" --install --system && tshark -D',
+    '"$@" --uninstall --system && ls -A "$0" && echo end',
+  ];
+  const output = await wireshark.outputOf(
+    'unshare',
+    '-m',
+    'sh',
+    '-c',
+    steps.join(' && '),
+    folder,
+    ...commandOf('bricks_extcap'),
+  );
+  assert.ok(output.includes(`installed ${folder}/bricks-extcap\n`), output);
+  assert.match(output, /^\d+\. bricks:eth3:0 /m);
+  assert.ok(output.endsWith(`removed ${folder}/bricks-extcap\nend\n`), output);
+});
+
 test('a folder that cannot be made and wrong usage are said on one line', (t) => {
   const wireshark = new TsharkUser(t);
   writeFileSync(wireshark.path('file'), '');
