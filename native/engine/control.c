@@ -10,11 +10,10 @@
 #include <unistd.h>
 
 #include "../core/error.h"
+#include "../core/handle.h"
 #include "engine.h"
 
-#define HANDLE_SLOT_BITS 9 /* slot + 1 fits: PB_ENGINES_MAX is 256 */
-#define HANDLE_GENERATION_MAX 0x3fffff
-_Static_assert(PB_ENGINES_MAX < 1 << HANDLE_SLOT_BITS, "a slot fits a handle");
+_Static_assert(PB_ENGINES_MAX <= PB_HANDLE_SLOTS_MAX, "a slot fits a handle");
 
 static struct {
     struct pb_engine *engine;
@@ -28,9 +27,8 @@ const char *pb_abi_hash(void)
 
 struct pb_engine *pb_engine_find(int handle)
 {
-    uint32_t slot = ((uint32_t)handle & ((1u << HANDLE_SLOT_BITS) - 1)) - 1;
-    if (handle <= 0 || slot >= PB_ENGINES_MAX || slots[slot].engine == NULL ||
-        slots[slot].generation != (uint32_t)handle >> HANDLE_SLOT_BITS)
+    uint32_t slot = pb_handle_slot(handle);
+    if (slot >= PB_ENGINES_MAX || slots[slot].engine == NULL || slots[slot].generation != pb_handle_generation(handle))
         return NULL;
     return slots[slot].engine;
 }
@@ -92,8 +90,8 @@ int pb_engine_create(const char *name, uint32_t buffer_slots, int32_t cpu, uint3
     engine->batch_packets = batch_packets;
     engine->cpu = cpu;
     slots[slot].engine = engine;
-    slots[slot].generation = slots[slot].generation % HANDLE_GENERATION_MAX + 1;
-    engine->handle = (int)(slots[slot].generation << HANDLE_SLOT_BITS | (slot + 1));
+    slots[slot].generation = pb_handle_next_generation(slots[slot].generation);
+    engine->handle = pb_handle_make(slot, slots[slot].generation);
     return engine->handle;
 }
 
@@ -301,7 +299,7 @@ int pb_engine_delete(int handle, struct pb_error *error)
         return -error->code;
     if (engine->has_thread)
         return pb_fail(error, EBUSY, "engine \"%s\": runs; stop it first", engine->name);
-    slots[((uint32_t)handle & ((1u << HANDLE_SLOT_BITS) - 1)) - 1].engine = NULL;
+    slots[pb_handle_slot(handle)].engine = NULL;
     pb_graph_free(engine);
     close(engine->wake_fd);
     free(engine);
