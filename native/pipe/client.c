@@ -1,47 +1,222 @@
 /*
- * client.c - pipes for JavaScript: the reader and writer library by handle
- * (packet_bricks.h, "Pipes for JavaScript"). One thread for each client.
+ * client.c - pipes for JavaScript: the reader and writer library by handle, a
+ * batch a call (packet_bricks.h, "Pipes for JavaScript").
+ *
+ * Called through FFI, from any thread: a mutex guards the table. A client itself
+ * is its caller's, one thread's at a time. Rings are lent (lent.h): JavaScript
+ * may look at them after the client has gone.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "../core/error.h"
+#include "../core/handle.h"
+#include "../core/hash.h"
+#include "lent.h"
+
+#define CHUNK_RECORDS 64 /* of a batch at a time: they fit the stack, and their headers the first cache */
+#define FLOW_HASH_TUPLE 4
+
+_Static_assert(sizeof(struct pb_client_record) == PB_CLIENT_RECORD_BYTES, "JavaScript counts on it");
+_Static_assert(offsetof(struct pb_client_record, timestamp_ns) == 16, "JavaScript counts on it");
+_Static_assert(offsetof(struct pb_client_record, l3_offset) == 32, "JavaScript counts on it");
+_Static_assert(PB_CLIENTS_MAX <= PB_HANDLE_SLOTS_MAX, "a slot fits a handle");
+_Static_assert(2 * (uint64_t)PB_BUFFER_SLOTS_MAX * PB_BUFFER_SLOT_BYTES <= UINT32_MAX, "an offset has 32 bits");
+
+struct client {
+    struct pb_pipe_reader *reader;
+    struct pb_lent *lent; /* the reader's ring */
+};
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct {
+    struct client *client; /* NULL: free */
+    uint32_t generation;
+} slots[PB_CLIENTS_MAX];
+
+/* ----------------------------------------------------------------- handles */
+
+/* The handle's slot, or UINT32_MAX. Under the mutex. */
+static uint32_t find_slot(int handle)
+{
+    uint32_t slot = pb_handle_slot(handle);
+    bool valid = slot < PB_CLIENTS_MAX && slots[slot].client != NULL &&
+                 slots[slot].generation == pb_handle_generation(handle);
+    return valid ? slot : UINT32_MAX;
+}
+
+static struct client *find(int handle)
+{
+    pthread_mutex_lock(&mutex);
+    uint32_t slot = find_slot(handle);
+    struct client *client = slot != UINT32_MAX ? slots[slot].client : NULL;
+    pthread_mutex_unlock(&mutex);
+    return client;
+}
+
+static struct client *find_reader(int handle)
+{
+    struct client *client = find(handle);
+    return client != NULL && client->reader != NULL ? client : NULL;
+}
+
+/* Put the client into the table. Returns its handle, or -EMFILE. */
+static int add(struct client *client)
+{
+    int handle = -EMFILE;
+    pthread_mutex_lock(&mutex);
+    for (uint32_t slot = 0; slot < PB_CLIENTS_MAX && handle < 0; slot++) {
+        if (slots[slot].client != NULL)
+            continue;
+        slots[slot].client = client;
+        slots[slot].generation = pb_handle_next_generation(slots[slot].generation);
+        handle = pb_handle_make(slot, slots[slot].generation);
+    }
+    pthread_mutex_unlock(&mutex);
+    return handle;
+}
+
+/* ------------------------------------------------------------ open, close */
+
+static void free_client(struct client *client)
+{
+    if (client->lent != NULL)
+        pb_lent_give(client->lent, client->reader);
+    pb_pipe_close(client->reader);
+    free(client);
+}
+
+static int open_reader(struct client *client, const char *name, struct pb_error *error)
+{
+    int result = pb_pipe_open(name, &client->reader, error);
+    if (result < 0)
+        return result;
+    client->lent = pb_lent_take(client->reader);
+    return client->lent != NULL ? 0 : pb_fail(error, ENOMEM, "pipe \"%s\": out of memory for its ring", name);
+}
 
 int pb_client_open(const char *name, uint32_t direction, struct pb_error *error)
 {
-    (void)direction;
-    return pb_fail(error, ENOSYS, "pipe \"%s\": not there yet", name);
+    if (direction != PB_PIPE_TO_APPLICATION)
+        return pb_fail(error, ENOSYS, "pipe \"%s\": writing is not there yet", name);
+    struct client *client = calloc(1, sizeof(*client));
+    if (client == NULL)
+        return pb_fail(error, ENOMEM, "pipe \"%s\": out of memory", name);
+    int handle = open_reader(client, name, error);
+    if (handle == 0 && (handle = add(client)) < 0)
+        pb_fail(error, EMFILE, "pipe \"%s\": this process has %d pipes open already; close one", name, PB_CLIENTS_MAX);
+    if (handle < 0)
+        free_client(client);
+    return handle;
 }
 
-int pb_client_close(int client)
+int pb_client_close(int handle)
 {
-    (void)client;
+    struct client *client = NULL;
+    pthread_mutex_lock(&mutex);
+    uint32_t slot = find_slot(handle);
+    if (slot != UINT32_MAX) {
+        client = slots[slot].client;
+        slots[slot].client = NULL;
+    }
+    pthread_mutex_unlock(&mutex);
+    if (client == NULL)
+        return -EBADF;
+    free_client(client);
+    return 0;
+}
+
+void *pb_client_memory(int handle)
+{
+    const struct client *client = find_reader(handle);
+    return client != NULL ? client->lent->memory : NULL;
+}
+
+int64_t pb_client_memory_bytes(int handle)
+{
+    const struct client *client = find_reader(handle);
+    return client != NULL ? (int64_t)client->lent->bytes : -EBADF;
+}
+
+/* ----------------------------------------------------------------- reading */
+
+/* Describe a record, its headers parsed. Its bytes may change meanwhile, if the
+ * engine's process is out of its mind: no offset is used that was not checked
+ * against captured_len, and that is a copy. */
+static void describe(struct pb_client_record *to, const struct pb_pipe_record *from, const uint8_t *memory,
+                     uint16_t link_type)
+{
+    struct pb_packet packet;
+    pb_packet_init(&packet, from->data, from->captured_len, from->wire_len, from->timestamp_ns, link_type);
+    uint32_t flow_hash = pb_flow_hash(&packet, FLOW_HASH_TUPLE); /* parses, too */
+    *to = (struct pb_client_record){
+        .offset = (uint32_t)(from->data - memory),
+        .captured_len = from->captured_len,
+        .wire_len = from->wire_len,
+        .mark = from->mark,
+        .timestamp_ns = from->timestamp_ns,
+        .flow_hash = flow_hash,
+        .l4_offset = packet.l4_offset,
+        .l3_offset = packet.l3_offset,
+        .ip_version = packet.ip_version,
+        .ip_protocol = packet.ip_protocol,
+    };
+}
+
+static bool is_aligned(const uint8_t *index)
+{
+    return (uintptr_t)index % _Alignof(struct pb_client_record) == 0;
+}
+
+int pb_client_read(int handle, uint8_t *index, uint32_t records_max)
+{
+    struct client *client = find_reader(handle);
+    if (client == NULL)
+        return -EBADF;
+    if (!is_aligned(index) || records_max > INT32_MAX)
+        return -EINVAL;
+    struct pb_client_record *to = (struct pb_client_record *)(uintptr_t)index;
+    uint32_t count = 0;
+    while (count < records_max) {
+        struct pb_pipe_record records[CHUNK_RECORDS];
+        uint32_t wanted = records_max - count < CHUNK_RECORDS ? records_max - count : CHUNK_RECORDS;
+        int got = pb_pipe_read(client->reader, records, wanted);
+        if (got <= 0) /* what ended it is said again by the next call */
+            return count > 0 ? (int)count : got;
+        uint16_t link_type = (uint16_t)pb_pipe_link_type(client->reader); /* known: there was a packet */
+        for (int i = 0; i < got; i++)
+            describe(&to[count++], &records[i], client->lent->memory, link_type);
+        if ((uint32_t)got < wanted)
+            break;
+    }
+    return (int)count;
+}
+
+int pb_client_release(int handle)
+{
+    struct client *client = find_reader(handle);
+    if (client == NULL)
+        return -EBADF;
+    pb_pipe_release(client->reader);
+    return 0;
+}
+
+int pb_client_link_type(int handle)
+{
+    const struct client *client = find_reader(handle);
+    return client != NULL ? pb_pipe_link_type(client->reader) : -EBADF;
+}
+
+int pb_client_counts(int client, uint8_t *counts)
+{
+    (void)client, (void)counts;
     return -EBADF;
 }
 
-void *pb_client_memory(int client)
-{
-    (void)client;
-    return NULL;
-}
-
-int64_t pb_client_memory_bytes(int client)
-{
-    (void)client;
-    return -EBADF;
-}
-
-int pb_client_read(int client, uint8_t *index, uint32_t records_max)
-{
-    (void)client, (void)index, (void)records_max;
-    return -EBADF;
-}
-
-int pb_client_release(int client)
-{
-    (void)client;
-    return -EBADF;
-}
+/* ----------------------------------------------------------------- writing */
 
 int pb_client_send(int client, int reader, const uint8_t *index, uint32_t count, const uint8_t *bytes, uint32_t bytes_len)
 {
@@ -49,26 +224,16 @@ int pb_client_send(int client, int reader, const uint8_t *index, uint32_t count,
     return -EBADF;
 }
 
-int pb_client_fd(int client)
+/* ---------------------------------------------------------------- sleeping */
+
+int pb_client_fd(int handle)
 {
-    (void)client;
-    return -EBADF;
+    const struct client *client = find(handle);
+    return client != NULL ? pb_pipe_fd(client->reader) : -EBADF;
 }
 
-int pb_client_arm(int client)
+int pb_client_arm(int handle)
 {
-    (void)client;
-    return -EBADF;
-}
-
-int pb_client_link_type(int client)
-{
-    (void)client;
-    return -EBADF;
-}
-
-int pb_client_counts(int client, uint8_t *counts)
-{
-    (void)client, (void)counts;
-    return -EBADF;
+    struct client *client = find(handle);
+    return client != NULL ? pb_pipe_arm(client->reader) : -EBADF;
 }

@@ -15,6 +15,7 @@
 
 #include "../core/error.h"
 #include "attachment.h"
+#include "reader.h"
 
 #define IDLE_READS_PER_LOOK 1024 /* a reader that never sleeps looks at its socket this often */
 
@@ -55,6 +56,17 @@ void pb_pipe_close(struct pb_pipe_reader *reader)
         return;
     pb_attachment_close(&reader->attachment);
     free(reader);
+}
+
+const uint8_t *pb_reader_ring(const struct pb_pipe_reader *reader, uint64_t *ring_bytes)
+{
+    *ring_bytes = reader->attachment.ring_bytes;
+    return reader->attachment.ring;
+}
+
+void pb_reader_set_ring(struct pb_pipe_reader *reader, const uint8_t *ring)
+{
+    reader->attachment.ring = (uint8_t *)(uintptr_t)ring;
 }
 
 /* ----------------------------------------------------------------- reading */
