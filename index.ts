@@ -6,6 +6,8 @@ export { drivers, getDefaultDriver, setDefaultDriver } from './engine/drivers.ts
 export { BricksError, type ErrorCode, errorTexts } from './engine/errors.ts';
 export type { BrickDescriptor, BrickNode, PortCount } from './engine/graph.ts';
 export type { OptionSchema, OptionSchemas, Options, OptionValue } from './engine/options.ts';
+export type { Batch, Packet } from './engine/pipe/batch.ts';
+export { openPipe, type Pipe, type PipeOptions } from './engine/pipe/pipe.ts';
 export { type LinkOptions, PktEngine, type PktEngineOptions, setDefaultBatchPackets } from './engine/pkt_engine.ts';
 export { onReport, type Report } from './engine/reports.ts';
 export { version } from './package_info.ts';

@@ -24,6 +24,10 @@ const table = {
   PIPE_END: 'port "{port}": {problem}; write "{other}"',
   PIPE_INPUT:
     'port "{port}": no brick linked to this engine has the output "{other}"; connect that output and link the bricks',
+  PIPE_AWAITED: 'pipe "{pipe}": its next batch is awaited already; read a pipe from one loop',
+  PIPE_BROKEN: 'pipe "{pipe}": its ring holds what no engine writes; end the process that serves it, and start it anew',
+  PACKET_GONE:
+    'packet {packet}: the batch holds {count}; use packets before the next batch is asked for, or copy() them',
   OUTPUT_TWICE: 'port "{port}": is an output of brick "{brick}" already; an output serves one brick once',
   INPUT_TWICE: 'port "{port}": is an input of this engine already; use a Duplicator to send it to several bricks',
   INPUT_SHARED:

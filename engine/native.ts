@@ -1,7 +1,7 @@
 // The only file that knows koffi: loads the data plane, checks that it fits, and gives each call a type.
 //
 // What crosses is plain integers, strings and buffers (never a pointer from JavaScript, never a callback):
-// engine handles are small integers with a generation that C verifies.
+// handles of engines and pipes are small integers with a generation that C verifies.
 import { join } from 'node:path';
 import koffi from 'koffi';
 import { buildNative, NativeBuildError, nativeFiles } from '../native/build.ts';
@@ -34,15 +34,20 @@ const folder = nativeFolder();
 // Kept for ever: koffi unloads a library whose handle is collected.
 const library = loadLibrary(join(folder, nativeFiles.engine));
 
-const functions = new Map<AbiFunction, (...args: Argument[]) => unknown>();
+type NativeFunction = ReturnType<typeof library.func>;
+const functions = new Map<AbiFunction, NativeFunction>();
 for (const [name, { result, parameters }] of Object.entries(abiFunctions)) {
   functions.set(name as AbiFunction, library.func(name, result, [...parameters]));
 }
 
-function callRaw(name: AbiFunction, args: Argument[]): unknown {
+function nativeFunction(name: AbiFunction): NativeFunction {
   const native = functions.get(name);
   if (native === undefined) throw new Error(`${name} is not in the ABI`);
-  return native(...args);
+  return native;
+}
+
+function callRaw(name: AbiFunction, args: Argument[]): unknown {
+  return nativeFunction(name)(...args);
 }
 
 if (callRaw('pb_abi_hash', []) !== abiHash) {
@@ -53,13 +58,18 @@ function call(name: AbiFunction, ...args: Argument[]): number {
   return Number(callRaw(name, args));
 }
 
+/** What a struct pb_error says. */
+function nativeError(status: number, error: Buffer, name: AbiFunction): BricksError {
+  const end = error.indexOf(0, 4);
+  return BricksError.native(status, error.toString('utf8', 4, end < 0 ? undefined : end) || name);
+}
+
 /** Calls a function whose last parameter is a struct pb_error; throws what that says. */
 function callChecked(name: AbiFunction, ...args: Argument[]): number {
   const error = Buffer.alloc(abi.errorBytes);
   const status = call(name, ...args, error);
-  if (status >= 0) return status;
-  const end = error.indexOf(0, 4);
-  throw BricksError.native(status, error.toString('utf8', 4, end < 0 ? undefined : end) || name);
+  if (status < 0) throw nativeError(status, error, name);
+  return status;
 }
 
 /** Fetches a text whose length is not known before: the answer is the length, or minus the length needed. */
@@ -173,14 +183,107 @@ export function serviceNotify(address: string, state: string): void {
   callChecked('pb_service_notify', address, state);
 }
 
+/** Calls back while a descriptor is readable. */
+export interface ReadableWatch {
+  /** Waits; keeps the process alive meanwhile. */
+  start(): void;
+  stop(): void;
+  /** To be called before the descriptor is closed, and not by the listener. */
+  close(): void;
+}
+
+// koffi delivers no events to a handle that was collected.
+const watches = new Set<object>();
+
 /**
- * Calls `listener` whenever engine threads have reported something. Does not keep the process alive.
- * The handle is kept for ever: events stop when it is collected, and closing it from its callback crashes.
+ * Watches a descriptor, from the first {@link ReadableWatch.start} on. `listener` runs outside of what Node calls a
+ * callback: promises that it settles are looked at with the next timer or immediate only.
  */
+function watchReadable(fd: number, listener: () => void): ReadableWatch & { unref(): void } {
+  if (fd < 0) throw BricksError.native(fd, 'a descriptor to wait for');
+  const handle = koffi.node.poll(fd, { readable: true }, listener);
+  handle.stop();
+  watches.add(handle);
+  return {
+    start: () => handle.start({ readable: true }, listener),
+    stop: () => handle.stop(),
+    close: () => {
+      watches.delete(handle);
+      handle.close();
+    },
+    unref: () => handle.unref(),
+  };
+}
+
+/** Calls `listener` whenever engine threads have reported something. Does not keep the process alive. */
 export function eventWatch(listener: () => void): void {
-  watch = koffi.node.poll(call('pb_event_fd'), { readable: true }, () => {
-    listener();
-  });
+  const watch = watchReadable(call('pb_event_fd'), listener);
+  watch.start();
   watch.unref();
 }
-let watch: ReturnType<typeof koffi.node.poll> | undefined;
+
+/** Which end of a pipe an application has. */
+export type ClientDirection = 'read' | 'write';
+
+/**
+ * Attaches to a pipe, on a thread of its own: an engine that is stopped or busy answers late. Returns a handle.
+ * See pb_client_open().
+ */
+export function clientOpen(name: string, direction: ClientDirection): Promise<number> {
+  const error = Buffer.alloc(abi.errorBytes);
+  const way = direction === 'read' ? abi.pipeToApplication : abi.pipeFromApplication;
+  return new Promise((resolve, reject) => {
+    nativeFunction('pb_client_open').async(name, way, error, (failure: unknown, status: unknown) => {
+      if (failure !== null) reject(failure);
+      else if (Number(status) < 0) reject(nativeError(Number(status), error, 'pb_client_open'));
+      else resolve(Number(status));
+    });
+  });
+}
+
+/** Detaches. Views of the client's memory stay readable: see pb_client_close(). */
+export function clientClose(client: number): void {
+  call('pb_client_close', client);
+}
+
+const lentMemory = new Map<bigint, ArrayBuffer>();
+
+/** The ring of a client that reads, twice in a row. It must never be written: it is mapped read-only. */
+export function clientMemory(client: number): Uint8Array {
+  const bytes = call('pb_client_memory_bytes', client);
+  const pointer = callRaw('pb_client_memory', [client]);
+  if (bytes <= 0 || pointer === null) throw BricksError.native(bytes < 0 ? bytes : -9, 'pb_client_memory');
+  // One buffer for a range of addresses: ranges come back. One that was given away to a worker is empty.
+  const address = koffi.address(pointer);
+  let buffer = lentMemory.get(address);
+  if (buffer?.byteLength !== bytes) {
+    buffer = koffi.view(pointer, bytes);
+    lentMemory.set(address, buffer);
+  }
+  return new Uint8Array(buffer);
+}
+
+/** Fills `index` with what there is to read: the count, 0, or -errno. See pb_client_read(). */
+export function clientRead(client: number, index: Uint8Array): number {
+  return call('pb_client_read', client, index, index.length / abi.clientRecordBytes);
+}
+
+/** Gives back what was read. */
+export function clientRelease(client: number): void {
+  call('pb_client_release', client);
+}
+
+/** Prepares to wait for the descriptor: 0; 1 where there is no need to. See pb_client_arm(). */
+export function clientArm(client: number): number {
+  return call('pb_client_arm', client);
+}
+
+/** Watches the client's descriptor. See {@link ReadableWatch}. */
+export function clientWatch(client: number, listener: () => void): ReadableWatch {
+  return watchReadable(call('pb_client_fd', client), listener);
+}
+
+/** The LINKTYPE_ number, or -errno: EAGAIN before the first packet. */
+export function clientLinkType(client: number): number {
+  return call('pb_client_link_type', client);
+}

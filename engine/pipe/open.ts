@@ -1,0 +1,59 @@
+// Attaching to a pipe, at either end: waits until an engine serves it, and heeds an AbortSignal.
+// Called by openPipe() (pipe.ts) and openPipeWriter() (writer.ts).
+import { setTimeout as delay } from 'node:timers/promises';
+import { isMainThread } from 'node:worker_threads';
+import { BricksError } from '../errors.ts';
+import { type ClientDirection, clientClose, clientOpen } from '../native.ts';
+
+/** How often a pipe is looked for that is not there yet. */
+const retryMs = 100;
+
+/** How to attach. */
+export interface OpenOptions {
+  /** Wait until an engine serves the pipe, rather than fail with ENOENT. */
+  readonly wait?: boolean;
+  /** Ends the waiting, and later closes the pipe: what was awaited is rejected with the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
+function checkName(name: unknown): void {
+  if (typeof name === 'string' && name !== '' && !name.includes('\0')) return;
+  const problem = `${JSON.stringify(name) ?? typeof name} is no name of one`;
+  throw BricksError.of('ARGUMENT_INVALID', { what: 'pipe', problem, hint: 'give one like "eth3}0"' });
+}
+
+/** Returns the handle of a client. */
+export async function attach(name: string, direction: ClientDirection, options: OpenOptions): Promise<number> {
+  checkName(name);
+  for (;;) {
+    options.signal?.throwIfAborted();
+    let client: number;
+    try {
+      client = await clientOpen(name, direction);
+    } catch (error) {
+      if (options.wait !== true || !(error instanceof BricksError) || error.code !== 'ENOENT') throw error;
+      await delay(retryMs, undefined, options.signal === undefined ? {} : { signal: options.signal }).catch(() => {});
+      continue;
+    }
+    if (options.signal?.aborted !== true) return client;
+    clientClose(client);
+  }
+}
+
+/** What is open on this thread. */
+const open = new Set<{ close(): void }>();
+
+/** Remembers an open end: a worker that ends lets go of its pipes, which its process would otherwise keep. */
+export function rememberOpen(end: { close(): void }): void {
+  if (!isMainThread && open.size === 0) process.once('exit', closeAll);
+  open.add(end);
+}
+
+export function forgetOpen(end: { close(): void }): void {
+  open.delete(end);
+  if (open.size === 0) process.off('exit', closeAll);
+}
+
+function closeAll(): void {
+  for (const end of [...open]) end.close();
+}
