@@ -1,7 +1,7 @@
 // Generated from native/include/packet_bricks.h by `npm run abi`. Do not edit.
 
 /** Hash of the header; pb_abi_hash() of a library that fits returns the same. */
-export const abiHash = '10cf10befbc91204';
+export const abiHash = 'bc79cd5bcf4f82ca';
 
 /** The limits and constants of the header. */
 export const abi = {

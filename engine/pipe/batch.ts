@@ -17,12 +17,14 @@ const protocolsWithPorts: ReadonlySet<number> = new Set([6, 17, 33, 132, 136]);
 export class Batch implements Iterable<Packet> {
   /** The whole ring: packet `i` is `length(i)` bytes at `offset(i)`. Read-only memory. */
   readonly memory: Uint8Array;
+  readonly #buffer: ArrayBufferLike;
   readonly #index: PacketIndex;
   readonly #release: () => void;
 
   /** Called by pipe.ts only. */
   constructor(memory: Uint8Array, index: PacketIndex, release: () => void) {
     this.memory = memory;
+    this.#buffer = memory.buffer;
     this.#index = index;
     this.#release = release;
   }
@@ -64,8 +66,8 @@ export class Batch implements Iterable<Packet> {
 
   /** Its bytes: a view. */
   data(i: number): Uint8Array {
-    const offset = this.offset(i);
-    return this.memory.subarray(offset, offset + this.length(i));
+    // Half the cost of memory.subarray().
+    return new Uint8Array(this.#buffer, this.offset(i), this.length(i));
   }
 
   /** Its bytes, to be kept or changed. */

@@ -1,7 +1,6 @@
 // Attaching to a pipe, at either end: waits until an engine serves it, and heeds an AbortSignal.
 // Called by openPipe() (pipe.ts) and openPipeWriter() (writer.ts).
 import { setTimeout as delay } from 'node:timers/promises';
-import { isMainThread } from 'node:worker_threads';
 import { BricksError } from '../errors.ts';
 import { type ClientDirection, clientClose, clientOpen } from '../native.ts';
 
@@ -38,22 +37,4 @@ export async function attach(name: string, direction: ClientDirection, options: 
     if (options.signal?.aborted !== true) return client;
     clientClose(client);
   }
-}
-
-/** What is open on this thread. */
-const open = new Set<{ close(): void }>();
-
-/** Remembers an open end: a worker that ends lets go of its pipes, which its process would otherwise keep. */
-export function rememberOpen(end: { close(): void }): void {
-  if (!isMainThread && open.size === 0) process.once('exit', closeAll);
-  open.add(end);
-}
-
-export function forgetOpen(end: { close(): void }): void {
-  open.delete(end);
-  if (open.size === 0) process.off('exit', closeAll);
-}
-
-function closeAll(): void {
-  for (const end of [...open]) end.close();
 }

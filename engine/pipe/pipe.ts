@@ -7,7 +7,7 @@ import { BricksError } from '../errors.ts';
 import { clientArm, clientClose, clientLinkType, clientMemory, clientRead, clientRelease } from '../native.ts';
 import { checkOptions, type OptionSchemas } from '../options.ts';
 import { Batch } from './batch.ts';
-import { attach, forgetOpen, type OpenOptions, rememberOpen } from './open.ts';
+import { attach, type OpenOptions } from './open.ts';
 import { PacketIndex } from './packet_index.ts';
 import { Readiness } from './readiness.ts';
 
@@ -60,7 +60,6 @@ export class Pipe implements AsyncIterableIterator<Batch, undefined> {
     const batch = new Batch(clientMemory(client), this.#index, () => this.#release());
     this.#result = { done: false, value: batch };
     signal?.addEventListener('abort', this.#abort);
-    rememberOpen(this);
   }
 
   /** False after the end of the stream as well. */
@@ -101,7 +100,6 @@ export class Pipe implements AsyncIterableIterator<Batch, undefined> {
     this.#isOpen = false;
     this.#index.count = 0;
     this.#signal?.removeEventListener('abort', this.#abort);
-    forgetOpen(this);
     this.#readiness.close();
     clientClose(this.#client);
   }

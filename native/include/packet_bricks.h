@@ -168,6 +168,8 @@ PB_API int pb_client_release(int client);
  * others in the memory of client `reader` (0: there is none). */
 PB_API int pb_client_send(int client, int reader, const uint8_t *index, uint32_t count, const uint8_t *bytes,
                           uint32_t bytes_len);
+/* The descriptor to wait for. The thread that asks owns the client: when it ends, as a
+ * worker_thread may at any time, the client is closed. */
 PB_API int pb_client_fd(int client);
 /* As pb_pipe_arm() or pb_pipe_writer_arm(), by the client's direction. */
 PB_API int pb_client_arm(int client);

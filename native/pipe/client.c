@@ -35,6 +35,8 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct {
     struct client *client; /* NULL: free */
     uint32_t generation;
+    bool has_owner;
+    pthread_t owner; /* the thread that uses it */
 } slots[PB_CLIENTS_MAX];
 
 /* ----------------------------------------------------------------- handles */
@@ -72,6 +74,7 @@ static int add(struct client *client)
         if (slots[slot].client != NULL)
             continue;
         slots[slot].client = client;
+        slots[slot].has_owner = false;
         slots[slot].generation = pb_handle_next_generation(slots[slot].generation);
         handle = pb_handle_make(slot, slots[slot].generation);
     }
@@ -113,20 +116,66 @@ int pb_client_open(const char *name, uint32_t direction, struct pb_error *error)
     return handle;
 }
 
+/* Take the client out of the table, if there is one. Under the mutex. */
+static struct client *take(uint32_t slot)
+{
+    if (slot == UINT32_MAX)
+        return NULL;
+    struct client *client = slots[slot].client;
+    slots[slot].client = NULL;
+    return client;
+}
+
 int pb_client_close(int handle)
 {
-    struct client *client = NULL;
     pthread_mutex_lock(&mutex);
-    uint32_t slot = find_slot(handle);
-    if (slot != UINT32_MAX) {
-        client = slots[slot].client;
-        slots[slot].client = NULL;
-    }
+    struct client *client = take(find_slot(handle));
     pthread_mutex_unlock(&mutex);
     if (client == NULL)
         return -EBADF;
     free_client(client);
     return 0;
+}
+
+/* ------------------------------------------------------------------ owners
+ *
+ * A worker_thread that is terminated runs no JavaScript any more, and its pipes
+ * would stay taken for as long as the process lives. So its thread's end closes
+ * what it used. pb_client_open() may run on another thread, for it can block. */
+
+static pthread_key_t owner_key;
+static pthread_once_t owner_once = PTHREAD_ONCE_INIT;
+
+static void close_clients_of_thread(void *unused)
+{
+    (void)unused;
+    for (uint32_t slot = 0; slot < PB_CLIENTS_MAX; slot++) {
+        pthread_mutex_lock(&mutex);
+        bool ours = slots[slot].client != NULL && slots[slot].has_owner && pthread_equal(slots[slot].owner, pthread_self());
+        struct client *client = ours ? take(slot) : NULL;
+        pthread_mutex_unlock(&mutex);
+        if (client != NULL)
+            free_client(client);
+    }
+}
+
+static void make_owner_key(void)
+{
+    pthread_key_create(&owner_key, close_clients_of_thread);
+}
+
+/* The calling thread owns the client from now on. */
+static void own(int handle)
+{
+    pthread_once(&owner_once, make_owner_key);
+    pthread_setspecific(owner_key, &owner_key); /* any value: then the destructor runs */
+    pthread_mutex_lock(&mutex);
+    uint32_t slot = find_slot(handle);
+    if (slot != UINT32_MAX) {
+        slots[slot].has_owner = true;
+        slots[slot].owner = pthread_self();
+    }
+    pthread_mutex_unlock(&mutex);
 }
 
 void *pb_client_memory(int handle)
@@ -229,7 +278,10 @@ int pb_client_send(int client, int reader, const uint8_t *index, uint32_t count,
 int pb_client_fd(int handle)
 {
     const struct client *client = find(handle);
-    return client != NULL ? pb_pipe_fd(client->reader) : -EBADF;
+    if (client == NULL)
+        return -EBADF;
+    own(handle);
+    return pb_pipe_fd(client->reader);
 }
 
 int pb_client_arm(int handle)
