@@ -1,7 +1,7 @@
 // Generated from native/include/packet_bricks.h by `npm run abi`. Do not edit.
 
 /** Hash of the header; pb_abi_hash() of a library that fits returns the same. */
-export const abiHash = 'bc79cd5bcf4f82ca';
+export const abiHash = 'ee7eafe9b5082764';
 
 /** The limits and constants of the header. */
 export const abi = {
@@ -93,6 +93,9 @@ export const abiFunctions = {
   pb_client_read: { result: 'int', parameters: ['int', 'void *', 'uint32_t'] },
   pb_client_release: { result: 'int', parameters: ['int'] },
   pb_client_send: { result: 'int', parameters: ['int', 'int', 'void *', 'uint32_t', 'void *', 'uint32_t'] },
+  pb_client_decline: { result: 'int', parameters: ['int', 'uint32_t'] },
+  pb_client_set_link_type: { result: 'int', parameters: ['int', 'uint32_t'] },
+  pb_client_backlog: { result: 'int64_t', parameters: ['int'] },
   pb_client_fd: { result: 'int', parameters: ['int'] },
   pb_client_arm: { result: 'int', parameters: ['int'] },
   pb_client_link_type: { result: 'int', parameters: ['int'] },

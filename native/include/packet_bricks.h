@@ -165,9 +165,15 @@ PB_API int64_t pb_client_memory_bytes(int client);
 PB_API int pb_client_read(int client, uint8_t *index, uint32_t records_max);
 PB_API int pb_client_release(int client);
 /* As pb_pipe_write(), records of an index. Those with from_bytes are in `bytes`, the
- * others in the memory of client `reader` (0: there is none). */
+ * others in the memory of client `reader` (0: there is none). Returns how many were
+ * sent or declined, from the front; 0: the ring is full. -EINVAL also: the first is
+ * not where it says. */
 PB_API int pb_client_send(int client, int reader, const uint8_t *index, uint32_t count, const uint8_t *bytes,
                           uint32_t bytes_len);
+/* As pb_pipe_decline(), pb_pipe_set_link_type(), pb_pipe_writer_backlog(). */
+PB_API int pb_client_decline(int client, uint32_t packets);
+PB_API int pb_client_set_link_type(int client, uint32_t link_type);
+PB_API int64_t pb_client_backlog(int client);
 /* The descriptor to wait for. The thread that asks owns the client: when it ends, as a
  * worker_thread may at any time, the client is closed. */
 PB_API int pb_client_fd(int client);

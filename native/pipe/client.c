@@ -26,9 +26,11 @@ _Static_assert(offsetof(struct pb_client_record, l3_offset) == 32, "JavaScript c
 _Static_assert(PB_CLIENTS_MAX <= PB_HANDLE_SLOTS_MAX, "a slot fits a handle");
 _Static_assert(2 * (uint64_t)PB_BUFFER_SLOTS_MAX * PB_BUFFER_SLOT_BYTES <= UINT32_MAX, "an offset has 32 bits");
 
+/* One of reader and writer is there. */
 struct client {
     struct pb_pipe_reader *reader;
     struct pb_lent *lent; /* the reader's ring */
+    struct pb_pipe_writer *writer;
 };
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -65,6 +67,12 @@ static struct client *find_reader(int handle)
     return client != NULL && client->reader != NULL ? client : NULL;
 }
 
+static struct pb_pipe_writer *find_writer(int handle)
+{
+    const struct client *client = find(handle);
+    return client != NULL ? client->writer : NULL;
+}
+
 /* Put the client into the table. Returns its handle, or -EMFILE. */
 static int add(struct client *client)
 {
@@ -89,6 +97,7 @@ static void free_client(struct client *client)
     if (client->lent != NULL)
         pb_lent_give(client->lent, client->reader);
     pb_pipe_close(client->reader);
+    pb_pipe_close_writer(client->writer);
     free(client);
 }
 
@@ -103,12 +112,13 @@ static int open_reader(struct client *client, const char *name, struct pb_error 
 
 int pb_client_open(const char *name, uint32_t direction, struct pb_error *error)
 {
-    if (direction != PB_PIPE_TO_APPLICATION)
-        return pb_fail(error, ENOSYS, "pipe \"%s\": writing is not there yet", name);
+    if (direction != PB_PIPE_TO_APPLICATION && direction != PB_PIPE_FROM_APPLICATION)
+        return pb_fail(error, EINVAL, "pipe \"%s\": %u is no direction", name, direction);
     struct client *client = calloc(1, sizeof(*client));
     if (client == NULL)
         return pb_fail(error, ENOMEM, "pipe \"%s\": out of memory", name);
-    int handle = open_reader(client, name, error);
+    int handle = direction == PB_PIPE_TO_APPLICATION ? open_reader(client, name, error)
+                                                     : pb_pipe_open_writer(name, &client->writer, error);
     if (handle == 0 && (handle = add(client)) < 0)
         pb_fail(error, EMFILE, "pipe \"%s\": this process has %d pipes open already; close one", name, PB_CLIENTS_MAX);
     if (handle < 0)
@@ -259,18 +269,109 @@ int pb_client_link_type(int handle)
     return client != NULL ? pb_pipe_link_type(client->reader) : -EBADF;
 }
 
-int pb_client_counts(int client, uint8_t *counts)
+int pb_client_counts(int handle, uint8_t *counts)
 {
-    (void)client, (void)counts;
-    return -EBADF;
+    const struct client *client = find_reader(handle);
+    if (client == NULL)
+        return -EBADF;
+    struct pb_pipe_counts now;
+    pb_pipe_counts(client->reader, &now);
+    memcpy(counts, &(uint64_t[]){now.received, now.dropped}, 2 * sizeof(uint64_t));
+    return 0;
 }
 
 /* ----------------------------------------------------------------- writing */
 
-int pb_client_send(int client, int reader, const uint8_t *index, uint32_t count, const uint8_t *bytes, uint32_t bytes_len)
+/* Where the bytes of an index's records are: in a reader's ring, or in the caller's. */
+struct places {
+    const uint8_t *memory[2]; /* by from_bytes */
+    uint64_t length[2];
+};
+
+static bool locate(const struct places *places, const struct pb_client_record *from, struct pb_pipe_record *to)
 {
-    (void)client, (void)reader, (void)index, (void)count, (void)bytes, (void)bytes_len;
-    return -EBADF;
+    bool from_bytes = from->from_bytes != 0;
+    if ((uint64_t)from->offset + from->captured_len > places->length[from_bytes])
+        return false;
+    *to = (struct pb_pipe_record){
+        .data = places->memory[from_bytes] + from->offset,
+        .timestamp_ns = from->timestamp_ns,
+        .captured_len = from->captured_len,
+        .wire_len = from->wire_len,
+        .mark = from->mark,
+    };
+    return true;
+}
+
+/* Send a chunk from the front of `records`, and count those declined among them.
+ * Returns how many have been dealt with; *result is what stopped it, 1: nothing did. */
+static uint32_t send_chunk(struct pb_pipe_writer *writer, const struct places *places,
+                           const struct pb_client_record *records, uint32_t count, int *result)
+{
+    struct pb_pipe_record chunk[CHUNK_RECORDS];
+    uint32_t indexes[CHUNK_RECORDS];
+    uint32_t filled = 0, end = 0;
+    *result = 1;
+    for (; end < count && filled < CHUNK_RECORDS; end++) {
+        if (records[end].mark == PB_MARK_DECLINE)
+            continue;
+        if (!locate(places, &records[end], &chunk[filled])) {
+            *result = -EINVAL;
+            break;
+        }
+        indexes[filled++] = end;
+    }
+    int written = filled > 0 ? pb_pipe_write(writer, chunk, filled) : 0;
+    uint32_t sent = written > 0 ? (uint32_t)written : 0;
+    if (sent < filled) {
+        end = indexes[sent];
+        *result = written < 0 ? written : 0;
+    }
+    if (end > sent)
+        pb_pipe_decline(writer, end - sent);
+    return end;
+}
+
+int pb_client_send(int handle, int reader, const uint8_t *index, uint32_t count, const uint8_t *bytes, uint32_t bytes_len)
+{
+    struct pb_pipe_writer *writer = find_writer(handle);
+    const struct client *source = reader != 0 ? find_reader(reader) : NULL;
+    if (writer == NULL || (reader != 0 && source == NULL))
+        return -EBADF;
+    if (!is_aligned(index) || count > INT32_MAX)
+        return -EINVAL;
+    struct places places = {.memory = {NULL, bytes}, .length = {0, bytes_len}};
+    if (source != NULL) {
+        places.memory[0] = source->lent->memory;
+        places.length[0] = source->lent->bytes;
+    }
+    const struct pb_client_record *records = (const struct pb_client_record *)(uintptr_t)index;
+    uint32_t done = 0;
+    int result = 1;
+    while (done < count && result == 1)
+        done += send_chunk(writer, &places, records + done, count - done, &result);
+    return done > 0 || result == 1 ? (int)done : result; /* what stopped it stops the next call as well */
+}
+
+int pb_client_decline(int handle, uint32_t packets)
+{
+    struct pb_pipe_writer *writer = find_writer(handle);
+    if (writer == NULL)
+        return -EBADF;
+    pb_pipe_decline(writer, packets);
+    return 0;
+}
+
+int pb_client_set_link_type(int handle, uint32_t link_type)
+{
+    struct pb_pipe_writer *writer = find_writer(handle);
+    return writer != NULL ? pb_pipe_set_link_type(writer, link_type) : -EBADF;
+}
+
+int64_t pb_client_backlog(int handle)
+{
+    const struct pb_pipe_writer *writer = find_writer(handle);
+    return writer != NULL ? (int64_t)pb_pipe_writer_backlog(writer) : -EBADF;
 }
 
 /* ---------------------------------------------------------------- sleeping */
@@ -281,11 +382,13 @@ int pb_client_fd(int handle)
     if (client == NULL)
         return -EBADF;
     own(handle);
-    return pb_pipe_fd(client->reader);
+    return client->reader != NULL ? pb_pipe_fd(client->reader) : pb_pipe_writer_fd(client->writer);
 }
 
 int pb_client_arm(int handle)
 {
     struct client *client = find(handle);
-    return client != NULL ? pb_pipe_arm(client->reader) : -EBADF;
+    if (client == NULL)
+        return -EBADF;
+    return client->reader != NULL ? pb_pipe_arm(client->reader) : pb_pipe_writer_arm(client->writer);
 }
