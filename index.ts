@@ -7,7 +7,14 @@ export { BricksError, type ErrorCode, errorTexts } from './engine/errors.ts';
 export type { BrickDescriptor, BrickNode, PortCount } from './engine/graph.ts';
 export type { OptionSchema, OptionSchemas, Options, OptionValue } from './engine/options.ts';
 export type { Batch, Packet } from './engine/pipe/batch.ts';
-export { openPipe, type Pipe, type PipeOptions } from './engine/pipe/pipe.ts';
+export { openPipe, type Pipe, type PipeCounts, type PipeOptions } from './engine/pipe/pipe.ts';
+export {
+  openPipeWriter,
+  type PipeWriter,
+  type PipeWriterOptions,
+  type Writable,
+  type WriteOptions,
+} from './engine/pipe/writer.ts';
 export { type LinkOptions, PktEngine, type PktEngineOptions, setDefaultBatchPackets } from './engine/pkt_engine.ts';
 export { onReport, type Report } from './engine/reports.ts';
 export { version } from './package_info.ts';

@@ -25,6 +25,10 @@ const table = {
   PIPE_INPUT:
     'port "{port}": no brick linked to this engine has the output "{other}"; connect that output and link the bricks',
   PIPE_AWAITED: 'pipe "{pipe}": its next batch is awaited already; read a pipe from one loop',
+  PIPE_CLOSED: 'pipe "{pipe}": was closed; open it anew',
+  PIPE_ENDED: 'pipe "{pipe}": the engine that takes its packets has gone; start it, then open the pipe anew',
+  PACKET_TOO_LONG:
+    'pipe "{pipe}": a packet of {bytes} bytes; it takes {max} at most, and no more than its ring: give that more slots',
   PIPE_BROKEN: 'pipe "{pipe}": its ring holds what no engine writes; end the process that serves it, and start it anew',
   PACKET_GONE:
     'packet {packet}: the batch holds {count}; use packets before the next batch is asked for, or copy() them',

@@ -83,6 +83,9 @@ function callText(name: AbiFunction, ...args: Argument[]): string {
   }
 }
 
+// koffi takes no empty buffer for a pointer.
+const noBytes = new Uint8Array(1);
+
 /** The folder of the native files in use. */
 export const nativeFilesFolder = folder;
 
@@ -110,8 +113,7 @@ export function engineAddBrick(
   outputs: number,
   depth: number,
 ): number {
-  // koffi takes no empty buffer for a pointer.
-  const bytes = config.length > 0 ? config : Buffer.alloc(1);
+  const bytes = config.length > 0 ? config : noBytes;
   return callChecked('pb_engine_add_brick', engine, brick, bytes, config.length, outputs, depth);
 }
 
@@ -286,4 +288,41 @@ export function clientWatch(client: number, listener: () => void): ReadableWatch
 /** The LINKTYPE_ number, or -errno: EAGAIN before the first packet. */
 export function clientLinkType(client: number): number {
   return call('pb_client_link_type', client);
+}
+
+/** See pb_client_counts(). */
+export function clientCounts(client: number): { received: number; dropped: number } {
+  const counts = new BigUint64Array(2);
+  call('pb_client_counts', client, new Uint8Array(counts.buffer));
+  return { received: Number(counts[0]), dropped: Number(counts[1]) };
+}
+
+/**
+ * Sends `count` packets of an index, whose bytes are in the ring of the client `reader` (0: none) or in `bytes`. Returns
+ * how many, or -errno. See pb_client_send().
+ */
+export function clientSend(
+  client: number,
+  reader: number,
+  index: Uint8Array,
+  count: number,
+  bytes: Uint8Array = noBytes,
+): number {
+  if (count === 0) return 0;
+  return call('pb_client_send', client, reader, index, count, bytes, bytes.length);
+}
+
+/** Counts packets that were not sent on. */
+export function clientDecline(client: number, packets: number): void {
+  call('pb_client_decline', client, packets);
+}
+
+/** Before the first packet. See pb_pipe_set_link_type(). */
+export function clientSetLinkType(client: number, linkType: number): number {
+  return call('pb_client_set_link_type', client, linkType);
+}
+
+/** Bytes of the ring that the engine has not taken yet. */
+export function clientBacklog(client: number): number {
+  return call('pb_client_backlog', client);
 }

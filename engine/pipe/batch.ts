@@ -9,6 +9,17 @@ import { field, type PacketIndex, recordWords } from './packet_index.ts';
 /** Protocols whose header starts with two ports: TCP, UDP, DCCP, SCTP, UDP-Lite (IANA). */
 const protocolsWithPorts: ReadonlySet<number> = new Set([6, 17, 33, 132, 136]);
 
+/** Where a batch is from, for those that send it on. */
+export interface BatchSource {
+  /** Its reader's handle. */
+  readonly client: number;
+  readonly index: PacketIndex;
+  release(): void;
+}
+
+/** The source of a batch: for writer.ts, and the Script brick's host. */
+export let batchSource: (batch: Batch) => BatchSource;
+
 /**
  * Packets in shared memory, numbered from 0 to `count - 1`.
  *
@@ -19,14 +30,18 @@ export class Batch implements Iterable<Packet> {
   readonly memory: Uint8Array;
   readonly #buffer: ArrayBufferLike;
   readonly #index: PacketIndex;
-  readonly #release: () => void;
+  readonly #source: BatchSource;
+
+  static {
+    batchSource = (batch) => batch.#source;
+  }
 
   /** Called by pipe.ts only. */
-  constructor(memory: Uint8Array, index: PacketIndex, release: () => void) {
+  constructor(memory: Uint8Array, source: BatchSource) {
     this.memory = memory;
     this.#buffer = memory.buffer;
-    this.#index = index;
-    this.#release = release;
+    this.#index = source.index;
+    this.#source = source;
   }
 
   /** How many packets there are: 0 once it was released. */
@@ -36,7 +51,7 @@ export class Batch implements Iterable<Packet> {
 
   /** Gives the packets back before the next batch is asked for, so that the engine can use their room. */
   release(): void {
-    this.#release();
+    this.#source.release();
   }
 
   /** Packet `i` as an object: dearer than the methods that take `i`, and nicer. */

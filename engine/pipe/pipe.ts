@@ -4,7 +4,15 @@
 // event loop, which costs nothing while there is no packet.
 import { abi } from '../abi.ts';
 import { BricksError } from '../errors.ts';
-import { clientArm, clientClose, clientLinkType, clientMemory, clientRead, clientRelease } from '../native.ts';
+import {
+  clientArm,
+  clientClose,
+  clientCounts,
+  clientLinkType,
+  clientMemory,
+  clientRead,
+  clientRelease,
+} from '../native.ts';
 import { checkOptions, type OptionSchemas } from '../options.ts';
 import { Batch } from './batch.ts';
 import { attach, type OpenOptions } from './open.ts';
@@ -28,6 +36,14 @@ export interface PipeOptions extends OpenOptions {
   readonly batchPackets?: number;
 }
 
+/** What has become of the packets for a reader. */
+export interface PipeCounts {
+  /** Put into the ring, whether read yet or not. */
+  readonly received: number;
+  /** Not put there: the ring was full, or the packet too long for it. */
+  readonly dropped: number;
+}
+
 /** errno values of the reader library, as negative numbers. */
 const endOfStream = -32; // EPIPE
 
@@ -45,6 +61,7 @@ export class Pipe implements AsyncIterableIterator<Batch, undefined> {
   readonly #signal: AbortSignal | undefined;
   readonly #result: { readonly done: false; readonly value: Batch };
   readonly #abort = (): void => this.close();
+  #lastCounts: PipeCounts = { received: 0, dropped: 0 };
   #failure: BricksError | undefined;
   #isOpen = true;
   #isAwaited = false;
@@ -57,7 +74,7 @@ export class Pipe implements AsyncIterableIterator<Batch, undefined> {
     this.#index = new PacketIndex(batchPackets);
     this.#readiness = new Readiness(client);
     this.#signal = signal;
-    const batch = new Batch(clientMemory(client), this.#index, () => this.#release());
+    const batch = new Batch(clientMemory(client), { client, index: this.#index, release: () => this.#release() });
     this.#result = { done: false, value: batch };
     signal?.addEventListener('abort', this.#abort);
   }
@@ -71,6 +88,12 @@ export class Pipe implements AsyncIterableIterator<Batch, undefined> {
   get linkType(): number | undefined {
     const type = this.#isOpen ? clientLinkType(this.#client) : -1;
     return type < 0 ? undefined : type;
+  }
+
+  /** Since it was opened: packets that the engine has put into the ring, and those that it could not. No system call. */
+  counts(): PipeCounts {
+    if (this.#isOpen) this.#lastCounts = clientCounts(this.#client);
+    return this.#lastCounts;
   }
 
   [Symbol.asyncIterator](): this {
@@ -97,6 +120,7 @@ export class Pipe implements AsyncIterableIterator<Batch, undefined> {
   /** Detaches at once; a loop that waits ends. May be called again, and from anywhere on this thread. */
   close(): void {
     if (!this.#isOpen) return;
+    this.counts();
     this.#isOpen = false;
     this.#index.count = 0;
     this.#signal?.removeEventListener('abort', this.#abort);
