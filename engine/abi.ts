@@ -1,7 +1,7 @@
 // Generated from native/include/packet_bricks.h by `npm run abi`. Do not edit.
 
 /** Hash of the header; pb_abi_hash() of a library that fits returns the same. */
-export const abiHash = 'ee7eafe9b5082764';
+export const abiHash = 'a57a5a773ef1d3c4';
 
 /** The limits and constants of the header. */
 export const abi = {
@@ -88,6 +88,7 @@ export const abiFunctions = {
   pb_service_notify: { result: 'int', parameters: ['const char *', 'const char *', 'void *'] },
   pb_client_open: { result: 'int', parameters: ['const char *', 'uint32_t', 'void *'] },
   pb_client_close: { result: 'int', parameters: ['int'] },
+  pb_client_own: { result: 'int', parameters: ['int'] },
   pb_client_memory: { result: 'void *', parameters: ['int'] },
   pb_client_memory_bytes: { result: 'int64_t', parameters: ['int'] },
   pb_client_read: { result: 'int', parameters: ['int', 'void *', 'uint32_t'] },

@@ -198,8 +198,9 @@ export interface ReadableWatch {
 const watches = new Set<object>();
 
 /**
- * Watches a descriptor, from the first {@link ReadableWatch.start} on. `listener` runs outside of what Node calls a
- * callback: promises that it settles are looked at with the next timer or immediate only.
+ * Watches a descriptor, from the first {@link ReadableWatch.start} on; on the main thread only: where a worker is being
+ * terminated, an event that comes in aborts the process. `listener` runs outside of what Node calls a callback: promises
+ * that it settles are looked at with the next timer or immediate only.
  */
 function watchReadable(fd: number, listener: () => void): ReadableWatch & { unref(): void } {
   if (fd < 0) throw BricksError.native(fd, 'a descriptor to wait for');
@@ -222,6 +223,7 @@ export function eventWatch(listener: () => void): void {
   const watch = watchReadable(call('pb_event_fd'), listener);
   watch.start();
   watch.unref();
+  process.once('exit', () => watch.stop());
 }
 
 /** Which end of a pipe an application has. */
@@ -241,6 +243,11 @@ export function clientOpen(name: string, direction: ClientDirection): Promise<nu
       else resolve(Number(status));
     });
   });
+}
+
+/** Ties the client to this thread: a worker may be terminated at any time. See pb_client_own(). */
+export function clientOwn(client: number): void {
+  call('pb_client_own', client);
 }
 
 /** Detaches. Views of the client's memory stay readable: see pb_client_close(). */

@@ -165,7 +165,7 @@ export class Pipe implements AsyncIterableIterator<Batch, undefined> {
  * Attaches to a pipe, `eth3}0`, to read it; the engine may be in this process or in another one.
  *
  * Rejects with a {@link BricksError}: ENOENT no engine serves it (see `wait`), EBUSY another application reads it,
- * EOPNOTSUPP packets go the other way, EACCES it is another user's.
+ * ENOTSUP packets go the other way, EACCES it is another user's.
  */
 export async function openPipe(name: string, options: PipeOptions = {}): Promise<Pipe> {
   const { wait, signal, ...rest } = options;

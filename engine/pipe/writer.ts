@@ -199,7 +199,7 @@ export class PipeWriter {
  * Attaches to a pipe that is an engine's input, `app}0`, to write it; the engine may be in this process or another one.
  *
  * Rejects with a {@link BricksError}: ENOENT no engine serves it (see `wait`), EBUSY another application writes it,
- * EOPNOTSUPP packets go the other way, EACCES it is another user's.
+ * ENOTSUP packets go the other way, EACCES it is another user's.
  */
 export async function openPipeWriter(name: string, options: PipeWriterOptions = {}): Promise<PipeWriter> {
   const { linkType } = options;

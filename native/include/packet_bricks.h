@@ -158,6 +158,9 @@ struct pb_client_record {
  * PB_PIPE_FROM_APPLICATION to write it. Returns a handle. Errors: as pb_pipe_open(). */
 PB_API int pb_client_open(const char *name, uint32_t direction, struct pb_error *error);
 PB_API int pb_client_close(int client);
+/* The calling thread uses the client from now on: when it ends, as a worker_thread may
+ * at any time, the client is closed. */
+PB_API int pb_client_own(int client);
 /* The ring of a reader, and its length in bytes (twice the ring's). NULL, -EBADF. */
 PB_API void *pb_client_memory(int client);
 PB_API int64_t pb_client_memory_bytes(int client);
@@ -174,8 +177,6 @@ PB_API int pb_client_send(int client, int reader, const uint8_t *index, uint32_t
 PB_API int pb_client_decline(int client, uint32_t packets);
 PB_API int pb_client_set_link_type(int client, uint32_t link_type);
 PB_API int64_t pb_client_backlog(int client);
-/* The descriptor to wait for. The thread that asks owns the client: when it ends, as a
- * worker_thread may at any time, the client is closed. */
 PB_API int pb_client_fd(int client);
 /* As pb_pipe_arm() or pb_pipe_writer_arm(), by the client's direction. */
 PB_API int pb_client_arm(int client);

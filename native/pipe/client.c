@@ -174,8 +174,7 @@ static void make_owner_key(void)
     pthread_key_create(&owner_key, close_clients_of_thread);
 }
 
-/* The calling thread owns the client from now on. */
-static void own(int handle)
+int pb_client_own(int handle)
 {
     pthread_once(&owner_once, make_owner_key);
     pthread_setspecific(owner_key, &owner_key); /* any value: then the destructor runs */
@@ -186,6 +185,7 @@ static void own(int handle)
         slots[slot].owner = pthread_self();
     }
     pthread_mutex_unlock(&mutex);
+    return slot != UINT32_MAX ? 0 : -EBADF;
 }
 
 void *pb_client_memory(int handle)
@@ -381,7 +381,6 @@ int pb_client_fd(int handle)
     const struct client *client = find(handle);
     if (client == NULL)
         return -EBADF;
-    own(handle);
     return client->reader != NULL ? pb_pipe_fd(client->reader) : pb_pipe_writer_fd(client->writer);
 }
 
