@@ -29,6 +29,7 @@ struct generator {
     uint32_t flows;
     uint32_t next_flow;
     uint64_t packets_left; /* UINT64_MAX: no end */
+    uint64_t ipv4_sum;     /* of the IPv4 header without source address and checksum */
     bool ipv6;
 };
 
@@ -95,8 +96,9 @@ static void set_flow(const struct generator *generator, uint8_t *frame, uint32_t
     big_endian = htobe32(10u << 24 | (flow & 0xffffff));
     memcpy(ip + 12, &big_endian, sizeof(big_endian));
     put16(ip + IPV4_BYTES, 1024 + flow % 60000);
-    put16(ip + 10, 0);
-    put_checksum(ip + 10, pb_checksum_add(0, ip, IPV4_BYTES)); /* UDP goes without (RFC 768) */
+    /* All frames have the same header otherwise; summing it anew cost 9 of 17 ns. UDP
+     * goes without a checksum (RFC 768). */
+    put_checksum(ip + 10, generator->ipv4_sum + (big_endian & 0xffff) + (big_endian >> 16));
 }
 
 static int open_generator(struct pb_port *port, struct pb_error *error)
@@ -124,6 +126,7 @@ static int open_generator(struct pb_port *port, struct pb_error *error)
     }
     for (uint32_t i = 0; i < port->batch_packets; i++)
         init_frame(generator, generator->frames + (size_t)i * generator->stride);
+    generator->ipv4_sum = pb_checksum_add(0, generator->frames + ETHERNET_BYTES, IPV4_BYTES);
     port->pausable = pb_port_option_boolean(port, "pausable");
     port->state = generator;
     return 0;
