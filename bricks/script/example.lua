@@ -1,0 +1,10 @@
+-- Script: counts the DNS queries of the demo capture.
+pe = PktEngine.new("example")
+s = Brick.new("Script", "bricks/script/examples/dns_count.lua")
+s:connect_input("pcap:test/fixtures/demo.pcap")
+s:connect_output("null:")
+pe:link(s)
+pe:start()
+pe:wait()
+pe:stop()
+pe:delete()
