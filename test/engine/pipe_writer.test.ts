@@ -3,17 +3,6 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import {
-  engineAddBrick,
-  engineAddInput,
-  engineAddOutput,
-  engineConnectInput,
-  engineConnectOutput,
-  engineCreate,
-  engineDelete,
-  engineStart,
-  engineStop,
-} from '../../engine/native.ts';
 import { BricksError, openPipe, openPipeWriter } from '../../index.ts';
 import { assertSamePackets, type Packet, readCapture, timed } from '../support/capture.ts';
 import { demoCapture, makeFolder } from '../support/files.ts';
@@ -24,31 +13,6 @@ usePipeFolder();
 
 function hasCode(code: string, text = /./): (error: unknown) => boolean {
   return (error) => error instanceof BricksError && error.code === code && text.test(error.message);
-}
-
-/** An engine that takes packets from `NAME}0` and puts them into `output`. */
-class Taking {
-  readonly #engine: number;
-  #isRunning = true;
-
-  constructor(t: TestContext, name: string, driver: string, output: string, options = '') {
-    this.#engine = engineCreate(name, 64, -1, 256);
-    const input = engineAddInput(this.#engine, 'inject', `${name}}0`, '', -1);
-    const port = engineAddOutput(this.#engine, driver, output, options);
-    const brick = engineAddBrick(this.#engine, 'Dummy', new Uint8Array(0), 1, 0);
-    engineConnectInput(this.#engine, input, brick);
-    engineConnectOutput(this.#engine, brick, 0, port);
-    engineStart(this.#engine);
-    t.after(() => {
-      this.stop();
-      engineDelete(this.#engine);
-    });
-  }
-
-  stop(): void {
-    if (this.#isRunning) engineStop(this.#engine);
-    this.#isRunning = false;
-  }
 }
 
 /** Frames that tell each other apart, of every length that is odd for copies. */
@@ -63,7 +27,7 @@ async function capture(
   write: (name: string) => Promise<void>,
 ): Promise<readonly Packet[]> {
   const file = join(makeFolder(t), 'out.pcap');
-  const engine = new Taking(t, name, 'pcap', file);
+  const engine = startPassing(t, `${name}}0`, `pcap:${file}`);
   await write(`${name}}0`);
   engine.stop();
   return readCapture(file).packets;
@@ -106,7 +70,7 @@ test('batches of one pipe go into another, unchanged', async (t) => {
 
 test('write() takes what there is room for; drain() waits for more', async (t) => {
   // Nobody reads the engine's output, which waits: so does its input, in the end.
-  new Taking(t, 'full', 'pipe', 'sink}0');
+  startPassing(t, 'full}0', 'sink{0');
   const writer = await openPipeWriter('full}0');
   const reader = await openPipe('sink}0');
   await writer.drain();
@@ -135,7 +99,7 @@ test('write() takes what there is room for; drain() waits for more', async (t) =
 });
 
 test('what a pipe cannot carry is refused, and what stands before it is written', async (t) => {
-  new Taking(t, 'refuse', 'null', '');
+  startPassing(t, 'refuse}0', 'null:');
   const writer = await openPipeWriter('refuse}0');
   await writer.drain();
   const small = Buffer.alloc(60);
@@ -154,7 +118,7 @@ test('what a pipe cannot carry is refused, and what stands before it is written'
 });
 
 test('the end: of the engine, by close(), by a signal', async (t) => {
-  const engine = new Taking(t, 'ends', 'null', '');
+  const engine = startPassing(t, 'ends}0', 'null:');
   const first = await openPipeWriter('ends}0');
   await assert.rejects(openPipeWriter('ends}0'), hasCode('EBUSY', /^pipe "ends}0": process \d+ .*; end/));
   await assert.rejects(openPipe('ends}0'), hasCode('ENOTSUP'));
@@ -186,7 +150,7 @@ test('the end: of the engine, by close(), by a signal', async (t) => {
 
 test('a writer with a link type of its own', async (t) => {
   const file = join(makeFolder(t), 'raw.pcap');
-  const engine = new Taking(t, 'linktype', 'pcap', file);
+  const engine = startPassing(t, 'linktype}0', `pcap:${file}`);
   await assert.rejects(openPipeWriter('linktype}0', { linkType: 65_536 }), hasCode('LIMIT_EXCEEDED', /linkType/));
   const writer = await openPipeWriter('linktype}0', { linkType: 101 });
   await writer.send(Buffer.from('4500001c00000000401100000a0000010a000002003500350008000000', 'hex'));
