@@ -18,14 +18,13 @@
 #include <ucontext.h>
 
 #define WORDS_MAX 20    /* shared words */
-#define UNITS_MAX 8     /* of guarded memory: two entries each in a view, written and read */
+#define UNITS_MAX 10    /* of guarded memory: two entries each in a view, written and read */
 #define VIEW (WORDS_MAX + 2 * UNITS_MAX)
 #define MESSAGES_MAX 12 /* of one word that somebody may still read */
 #define WAKE_UPS_MAX 4  /* in the socket, each way */
 #define WEAKENED_MAX 4
 #define STACK_BYTES 32768
 #define STACK_SLACK 128  /* below the frame of suspend(): what it has pushed */
-#define UNIT_BYTES 16
 #define DEPTH_MAX 20000
 
 typedef uint8_t stamp; /* the number of a message of a word */
@@ -82,8 +81,13 @@ static struct {
         const char *from, *to;
     } shared[4];
     uint32_t shared_count;
-    const char *guarded;
-    uint32_t guarded_bytes; /* of the first half */
+    struct {
+        const char *memory;
+        uint32_t bytes, seen_bytes, unit_bytes, first_unit;
+    } guarded[2];
+    uint32_t guarded_count, units_count;
+    const void *statistics[WORDS_MAX];
+    uint32_t statistics_count;
     const char *words[WORDS_MAX]; /* their addresses, in the order of first use */
     uint64_t initial[WORDS_MAX];
     struct {
@@ -140,16 +144,24 @@ void model_share(const void *memory, uint32_t bytes)
     setup.shared[setup.shared_count++].to = (const char *)memory + bytes;
 }
 
-void model_guard(const void *memory, uint32_t bytes)
+void model_guard(const void *memory, uint32_t bytes, uint32_t seen_bytes, uint32_t unit_bytes)
 {
-    setup.guarded = memory;
-    setup.guarded_bytes = bytes / 2;
-    if (setup.guarded_bytes / UNIT_BYTES > UNITS_MAX)
+    uint32_t i = setup.guarded_count++;
+    setup.guarded[i].memory = memory;
+    setup.guarded[i].bytes = bytes;
+    setup.guarded[i].seen_bytes = seen_bytes;
+    setup.guarded[i].unit_bytes = unit_bytes;
+    setup.guarded[i].first_unit = setup.units_count;
+    setup.units_count += bytes / unit_bytes;
+    if (setup.units_count > UNITS_MAX)
         too_small("UNITS_MAX");
 }
 
 static bool is_shared(const char *address)
 {
+    for (uint32_t i = 0; i < setup.statistics_count; i++)
+        if (setup.statistics[i] == address)
+            return false;
     for (uint32_t i = 0; i < setup.shared_count; i++)
         if (address >= setup.shared[i].from && address < setup.shared[i].to)
             return true;
@@ -184,6 +196,13 @@ void model_quiet(const void *word)
     if (setup.quiet_count == WORDS_MAX)
         too_small("WORDS_MAX, WEAKENED_MAX");
     setup.quiet[setup.quiet_count++] = word;
+}
+
+void model_statistic(const void *word)
+{
+    if (setup.statistics_count == WORDS_MAX)
+        too_small("WORDS_MAX");
+    setup.statistics[setup.statistics_count++] = word;
 }
 
 void model_weaken(const void *word, int thread, bool store, int order)
@@ -447,7 +466,7 @@ void model_await_news(const void *word)
 static void check_ordered(uint32_t unit, const stamp *latest, uint32_t places, const char *what)
 {
     if (own_view()->at[places + unit] != latest[unit])
-        model_fail("%s unit %u of the ring while the other side %s it", what, unit,
+        model_fail("%s unit %u of records and ring while the other side %s it", what, unit,
                    places == WORDS_MAX ? "may still be writing" : "may still be reading");
 }
 
@@ -461,20 +480,28 @@ static void note_access(uint32_t unit, stamp *latest, uint32_t places)
     *own = true;
 }
 
+static void unit_access(uint32_t unit, bool write)
+{
+    check_ordered(unit, machine.written, WORDS_MAX, write ? "writes" : "reads");
+    if (write) {
+        check_ordered(unit, machine.read, WORDS_MAX + UNITS_MAX, "writes");
+        note_access(unit, machine.written, WORDS_MAX);
+    } else {
+        note_access(unit, machine.read, WORDS_MAX + UNITS_MAX);
+    }
+}
+
 static void plain_access(const void *address, uint64_t bytes, bool write)
 {
-    uint64_t offset = (uint64_t)((const char *)address - setup.guarded);
-    if (running < 0 || setup.guarded == NULL || offset >= 2 * setup.guarded_bytes)
-        return;
-    for (uint64_t at = offset / UNIT_BYTES; at * UNIT_BYTES < offset + bytes; at++) {
-        uint32_t unit = at % (setup.guarded_bytes / UNIT_BYTES);
-        check_ordered(unit, machine.written, WORDS_MAX, write ? "writes" : "reads");
-        if (write) {
-            check_ordered(unit, machine.read, WORDS_MAX + UNITS_MAX, "writes");
-            note_access(unit, machine.written, WORDS_MAX);
-        } else {
-            note_access(unit, machine.read, WORDS_MAX + UNITS_MAX);
-        }
+    for (uint32_t i = 0; running >= 0 && i < setup.guarded_count; i++) {
+        uint64_t offset = (uint64_t)((const char *)address - setup.guarded[i].memory);
+        uint32_t unit_bytes = setup.guarded[i].unit_bytes;
+        if (offset >= setup.guarded[i].seen_bytes)
+            continue;
+        if (offset + bytes > setup.guarded[i].seen_bytes)
+            model_fail("goes beyond the end of the ring");
+        for (uint64_t at = offset / unit_bytes; at * unit_bytes < offset + bytes; at++)
+            unit_access(setup.guarded[i].first_unit + (uint32_t)(at % (setup.guarded[i].bytes / unit_bytes)), write);
     }
 }
 
@@ -487,7 +514,7 @@ ssize_t model_send(int fd, const void *data, size_t bytes, int flags)
     if (running < 0) /* before it all begins */
         return 1;
     suspend(POINT_SEND, 0, 0);
-    struct channel *channel = &machine.channels[running];
+    struct channel *channel = &machine.channels[running]; /* a wake-up is a byte */
     if (fd != MODEL_ENGINE_FD + running || bytes != 1)
         model_fail("sends %d bytes on descriptor %d", (int)bytes, fd);
     if (incoming(running)->closed || channel->closed) {
@@ -539,6 +566,8 @@ static void close_channel(int sender)
 
 void model_hang_up(int fd)
 {
+    if (running < 0)
+        return;
     suspend(POINT_SEND, 0, 0);
     send_view();
     close_channel(fd - MODEL_ENGINE_FD);

@@ -50,9 +50,12 @@ void model_name(const void *word, const char *name);
 /* A word that one thread only uses in this scenario (checked): an access to it is no
  * point at which the other may go on, which saves states. */
 void model_quiet(const void *word);
-/* Plain memory that is checked for races, by units of 16 bytes. Its second half is
- * the first half again, as in a ring that is mapped twice in a row. */
-void model_guard(const void *memory, uint32_t bytes);
+/* A word that is for statistics only: its loads return the latest value, and it
+ * orders nothing. */
+void model_statistic(const void *word);
+/* Plain memory of `bytes` that is checked for races, by units. At `memory` more than
+ * that may be seen: the first bytes again, as in a ring that is mapped twice. */
+void model_guard(const void *memory, uint32_t bytes, uint32_t seen_bytes, uint32_t unit_bytes);
 /* A mutant: accesses of `thread` to `word` have `order` at most. Loads and stores. */
 void model_weaken(const void *word, int thread, bool store, int order);
 

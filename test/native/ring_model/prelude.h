@@ -1,7 +1,7 @@
 /*
- * prelude.h - stands before the files of native/pipe that the model check drives
- * (engine_side.c, reader_side.c): their socket is the model's, and the functions
- * of ring.h can be replaced, one at a time, by a mutant that is wrong.
+ * prelude.h - comes before the files of native/pipe that the model check drives
+ * (compiled with -include): their socket and their memory are the model's, and the
+ * functions of ring.h can be replaced, one at a time, by a mutant that is wrong.
  *
  * A test that finds nothing proves something only if it finds these.
  */
@@ -10,6 +10,7 @@
 
 #include <poll.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 
 #include "model.h"
@@ -17,12 +18,18 @@
 #define recv model_recv
 #define send model_send
 #define poll model_poll
+#define calloc model_calloc
+#define free model_free
+void *model_calloc(size_t count, size_t bytes);
+void model_free(void *memory);
 
+#define pb_ring_restart sound_restart
 #define pb_ring_publish sound_publish
 #define pb_ring_producer_sleeps sound_producer_sleeps
 #define pb_ring_release sound_release
 #define pb_ring_reader_sleeps sound_reader_sleeps
 #include "pipe/ring.h"
+#undef pb_ring_restart
 #undef pb_ring_publish
 #undef pb_ring_producer_sleeps
 #undef pb_ring_release
@@ -34,15 +41,35 @@ enum mutant {
     PUBLISHES_AND_NEVER_WAKES,
     READER_DOES_NOT_LOOK_AGAIN,    /* says "I sleep", and sleeps */
     READER_LOOKS_BEFORE_IT_SAYS,   /* ... that it sleeps */
-    READER_SLEEPS_ON_A_REQUEST,    /* of an engine that waits as well */
     PRODUCER_DOES_NOT_ASK,         /* and sleeps */
-    RELEASES_AFTER_LOOKING,        /* whether the engine waits */
+    RELEASES_AFTER_LOOKING,        /* whether the producer waits */
     RELEASES_AND_NEVER_ANSWERS,
+    RESTARTS_BEFORE_ALL_IS_READ,
+    NEVER_SAYS_THE_BASE,
+    NEVER_SAYS_THE_RECORDS_BASE,
+    MUTANTS_OF_BOTH = NEVER_SAYS_THE_RECORDS_BASE, /* directions; what follows is of applications that read */
+    READER_SLEEPS_ON_A_REQUEST,    /* of a producer that waits as well */
     COUNTS_IN_ONE_SLOT,            /* the one that is in force */
     COUNTS_AFTER_RELEASING,
     MUTANTS
 };
 extern enum mutant mutant;
+
+/* Small rings have small windows: the producer looks whether it can restart after so many bytes. */
+#define MODEL_WINDOW_BYTES PB_RING_UNIT
+
+static inline void pb_ring_restart(struct pb_ring_window *window, struct pb_producer_page *producer, uint64_t position,
+                                   uint64_t head, uint64_t tail, uint64_t ring_bytes)
+{
+    uint64_t base = mutant == NEVER_SAYS_THE_BASE ? atomic_load(&producer->base) : 0;
+    uint64_t records_base = mutant == NEVER_SAYS_THE_RECORDS_BASE ? atomic_load(&producer->records_base) : 0;
+    sound_restart(window, producer, position, head, mutant == RESTARTS_BEFORE_ALL_IS_READ ? position : tail, ring_bytes);
+    window->end = position + MODEL_WINDOW_BYTES;
+    if (mutant == NEVER_SAYS_THE_BASE)
+        atomic_store(&producer->base, base);
+    if (mutant == NEVER_SAYS_THE_RECORDS_BASE)
+        atomic_store(&producer->records_base, records_base);
+}
 
 static inline bool pb_ring_publish(struct pb_producer_page *producer, struct pb_reader_page *reader, uint64_t head)
 {
