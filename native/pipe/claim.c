@@ -57,6 +57,7 @@ static int listen_at(const struct sockaddr_un *address, const struct pb_claim_ac
     if (fchmod(fd, access->mode) == 0 && bind(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 &&
         ((access->owner < 0 && access->group < 0) ||
          chown(address->sun_path, (uid_t)access->owner, (gid_t)access->group) == 0) &&
+        chmod(address->sun_path, access->mode) == 0 && /* whatever the umask takes from it */
         listen(fd, LISTEN_BACKLOG) == 0)
         return fd;
     int code = errno;
