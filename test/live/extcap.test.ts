@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { chmodSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
+import { Brick } from '../../index.ts';
 import { assertSamePackets, readCapture, timed, writeCapture } from '../support/capture.ts';
 import { extcapProgram, TsharkUser } from '../support/extcap.ts';
 import { demoCapture } from '../support/files.ts';
@@ -40,6 +41,23 @@ test('tshark -D lists the pipes that are served, with their names and engines', 
   assert.match(await wireshark.outputOf('tshark', '-L', '-i', 'bricks:eth3:0'), /^ {2}EN10MB \(Ethernet\)$/m);
   engine.stop();
   assert.deepEqual(await listed(), []);
+});
+
+test('a pipe that applications write is no interface', async (t) => {
+  const wireshark = user(t);
+  const engine = wireshark.engine(new Brick('Dummy').connectInput('app}0').connectOutput('back{0'));
+  const interfaces = await wireshark.outputOf(extcapProgram, '--extcap-interfaces');
+  assert.deepEqual(interfaces.match(/\{value=.*?\}/g), ['{value=bricks:back:0}']);
+  const listed = await wireshark.outputOf(pipeProgram, '--list');
+  for (const [pipe, direction] of [
+    ['app}0', 'in'],
+    ['back}0', 'out'],
+  ])
+    assert.match(listed, new RegExp(`^${pipe} +${direction} +${engine.name} +${process.pid} - `, 'm'));
+  const args = ['--capture', '--extcap-interface', 'bricks:app:0', '--fifo', wireshark.path('fifo')];
+  const capture = wireshark.start(extcapProgram, ...args);
+  assert.equal((await capture.ended()).code, 1);
+  assert.match(capture.output(), /^bricks-extcap: pipe "app}0": [^\n]+\n$/);
 });
 
 test('tshark gets exactly what the engine sends, and ends with it', { skip }, async (t) => {
@@ -287,9 +305,23 @@ test('another user sees that there are pipes, and why they are not for him', { s
     t.skip(`${projectFolder} is not readable to other users`);
     return;
   }
-  wireshark.send(demoCapture, 'p}0');
+  const source = new Brick('Duplicator').connectInput(`pcap:${demoCapture}`);
+  const engine = wireshark.engine(source.connectOutput('p{0', 'everybody{0?wait=1&mode=0666'));
   assert.match(await wireshark.outputOf(...as, 'tshark', '-D'), /^\d+\. bricks:p:0 \(pipe p}0 \(no permission\)\)$/m);
   const tshark = wireshark.start(...as, 'tshark', '-n', '-i', 'bricks:p:0');
   assert.notEqual((await tshark.ended()).code, 0);
   assert.match(tshark.output(), /bricks-extcap: pipe "p}0": no permission for .*p}0\.sock; become the user/);
+  const allowed = wireshark.start(
+    ...as,
+    'tshark',
+    '-n',
+    '-i',
+    'bricks:everybody:0',
+    '-w',
+    wireshark.path('out.pcapng'),
+  );
+  assert.equal(await engine.wait(30), true, allowed.output());
+  engine.stop();
+  assert.deepEqual(await allowed.ended(), success, allowed.output());
+  assertSamePackets(wireshark.packets(wireshark.path('out.pcapng')), readCapture(demoCapture).packets, 'mode=0666');
 });

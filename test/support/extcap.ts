@@ -76,14 +76,19 @@ export class TsharkUser {
     return readCapture(file).packets;
   }
 
-  /** Starts an engine that sends `capture` into the pipes, the last of which waits for its reader. */
-  send(capture: string, ...pipes: readonly string[]): PktEngine {
+  /** Starts an engine, which ends with the test. */
+  engine(brick: Brick): PktEngine {
     const engine = new PktEngine(engineName());
     this.#t.after(() => {
       if (engine.isRunning) engine.stop();
       engine.delete();
     });
+    return engine.link(brick).start();
+  }
+
+  /** Starts an engine that sends `capture` into the pipes, the last of which waits for its reader. */
+  send(capture: string, ...pipes: readonly string[]): PktEngine {
     const outputs = pipes.map((pipe, i) => `pipe:${pipe.replace('}', '{')}${i === pipes.length - 1 ? '?wait=1' : ''}`);
-    return engine.link(new Brick('Duplicator').connectInput(`pcap:${capture}`).connectOutput(...outputs)).start();
+    return this.engine(new Brick('Duplicator').connectInput(`pcap:${capture}`).connectOutput(...outputs));
   }
 }
