@@ -18,12 +18,15 @@ export const nativeFiles = {
   reader: 'libbricks-pipe.so',
   pipeProgram: 'bricks-pipe',
   extcapProgram: 'bricks-extcap',
+  pcap: 'libbricks-pcap.so',
+  runProgram: 'bricks-run',
 } as const;
 
 function sources(): string[] {
   const found: string[] = [join(nativeFolder, 'Makefile'), join(packageRoot, 'package.json')];
-  for (const folder of ['include', 'core', 'engine', 'ports', 'pipe'].map((name) => join(nativeFolder, name))) {
-    for (const file of readdirSync(folder)) if (/\.[ch]$/.test(file)) found.push(join(folder, file));
+  const folders = ['include', 'core', 'engine', 'ports', 'pipe', 'libpcap'].map((name) => join(nativeFolder, name));
+  for (const folder of folders) {
+    for (const file of readdirSync(folder)) if (/\.([ch]|map)$/.test(file)) found.push(join(folder, file));
   }
   const bricks = join(packageRoot, 'bricks');
   for (const folder of readdirSync(bricks, { withFileTypes: true })) {

@@ -1,8 +1,14 @@
-// Runs a native program of this package in place of the command that bears its name.
+// Runs a native program of this package as if it were this process: its arguments, streams, signals and exit status.
 import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { buildNative, NativeBuildError } from '../native/build.ts';
+
+/** What may be sent to a program. Those that stop and continue it are for both processes at once. */
+const forwarded = ['SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGALRM', 'SIGWINCH'] as const;
+/** Of these, the terminal sends to its whole foreground process group: the program has got them, too. */
+const fromTerminal: readonly string[] = ['SIGINT', 'SIGQUIT', 'SIGWINCH'];
 
 /** The path of the native program `file`, built if need be. Ends this process where it cannot be: `name` says why. */
 export function nativeProgramPath(file: string, name: string): string {
@@ -17,18 +23,26 @@ export function nativeProgramPath(file: string, name: string): string {
   }
 }
 
+/** Is this process in the foreground of a terminal? */
+function isInForeground(): boolean {
+  // proc_pid_stat(5): state, parent, group, session, terminal, the terminal's foreground group; a name may hold blanks.
+  const fields = readFileSync('/proc/self/stat', 'utf8')
+    .replace(/^.*\) /s, '')
+    .split(' ');
+  return fields[2] === fields[5];
+}
+
 /** Runs it with this process's arguments and streams; this process ends as it does. */
 export function runNativeProgram(file: string, name: string): void {
-  // BRICKS_PIPE_PARENT: should this process be killed, the program ends with it and leaves the pipe to others.
+  // BRICKS_WRAPPER: should this process be killed, the program ends with it and leaves its pipe to others.
   const child = spawn(nativeProgramPath(file, name), process.argv.slice(2), {
     stdio: 'inherit',
     argv0: name,
-    env: { ...process.env, BRICKS_PIPE_PARENT: String(process.pid) },
+    env: { ...process.env, BRICKS_WRAPPER: String(process.pid) },
   });
-  // On Ctrl-C the terminal signals both; the program decides when it ends, this one follows.
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  for (const signal of forwarded) {
     process.on(signal, () => {
-      child.kill(signal);
+      if (!fromTerminal.includes(signal) || !isInForeground()) child.kill(signal);
     });
   }
   child.on('error', (error) => {
@@ -36,6 +50,10 @@ export function runNativeProgram(file: string, name: string): void {
     process.exit(1);
   });
   child.on('exit', (code, signal) => {
-    process.exit(code ?? 128 + (signal === null ? 0 : constants.signals[signal]));
+    if (signal === null) process.exit(code ?? 1);
+    process.removeAllListeners(signal);
+    process.kill(process.pid, signal);
+    // Signals that Node keeps for itself end nothing: the status that a shell would say.
+    setImmediate(() => process.exit(128 + constants.signals[signal]));
   });
 }

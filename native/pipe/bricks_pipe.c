@@ -12,9 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
+#include "../core/wrapper.h"
 #include "capture_stream.h"
 #include "packet_bricks.h"
 #include "status_list.h"
@@ -194,22 +194,10 @@ static int capture_pipe(const struct settings *settings)
     return result == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-/* The command `bricks-pipe` may be a wrapper that runs this program and says so. Should
- * it be killed, nobody would read what we write, and the pipe would be taken. */
-static void end_with_wrapper(void)
-{
-    const char *wrapper = getenv("BRICKS_PIPE_PARENT");
-    if (wrapper == NULL || atoi(wrapper) != getppid())
-        return;
-    prctl(PR_SET_PDEATHSIG, SIGTERM);
-    if (atoi(wrapper) != getppid())
-        raise(SIGTERM); /* it was faster */
-}
-
 int main(int argc, char **argv)
 {
     struct settings settings = {0};
-    end_with_wrapper();
+    pb_wrapper_follow();
     if (!parse_options(argc, argv, &settings))
         return EXIT_USAGE;
     if (settings.help)

@@ -2,11 +2,21 @@
 // (man_page.ts) are made from them, and tests run their examples.
 
 import { killServerCommand, shellCommand, topCommand } from './client_tables.ts';
+import { pipeCommand, runCommand } from './native_tables.ts';
 import { type Command, commonOptions } from './options.ts';
 import { duplicateCommand, loadBalanceCommand, serverCommand } from './server_tables.ts';
 import { engineOptions, engineVariables, fileOption, promptFiles, promptVariables, runtimeVariable } from './shared.ts';
 
-export { duplicateCommand, killServerCommand, loadBalanceCommand, serverCommand, shellCommand, topCommand };
+export {
+  duplicateCommand,
+  killServerCommand,
+  loadBalanceCommand,
+  pipeCommand,
+  runCommand,
+  serverCommand,
+  shellCommand,
+  topCommand,
+};
 
 export const bricksCommand: Command = {
   name: 'bricks',
@@ -51,41 +61,6 @@ a terminal are for bricks-server.`,
     { text: 'see it work on a capture that comes with it', line: 'bricks -f scripts/startup-demo.lua' },
     { text: 'balance eth3 over four pipes', line: 'bricks -f scripts/startup-one-thread.lua' },
     { text: 'a script from standard input', line: `echo 'print(BRICKS.version)' | bricks` },
-  ],
-};
-
-/** The native program; its command line is taken apart in native/pipe/bricks_pipe.c, and a test compares the two. */
-export const pipeCommand: Command = {
-  name: 'bricks-pipe',
-  text: 'Writes the packets of a pipe to standard output, as a capture that tcpdump, Wireshark and others read.',
-  options: [
-    { long: 'count', short: 'c', value: 'N', text: 'stop after N packets' },
-    { long: 'list', short: 'l', text: 'list the pipes of this machine and leave' },
-    { long: 'quiet', short: 'q', text: 'no summary at the end' },
-    { long: 'wait', short: 'w', text: 'wait until an engine serves the pipe' },
-    { long: 'help', short: 'h', text: 'show this help' },
-    { long: 'version', short: 'v', text: 'show the version' },
-  ],
-  positionals: ['NAME'],
-  description: [
-    `NAME is the application's end of the pipe, such as eth3}0; with --list there is none. A pipe has one reader at a time,
-which may start before the engine (--wait), come late, leave and come back. The capture is in libpcap format with
-nanoseconds.`,
-    `--list shows for each pipe which way its packets go as the engine sees it (DIR: out or in), the application at its end, how
-full it is and was at most, and what was lost.`,
-  ],
-  sections: {
-    Environment: runtimeVariable,
-    'Exit status': {
-      '0': 'the end of the stream, after N packets or when interrupted',
-      '1': 'an error',
-      '2': 'wrong usage',
-    },
-  },
-  examples: [
-    { text: 'the pipes there are', line: 'bricks-pipe --list' },
-    { text: 'look at ten packets', line: `bricks-pipe -c 10 'eth3}0' | tcpdump -nr -` },
-    { text: 'wait for the engine, and keep a hundred packets', line: `bricks-pipe -w -c 100 'eth3}0' > first.pcap` },
   ],
 };
 
@@ -148,4 +123,5 @@ export const commands: readonly Command[] = [
   duplicateCommand,
   pipeCommand,
   extcapCommand,
+  runCommand,
 ];

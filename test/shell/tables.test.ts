@@ -4,9 +4,19 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { helpText, parseCommand } from '../../shell/command/options.ts';
-import { bricksCommand, commands, pipeCommand, serverCommand, shellCommand } from '../../shell/command/tables.ts';
+import {
+  bricksCommand,
+  commands,
+  pipeCommand,
+  runCommand,
+  serverCommand,
+  shellCommand,
+} from '../../shell/command/tables.ts';
 import { projectFolder, run } from '../support/programs.ts';
-import { pipeProgram } from '../support/readers.ts';
+import { pipeProgram, runProgram } from '../support/readers.ts';
+
+/** Those whose help text comes from C. */
+const nativeCommands = [pipeCommand, runCommand];
 
 test('each program of package.json has a table, and each table a program', () => {
   const { bin } = JSON.parse(readFileSync(join(projectFolder, 'package.json'), 'utf8')) as {
@@ -40,7 +50,7 @@ test('every command has a description, exit statuses and an environment', () => 
 
 test('an option means the same in every command', () => {
   const texts = new Map<string, string>();
-  for (const { name, options } of commands.filter((command) => command !== pipeCommand)) {
+  for (const { name, options } of commands.filter((command) => !nativeCommands.includes(command))) {
     for (const option of options) {
       assert.equal(texts.get(option.long) ?? option.text, option.text, `${name}: --${option.long}`);
       texts.set(option.long, option.text);
@@ -56,6 +66,9 @@ test('examples are command lines that their own commands take', () => {
       if (own === null) continue;
       const args = [...(own[1] ?? '').matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, bare]) => quoted ?? bare ?? '');
       if (command === pipeCommand && args.includes('--list')) continue;
+      // What follows the program that it runs is that program's.
+      if (command === runCommand)
+        args.splice(args.findIndex((word) => !word.startsWith('-')) + 1, Infinity, 'argument');
       assert.doesNotThrow(() => parseCommand(command, args), line);
     }
   }
@@ -70,10 +83,14 @@ test('bricks takes no letter that the programs it stands for give another meanin
   }
 });
 
-test('the table of bricks-pipe says what the program says', () => {
-  const help = run(pipeProgram, ['--help']);
-  const told = [...help.matchAll(/^ {2}-(\w), --([\w-]+) *(\S*) {2,}(\S.*)$/gm)].map(
-    ([, short, long, value, text]) => ({ long, short, ...(value !== '' && { value }), text }),
-  );
-  assert.deepEqual(told, pipeCommand.options);
+test('the tables of native programs say what these say', () => {
+  for (const [program, command] of [
+    [pipeProgram, pipeCommand],
+    [runProgram, runCommand],
+  ] as const) {
+    const told = [...run(program, ['--help']).matchAll(/^ {2}-(\w), --([\w-]+) *(\S*) {2,}(\S.*)$/gm)].map(
+      ([, short, long, value, text]) => ({ long, short, ...(value !== '' && { value }), text }),
+    );
+    assert.deepEqual(told, command.options, command.name);
+  }
 });

@@ -10,6 +10,9 @@ import { type Program, start } from './programs.ts';
 /** The program bricks-pipe of the build under test. */
 export const pipeProgram = join(nativeFilesFolder, nativeFiles.pipeProgram);
 
+/** The program bricks-run of the build under test. */
+export const runProgram = join(nativeFilesFolder, nativeFiles.runProgram);
+
 /** An application at the end of a pipe. */
 export interface Reader {
   readonly program: Program;
