@@ -109,7 +109,6 @@ int pcap_getnonblock(pcap_t *p, char *errbuf);
 /* describe.c */
 int pcap_snapshot(pcap_t *p);
 int pcap_datalink(pcap_t *p);
-int pcap_datalink_ext(pcap_t *p);
 int pcap_list_datalinks(pcap_t *p, int **list);
 int pcap_set_datalink(pcap_t *p, int link_type);
 int pcap_compile(pcap_t *p, struct bpf_program *program, const char *text, int optimize, uint32_t netmask);

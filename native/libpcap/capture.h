@@ -51,7 +51,7 @@ struct pb_capture {
 
     _Atomic bool break_wanted;
     int break_fd;        /* an eventfd, which ends a sleep */
-    bool end_was_told;   /* PCAP_ERROR_BREAK was returned for the end of the stream */
+    uint32_t ends_told;  /* how often the application was told of the end of the stream */
     bool fd_was_taken;   /* the application polls poll_fd itself */
     struct pcap_pkthdr header; /* of the packet that pcap_next_ex() returned */
 };

@@ -93,15 +93,6 @@ int pcap_datalink(pcap_t *p)
     return model != NULL ? capture->link_type : pb_capture_check(capture, true);
 }
 
-int pcap_datalink_ext(pcap_t *p)
-{
-    struct pb_capture *capture = pb_capture_find(p);
-    if (capture == NULL)
-        return PB_REAL(pcap_datalink_ext)(p);
-    pcap_t *model = pb_capture_model(capture);
-    return model != NULL ? PB_REAL(pcap_datalink_ext)(model) : pb_capture_check(capture, true);
-}
-
 int pcap_list_datalinks(pcap_t *p, int **list)
 {
     struct pb_capture *capture = pb_capture_find(p);

@@ -96,11 +96,10 @@ static int hand_out(struct pb_capture *capture, int limit, pcap_handler callback
 
 int pb_capture_end(struct pb_capture *capture)
 {
-    /* Programs that take the first for an interruption and come again are to end, too. */
-    if (!capture->end_was_told) {
-        capture->end_was_told = true;
+    /* Most programs end on the first; those that come again after what may be an interruption
+     * are to end, too, by an error; and loop() has an answer for who comes again after that. */
+    if (capture->ends_told++ == 0)
         return PCAP_ERROR_BREAK;
-    }
     return pb_capture_fail(capture, PCAP_ERROR, "pipe \"%s\": the stream has ended: its engine was stopped",
                            capture->source.name);
 }
@@ -232,7 +231,9 @@ static int loop(struct pb_capture *capture, int count, pcap_handler callback, un
         pb_source_release(&capture->source);
         left -= result;
     }
-    return leave(capture, result < 0 ? result : 0);
+    /* "while (pcap_loop(...));", as ngrep has it: all is read, as at a capture file's end. */
+    bool is_over = capture->ends_told > 2;
+    return leave(capture, result < 0 && !is_over ? result : 0);
 }
 
 int pcap_loop(pcap_t *p, int count, pcap_handler callback, unsigned char *user)
