@@ -29,6 +29,7 @@ static const struct option_desc {
 } options[] = {
     {'w', "wait", "wait until an engine serves the pipe", "BRICKS_PCAP_WAIT"},
     {'r', "reconnect", "at the end of the stream, wait for the next engine", "BRICKS_PCAP_RECONNECT"},
+    {'c', "copy", "copy each packet, for a program that writes to them", "BRICKS_PCAP_COPY"},
     {'h', "help", "show this help", NULL},
     {'v', "version", "show the version", NULL},
 };

@@ -10,6 +10,7 @@
  *   read.c       pcap_loop() and its relatives, filters, statistics
  *   inject.c     sending
  *   devices.c    the list of devices
+ *   interface.c  what programs ask the kernel about a device
  *   real.c       the real functions, which get every handle that is not ours
  *   abi.h        libpcap's declarations
  *   bricks_run.c, executable.c   the program that preloads all this
@@ -48,6 +49,7 @@ struct pb_capture {
     uint64_t checked_attachment; /* whose packets are known to be of that type */
 
     struct bpf_program filter; /* a copy; bf_len 0: every packet */
+    uint8_t *own_memory; /* PCAP_SNAPLEN_MAX bytes, for packets that the application may write to; NULL: it may not */
 
     _Atomic bool break_wanted;
     int break_fd;        /* an eventfd, which ends a sleep */
@@ -65,6 +67,8 @@ bool pb_capture_names_pipe(const char *device, char name[PB_PIPE_NAME_MAX + 1]);
 /* Make one, not activated. NULL with the reason in errbuf. */
 struct pb_capture *pb_capture_new(const char *name, char *errbuf);
 void pb_capture_free(struct pb_capture *capture);
+/* Does this process capture from the pipe of this name, which is cut at `bytes` like an interface's? Any thread. */
+bool pb_capture_is_open(const char *name, size_t bytes);
 /* Store the text for pcap_geterr(); returns `status`. */
 int pb_capture_fail(struct pb_capture *capture, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -1,8 +1,8 @@
 /*
  * open.c - a capture handle from pcap_create() to pcap_close(). See capture.h.
  *
- * BRICKS_PCAP_WAIT and BRICKS_PCAP_RECONNECT, which bricks-run sets for --wait
- * and --reconnect, are read when a handle is activated.
+ * BRICKS_PCAP_WAIT, BRICKS_PCAP_RECONNECT and BRICKS_PCAP_COPY, which bricks-run
+ * sets for its options, are read when a handle is activated.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -50,6 +50,9 @@ static int activate(struct pb_capture *capture)
                                capture->source.name);
     capture->source.waits = is_set("BRICKS_PCAP_WAIT");
     capture->source.reconnects = is_set("BRICKS_PCAP_RECONNECT");
+    if (is_set("BRICKS_PCAP_COPY") && capture->own_memory == NULL &&
+        (capture->own_memory = malloc(PCAP_SNAPLEN_MAX)) == NULL)
+        return pb_capture_fail(capture, PCAP_ERROR, "pipe \"%s\": out of memory", capture->source.name);
     int result = pb_source_open(&capture->source, &error);
     if (result < 0)
         return pb_capture_fail(capture, status_of(-result), "%s", error.text);

@@ -88,7 +88,10 @@ static int hand_out(struct pb_capture *capture, int limit, pcap_handler callback
         if (!is_wanted(capture, record))
             continue;
         fill_header(capture, record, &header);
-        callback(user, &header, record->data);
+        const uint8_t *data = record->data;
+        if (capture->own_memory != NULL)
+            data = memcpy(capture->own_memory, data, header.caplen);
+        callback(user, &header, data);
         handed++;
     }
     return handed;

@@ -60,6 +60,18 @@ static void take_out(const struct pb_capture *capture)
     pthread_mutex_unlock(&table_mutex);
 }
 
+bool pb_capture_is_open(const char *name, size_t bytes)
+{
+    bool is_open = false;
+    if (atomic_load(&table_used) == 0)
+        return false;
+    pthread_mutex_lock(&table_mutex);
+    for (unsigned int i = 0; i < atomic_load(&table_used) && !is_open; i++)
+        is_open = atomic_load(&table[i].face) != NULL && strncmp(table[i].capture->source.name, name, bytes - 1) == 0;
+    pthread_mutex_unlock(&table_mutex);
+    return is_open;
+}
+
 bool pb_capture_names_pipe(const char *device, char name[PB_PIPE_NAME_MAX + 1])
 {
     if (device == NULL)
@@ -105,6 +117,7 @@ void pb_capture_free(struct pb_capture *capture)
     take_out(capture);
     pb_source_close(&capture->source);
     pb_capture_drop_filter(capture);
+    free(capture->own_memory);
     if (capture->break_fd >= 0)
         close(capture->break_fd);
     if (capture->model != NULL)

@@ -43,14 +43,16 @@ export const runCommand: Command = {
   options: [
     { long: 'wait', short: 'w', text: 'wait until an engine serves the pipe' },
     { long: 'reconnect', short: 'r', text: 'at the end of the stream, wait for the next engine' },
+    { long: 'copy', short: 'c', text: 'copy each packet, for a program that writes to them' },
     { long: 'help', short: 'h', text: 'show this help' },
     { long: 'version', short: 'v', text: 'show the version' },
   ],
   positionals: ['PROGRAM', '[ARGUMENT]...'],
   description: [
     `To the program, eth3}0 is a device that it can open; where that might mean something else, bricks:eth3}0 is the
-same. Packets are handed to it in the shared memory of the pipe: no kernel in between, and no copy. All other devices and
-captures are what they are without bricks-run. What the program needs root for, such as its interfaces, it still does.`,
+same. Packets are handed to it in the shared memory of the pipe, which it may only read: no kernel in between, and no
+copy. The few programs that write to the packets they get, such as pmacctd, need --copy. All other devices and captures
+are what they are without bricks-run. What the program needs root for, such as its interfaces, it still does.`,
     `When the engine stops, the program has read everything and ends as if it were interrupted: it flushes its output and
 prints its statistics. With --reconnect it goes on with the next engine that serves the pipe.`,
     `A pipe that is an engine's input takes the packets that the program sends (pcap_inject(3PCAP)); of one that is an
@@ -63,7 +65,7 @@ set-user-ID. bricks-pipe serves these.`,
     Environment: {
       ...runtimeVariable,
       LD_PRELOAD: 'libbricks-pcap.so is put in front of what is there',
-      'BRICKS_PCAP_WAIT, BRICKS_PCAP_RECONNECT': 'what --wait and --reconnect set to 1',
+      'BRICKS_PCAP_WAIT, BRICKS_PCAP_RECONNECT, BRICKS_PCAP_COPY': 'what --wait, --reconnect and --copy set to 1',
     },
     'Exit status': {
       '2': 'wrong usage',
