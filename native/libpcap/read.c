@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -97,17 +98,29 @@ static int hand_out(struct pb_capture *capture, int limit, pcap_handler callback
     return handed;
 }
 
+/* Does the program do something about this signal? */
+static bool is_handled(int number)
+{
+    struct sigaction action;
+    return sigaction(number, NULL, &action) == 0 && ((action.sa_flags & SA_SIGINFO) != 0 ||
+                                                     (action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN));
+}
+
 int pb_capture_end(struct pb_capture *capture)
 {
-    /* Most programs end on the first; those that come again after what may be an interruption
-     * are to end, too, by an error; and loop() has an answer for who comes again after that. */
-    if (capture->ends_told++ == 0)
+    /* Most programs end by the first answer, as tcpdump does. Who takes it for an interruption
+     * and comes again is asked to end in the way that an operator would, which softflowd needs
+     * to export the flows it holds; and where that has no effect, it is an error. */
+    uint32_t told = capture->ends_told++;
+    if (told == 0)
         return PCAP_ERROR_BREAK;
+    if (told == 1 && is_handled(SIGTERM))
+        return kill(getpid(), SIGTERM);
     return pb_capture_fail(capture, PCAP_ERROR, "pipe \"%s\": the stream has ended: its engine was stopped",
                            capture->source.name);
 }
 
-/* 1: there is a batch, 0: nothing now, or libpcap's error. */
+/* 1: there is a batch, 0: nothing now, or no more; or libpcap's error. */
 static int fetch(struct pb_capture *capture)
 {
     struct pb_error error;
@@ -165,8 +178,8 @@ static int sleep_until_ready(struct pb_capture *capture, int left_ms)
     return pb_capture_fail(capture, PCAP_ERROR, "pipe \"%s\": poll: %s", capture->source.name, pb_errno_text(errno));
 }
 
-/* Hand out packets of one batch. Returns how many, which may be 0 when the time is
- * over (timeout_ms > 0) or in non-blocking mode (timeout_ms < 0); or libpcap's error. */
+/* Hand out packets of one batch. Returns how many, which may be 0 when the time is over
+ * (timeout_ms > 0), in non-blocking mode (timeout_ms < 0) or at the end; or libpcap's error. */
 static int read_batch(struct pb_capture *capture, int limit, pcap_handler callback, unsigned char *user, int timeout_ms)
 {
     int64_t deadline_ms = -1;
@@ -186,7 +199,7 @@ static int read_batch(struct pb_capture *capture, int limit, pcap_handler callba
             left_ms = deadline_ms - now;
         }
         int status = fetch(capture);
-        if (status < 0 || (status == 0 && timeout_ms < 0))
+        if (status < 0 || (status == 0 && (timeout_ms < 0 || capture->ends_told > 0)))
             return status;
         if (status == 0 && (status = sleep_until_ready(capture, (int)left_ms)) < 0)
             return status;

@@ -513,6 +513,21 @@ static void test_end_of_stream(void)
     CHECK_EQUAL(stats.ps_recv, 51);
     pcap_close(p);
     close_bed(&bed);
+    /* A program that has a way to end when it is asked to. */
+    struct sigaction counts = {.sa_handler = count_alarm}, usual = {.sa_handler = SIG_DFL};
+    sigaction(SIGTERM, &counts, NULL);
+    alarms = 0;
+    open_bed(&bed);
+    p = open_pipe(0);
+    close_bed(&bed);
+    CHECK_EQUAL(pcap_dispatch(p, -1, see, (u_char *)&seen), PCAP_ERROR_BREAK);
+    CHECK_EQUAL(alarms, 0);
+    CHECK_EQUAL(pcap_dispatch(p, -1, see, (u_char *)&seen), 0);
+    CHECK_EQUAL(alarms, 1);
+    CHECK_EQUAL(pcap_dispatch(p, -1, see, (u_char *)&seen), PCAP_ERROR);
+    CHECK_EQUAL(alarms, 1);
+    sigaction(SIGTERM, &usual, NULL);
+    pcap_close(p);
 }
 
 static void *open_bed_later(void *arg)
