@@ -6,7 +6,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { device, PipeBed, recentCapture, sortedLines } from '../support/bricks_run.ts';
-import { assertSamePackets, readCapture, timed, writeCapture } from '../support/capture.ts';
+import { assertSameFrames, assertSamePackets, readCapture, timed, writeCapture } from '../support/capture.ts';
 import { demoCapture } from '../support/files.ts';
 import { readAnyCapture } from '../support/live_bed.ts';
 import { buildPacket } from '../support/packets.ts';
@@ -343,4 +343,25 @@ aggregate: src_host, dst_host, src_port, dst_port, proto\nprint_output_file: ${b
   );
   bed.stop();
   await program.ended();
+});
+
+testProgram('bittwist sends a capture into an engine', ['bittwist', 'tcpdump'], async (bed) => {
+  const [micro, taken] = [bed.path('micro.pcap'), bed.path('taken.pcap')];
+  run('tcpdump', ['-r', demoCapture, '-w', micro]); // it reads no nanoseconds
+  bed.collect(taken);
+  const sender = bed.run(['bittwist', '-m', '0', '-i', device, micro]);
+  assert.equal((await sender.ended()).code, 0, sender.output());
+  assert.match(sender.output(), /458 packets \(139863 bytes\) sent/);
+  await until('the engine to have them', () => bed.received() === 458);
+  bed.stop();
+  assertSameFrames(readCapture(taken).packets, readCapture(demoCapture).packets, 'what was sent');
+});
+
+testProgram('tcpdump at a pipe that packets leave by sees none, and ends with the engine', ['tcpdump'], async (bed) => {
+  bed.collect(bed.path('taken.pcap'));
+  const program = bed.run(['tcpdump', '-n', '-i', device]);
+  await program.until(/listening on run\}0/);
+  bed.stop();
+  assert.equal((await program.ended()).code, 0);
+  assert.match(program.output(), /\n0 packets captured/);
 });

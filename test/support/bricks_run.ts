@@ -28,13 +28,27 @@ export class PipeBed {
 
   /** Starts an engine that waits for the pipe's reader, then feeds it `source`. */
   feed(source = `pcap:${demoCapture}`): void {
+    this.#start(source, 'run{0?wait=1');
+  }
+
+  /** Starts an engine that writes to `file` what an application writes to the pipe. */
+  collect(file: string): void {
+    this.#start(device, `pcap:${file}`);
+  }
+
+  #start(input: string, output: string): void {
     this.#engine = new PktEngine(engineName());
-    this.#engine.link(new Brick('Dummy').connectInput(source).connectOutput('run{0?wait=1')).start();
+    this.#engine.link(new Brick('Dummy').connectInput(input).connectOutput(output)).start();
   }
 
   /** Waits until everything is read. */
   async delivered(): Promise<void> {
     assert.equal(await this.#engine?.wait(30), true, 'the program reads everything within 30 s');
+  }
+
+  /** How many packets the engine has received. */
+  received(): number {
+    return this.#engine?.stats().rxPackets ?? 0;
   }
 
   /** Stops the engine: the stream's end. */
