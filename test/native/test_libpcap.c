@@ -640,6 +640,29 @@ static void test_inject(void)
     pcap_close(reader);
 }
 
+/* With --reconnect a sender waits for the next engine as a reader does. */
+static void test_inject_over_restart(void)
+{
+    u_char frame[FRAME_BYTES];
+    setenv("BRICKS_PCAP_RECONNECT", "1", 1);
+    int engine = start_relay("in}0", PIPE);
+    pcap_t *writer = pcap_open_live("in}0", 0, 0, 20, errbuf), *reader = open_pipe(0);
+    CHECK(writer != NULL);
+    struct seen seen = {.p = reader, .next = UINT64_MAX};
+    make_frame(frame, 0);
+    CHECK_EQUAL(pcap_inject(writer, frame, sizeof(frame)), sizeof(frame));
+    CHECK_EQUAL(pcap_loop(reader, 1, see, (u_char *)&seen), 0);
+    stop_relay(engine);
+    engine = start_relay("in}0", PIPE);
+    CHECK_EQUAL(pcap_inject(writer, frame, sizeof(frame)), sizeof(frame));
+    CHECK_EQUAL(pcap_loop(reader, 1, see, (u_char *)&seen), 0);
+    CHECK_EQUAL(seen.count, 2);
+    pcap_close(writer);
+    pcap_close(reader);
+    stop_relay(engine);
+    unsetenv("BRICKS_PCAP_RECONNECT");
+}
+
 /* ------------------------------------------------------------ beside others */
 
 static void *read_all(void *arg)
@@ -728,6 +751,7 @@ static const struct {
     {"end of stream", test_end_of_stream},
     {"wait and reconnect", test_wait_and_reconnect},
     {"inject", test_inject},
+    {"inject over a restart", test_inject_over_restart},
     {"many handles", test_many_handles},
     {"real handles", test_real_handles},
 };
