@@ -39,7 +39,7 @@
 #define KILLS (1000 / FEWER)
 #define RACES (5000 / FEWER)
 #define CYCLES (10000 / FEWER)
-#define FLOOD_CONNECTIONS (3000 / FEWER)
+#define FLOOD_CONNECTIONS (1000 / FEWER) /* of each of CROWDS processes */
 #define FAULTS (1000 / FEWER)
 #define FLOWS 1000 /* of the generator, in turn: how a missing packet is noticed */
 #define RECORDS_MAX 64
