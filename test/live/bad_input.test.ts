@@ -8,38 +8,24 @@ import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { nativeFilesFolder } from '../../engine/native.ts';
 import { total } from '../support/accounting.ts';
-import {
-  assertSameFrames,
-  assertSubsequence,
-  frameText,
-  type Packet,
-  readCapture,
-  timed,
-  writeCapture,
-} from '../support/capture.ts';
+import { assertSameFrames, assertSubsequence, frameText, type Packet, readCapture } from '../support/capture.ts';
 import { type EngineProcess, startEngines } from '../support/engine_process.ts';
 import { demoCapture, makeFolder } from '../support/files.ts';
-import { engineInterface, type LiveBed, makeLiveBed, pipeStats, readersOf, replay } from '../support/live_bed.ts';
+import {
+  captureOf,
+  engineInterface,
+  type LiveBed,
+  makeFrames,
+  makeLiveBed,
+  pipeStats,
+  readersOf,
+  replay,
+} from '../support/live_bed.ts';
 import { connect, makeNamespace, skipLive } from '../support/netns.ts';
-import { buildPacket } from '../support/packets.ts';
 import { projectFolder, skipWithout, start, until } from '../support/programs.ts';
 import { pipeProgram, startReader } from '../support/readers.ts';
 
 const skip = skipLive('tcpreplay', 'tcpdump');
-
-/** Frames of distinct content: 1000 bytes each. */
-function makeFrames(count: number, port: number): Packet[] {
-  const flow = { source: '10.0.0.1', destination: '10.0.0.2', protocol: 'udp', sourcePort: port } as const;
-  return timed(
-    Array.from({ length: count }, (_, i) => buildPacket({ ...flow, destinationPort: i + 1 }, { payload: 958 })),
-  );
-}
-
-function captureOf(bed: LiveBed, name: string, packets: readonly Packet[]): string {
-  const file = join(bed.folder, name);
-  writeCapture(file, packets);
-  return file;
-}
 
 /** A report or error is one line that says what and what to do. */
 function assertOneLine(text: string, ...words: readonly (string | RegExp)[]): void {

@@ -3,9 +3,10 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import type { EngineStats } from '../../index.ts';
-import { type Packet, readCapture } from './capture.ts';
+import { type Packet, readCapture, timed, writeCapture } from './capture.ts';
 import { makeFolder } from './files.ts';
 import { connect, makeNamespace, type Namespace } from './netns.ts';
+import { buildPacket } from './packets.ts';
 import { run } from './programs.ts';
 
 /** Two namespaces, joined: `tx0` in the sender's, `in0` in the engine's. */
@@ -35,6 +36,21 @@ export function replay(bed: LiveBed, files: readonly string[], packetsPerSecond 
   for (const file of files) {
     bed.sender.run('tcpreplay', '-q', `--pps=${packetsPerSecond}`, '--preload-pcap', '-i', sendInterface, file);
   }
+}
+
+/** Frames of distinct content: 1000 bytes each. */
+export function makeFrames(count: number, port: number): Packet[] {
+  const flow = { source: '10.0.0.1', destination: '10.0.0.2', protocol: 'udp', sourcePort: port } as const;
+  return timed(
+    Array.from({ length: count }, (_, i) => buildPacket({ ...flow, destinationPort: i + 1 }, { payload: 958 })),
+  );
+}
+
+/** A capture of these packets, in the bed's folder. */
+export function captureOf(bed: LiveBed, name: string, packets: readonly Packet[]): string {
+  const file = join(bed.folder, name);
+  writeCapture(file, packets);
+  return file;
 }
 
 /** A capture of any format as a nanosecond pcap, for tests that need its packets. */
