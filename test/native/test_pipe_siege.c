@@ -771,6 +771,22 @@ static void *no_thread(void *arg)
     return arg;
 }
 
+static char directory[] = "/tmp/test_pipe_siege_XXXXXX"; /* of this test's pipes */
+
+/* Also when a check has failed: then pipes are still there. */
+static void remove_directory(void)
+{
+    char path[512];
+    snprintf(path, sizeof(path), "%s/pipes", directory);
+    DIR *pipes = opendir(path);
+    for (struct dirent *entry; pipes != NULL && (entry = readdir(pipes)) != NULL;)
+        unlinkat(dirfd(pipes), entry->d_name, 0);
+    if (pipes != NULL)
+        closedir(pipes);
+    rmdir(path);
+    rmdir(directory);
+}
+
 /* test_pipe_siege [SEED [NAME]]: all tests, or one. */
 int main(int argc, char **argv)
 {
@@ -779,11 +795,11 @@ int main(int argc, char **argv)
         run_role(argv);
         return 0;
     }
+    char pipes[64];
     uint64_t seed = argc > 1 ? (uint64_t)atoll(argv[1]) : (uint64_t)time(NULL);
-    char directory[] = "/tmp/test_pipe_siege_XXXXXX", pipes[64];
     printf("siege: seed %llu\n", (unsigned long long)seed);
     fflush(stdout);
-    CHECK(mkdtemp(directory) != NULL);
+    CHECK(mkdtemp(directory) != NULL && atexit(remove_directory) == 0);
     setenv("BRICKS_RUNTIME_DIR", directory, 1);
     pb_event_fd(); /* made at the first report, else: no leak */
     pthread_t first; /* TSan adds a thread of its own with the first */
@@ -799,9 +815,8 @@ int main(int argc, char **argv)
         fflush(stdout);
         CHECK_EQUAL(count_entries("/proc/self/fd"), descriptors);
         CHECK_EQUAL(count_entries("/proc/self/task"), threads);
+        snprintf(pipes, sizeof(pipes), "%s/pipes", directory);
+        CHECK_EQUAL(count_entries(pipes), 0);
     }
-    snprintf(pipes, sizeof(pipes), "%s/pipes", directory);
-    rmdir(pipes);
-    CHECK_EQUAL(rmdir(directory), 0);
     return 0;
 }

@@ -70,8 +70,8 @@ static const struct scenario scenarios[] = {
      .read_max = 2, .declines = true},
     {.name = "writer_adoption", .from_application = true, .units = 2, .packets = 2, .batch = 1, .lengths = {16},
      .read_max = 1, .comes_late = true},
-    {.name = "writer_killed", .from_application = true, .units = 2, .packets = 3, .batch = 1, .lengths = {16},
-     .read_max = 2, .spins = true, .may_die = true},
+    {.name = "writer_killed", .from_application = true, .units = 1, .packets = 3, .batch = 1, .lengths = {16},
+     .read_max = 1, .spins = true, .may_die = true},
     {.name = "engine_stops", .from_application = true, .units = 1, .packets = 3, .batch = 1, .lengths = {16},
      .read_max = 1, .stops_after = 2},
 };
