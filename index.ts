@@ -1,17 +1,18 @@
 // The TypeScript API: what `import … from 'packet-bricks'` gives.
 export { Brick, type BrickArgument } from './bricks/brick.ts';
 export { bricks } from './bricks/registry.ts';
+export type { ScriptBatch, ScriptPacket } from './bricks/script/script_batch.ts';
 export type { BrickStats, EngineStats, PortStats } from './engine/counters.ts';
 export { drivers, getDefaultDriver, setDefaultDriver } from './engine/drivers.ts';
 export { BricksError, type ErrorCode, errorTexts } from './engine/errors.ts';
 export type { BrickDescriptor, BrickNode, PortCount } from './engine/graph.ts';
 export type { OptionSchema, OptionSchemas, Options, OptionValue } from './engine/options.ts';
 export type { Batch, Packet } from './engine/pipe/batch.ts';
+export type { OpenOptions } from './engine/pipe/open.ts';
 export { openPipe, type Pipe, type PipeCounts, type PipeOptions } from './engine/pipe/pipe.ts';
 export {
   openPipeWriter,
   type PipeWriter,
-  type PipeWriterOptions,
   type Writable,
   type WriteOptions,
 } from './engine/pipe/writer.ts';

@@ -25,6 +25,7 @@ const table = {
   PIPE_INPUT:
     'port "{port}": no brick linked to this engine has the output "{other}"; connect that output and link the bricks',
   PIPE_AWAITED: 'pipe "{pipe}": its next batch is awaited already; read a pipe from one loop',
+  PIPE_BEGUN: 'pipe "{pipe}": packets were written already; say the link type before the first of them',
   PIPE_CLOSED: 'pipe "{pipe}": was closed; open it anew',
   PIPE_ENDED: 'pipe "{pipe}": the engine that takes its packets has gone; start it, then open the pipe anew',
   PACKET_TOO_LONG:
@@ -51,6 +52,7 @@ const table = {
   CHUNK_TOO_LONG: 'the chunk has {bytes} bytes, a request may have {max}; put it into a file and run dofile("FILE")',
   GROUP_UNKNOWN: 'group "{group}": no such group; getent group lists those there are',
   LOG_UNWRITABLE: 'cannot write the log {file}: {problem}; choose another with --log',
+  SCRIPT_USELESS: 'script {file}: {problem}; {hint}',
   SCRIPT_UNREADABLE: 'cannot read the script {file}: {problem}; give the path of a file that you may read',
   EXTCAP_FOLDER: 'extcap folder {folder}: {problem}; {hint}',
   EXTCAP_FOREIGN: '{file} was not installed by bricks-extcap; move it away, or choose another folder with --folder',

@@ -10,12 +10,6 @@ import { attach, type OpenOptions } from './open.ts';
 import { field, PacketIndex, recordWords } from './packet_index.ts';
 import { Readiness } from './readiness.ts';
 
-/** How to write a pipe. */
-export interface PipeWriterOptions extends OpenOptions {
-  /** A LINKTYPE_ number of pcap; Ethernet, 1, if not given. */
-  readonly linkType?: number;
-}
-
 /** What goes with packets that are written. */
 export interface WriteOptions {
   /** Since 1970-01-01 00:00 UTC; the time of the write if not given. */
@@ -72,6 +66,13 @@ export class PipeWriter {
   /** Bytes of the ring that the engine has not taken yet. */
   get backlog(): number {
     return this.#isOpen ? clientBacklog(this.#client) : 0;
+  }
+
+  /** Says the link type, a LINKTYPE_ number of pcap, before the first packet is written: Ethernet if it is not said. */
+  setLinkType(linkType: number): void {
+    checkRange(`pipe "${this.name}": linkType`, linkType, 0, 0xffff);
+    const result = clientSetLinkType(this.#client, linkType);
+    if (result < 0) throw BricksError.of('PIPE_BEGUN', { pipe: this.name });
   }
 
   /**
@@ -132,9 +133,9 @@ export class PipeWriter {
   }
 
   #writeBatch(batch: Batch, from: number): number {
-    const { client, index } = batchSource(batch);
+    const { client, index, bytes } = batchSource(batch);
     const count = index.count - checkRange(`pipe "${this.name}": from`, from, 0, index.count);
-    const sent = clientSend(this.#client, client, index.bytes.subarray(from * abi.clientRecordBytes), count);
+    const sent = clientSend(this.#client, client, index.bytes.subarray(from * abi.clientRecordBytes), count, bytes);
     return sent < 0 ? this.#fail(sent, batch.length(from)) : sent;
   }
 
@@ -201,10 +202,7 @@ export class PipeWriter {
  * Rejects with a {@link BricksError}: ENOENT no engine serves it (see `wait`), EBUSY another application writes it,
  * ENOTSUP packets go the other way, EACCES it is another user's.
  */
-export async function openPipeWriter(name: string, options: PipeWriterOptions = {}): Promise<PipeWriter> {
-  const { linkType } = options;
-  if (linkType !== undefined) checkRange(`pipe "${name}": linkType`, linkType, 0, 0xffff);
+export async function openPipeWriter(name: string, options: OpenOptions = {}): Promise<PipeWriter> {
   const client = await attach(name, 'write', options);
-  if (linkType !== undefined) clientSetLinkType(client, linkType);
   return new PipeWriter(name, client, options.signal);
 }

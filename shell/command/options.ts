@@ -26,7 +26,7 @@ export interface Command {
   /** What it does, in one line. */
   readonly text: string;
   readonly options: readonly CommandOption[];
-  /** What stands behind the options, as in "IFACE N": all of them must. Empty: nothing may. */
+  /** What stands behind the options, as in "IFACE N": all of them must, but for those in brackets. Empty: nothing may. */
   readonly positionals: readonly string[];
   /** Paragraphs that say how it is used. */
   readonly description: readonly string[];
@@ -88,7 +88,7 @@ export function parseCommand(command: Command, args: readonly string[]): ParsedC
     else if (value === true) switches.add(name);
   }
   const missing = command.positionals[positionals.length];
-  if (missing !== undefined && !switches.has('help') && !switches.has('version')) {
+  if (missing !== undefined && !missing.startsWith('[') && !switches.has('help') && !switches.has('version')) {
     throw new UsageError(`${missing} is missing`);
   }
   return { values, switches, positionals };

@@ -112,6 +112,47 @@ two, which Wireshark shows as options of the interface: --wait (where no engine 
   ],
 };
 
+export const scriptCommand: Command = {
+  name: 'bricks-script',
+  text: 'Shows the packets of a pipe to a script in Lua, JavaScript or TypeScript, and sends them on as it says.',
+  options: [
+    { long: 'from', value: 'pipe', text: 'where packets come from: an output of an engine, such as eth3}0' },
+    {
+      long: 'to',
+      value: 'pipe',
+      text: 'where they go to: an input of an engine. Without it the script only looks at them',
+    },
+    { long: 'outputs', value: 'N', text: 'how many outputs the script may choose from (default 1)' },
+    { long: 'wait', short: 'w', text: 'wait until an engine serves the pipes' },
+    ...commonOptions,
+  ],
+  positionals: ['FILE', '[ARGUMENT]'],
+  description: [
+    `FILE is the script: .lua, .js, .mjs, .cjs, .ts or .mts; it is looked for in the package as well. Lua finds ARGUMENT in arg[1],
+JavaScript in process.argv[2]. What it prints is printed. README.md of the brick Script says what scripts look like.`,
+    `The brick Script starts this program beside its engine, with both pipes; this is how a script is tried on its own. Types of
+TypeScript are stripped, not checked: what is not only types, such as enum, is an error.`,
+    `The script's function finish is called at the end of the packets, and on SIGTERM or SIGINT; a second one ends a script that
+does not come to its end.`,
+  ],
+  sections: {
+    Environment: runtimeVariable,
+    'Exit status': {
+      '0': 'the packets have ended, or SIGTERM or SIGINT came',
+      '1': 'the script failed: one line says where and why; or a pipe cannot be used',
+      '2': 'wrong usage',
+      others: 'what a script gave to os.exit() or process.exit()',
+    },
+  },
+  examples: [
+    {
+      text: 'count the names asked for in DNS',
+      line: `bricks-script --from 'eth3}0' bricks/script/examples/dns_queries.lua`,
+    },
+    { text: 'the same in TypeScript', line: `bricks-script --from 'eth3}1' bricks/script/examples/dns_queries.ts` },
+  ],
+};
+
 /** All of them. */
 export const commands: readonly Command[] = [
   bricksCommand,
@@ -124,4 +165,5 @@ export const commands: readonly Command[] = [
   pipeCommand,
   extcapCommand,
   runCommand,
+  scriptCommand,
 ];

@@ -151,9 +151,11 @@ test('the end: of the engine, by close(), by a signal', async (t) => {
 test('a writer with a link type of its own', async (t) => {
   const file = join(makeFolder(t), 'raw.pcap');
   const engine = startPassing(t, 'linktype}0', `pcap:${file}`);
-  await assert.rejects(openPipeWriter('linktype}0', { linkType: 65_536 }), hasCode('LIMIT_EXCEEDED', /linkType/));
-  const writer = await openPipeWriter('linktype}0', { linkType: 101 });
+  const writer = await openPipeWriter('linktype}0');
+  assert.throws(() => writer.setLinkType(65_536), hasCode('LIMIT_EXCEEDED', /linkType/));
+  writer.setLinkType(101);
   await writer.send(Buffer.from('4500001c00000000401100000a0000010a000002003500350008000000', 'hex'));
+  assert.throws(() => writer.setLinkType(1), hasCode('PIPE_BEGUN', /before the first/));
   await until('the engine to take it', () => writer.backlog === 0);
   writer.close();
   engine.stop();

@@ -1,0 +1,141 @@
+// What a script in Lua sees of packets: a batch with batch:packets(), and each packet with its fields and verdicts.
+//
+// Fields are looked up as they are asked for: a script pays for what it uses. Offsets count from 0, as everywhere in
+// packets; the strings of packet:data() are Lua's, and count from 1.
+import type { ScriptBatch, ScriptPacket } from '../bricks/script/script_batch.ts';
+import { ScriptPacket as PacketClass } from '../bricks/script/script_batch.ts';
+import { Arguments } from './arguments.ts';
+import { LuaCallError } from './call_error.ts';
+import { pushBytes, pushText, pushValue, toText } from './convert.ts';
+import { pushFunction, setFunctions } from './functions.ts';
+import { type LuaFunction, type LuaState, lauxlib, lua } from './lua_api.ts';
+import { ObjectType } from './object.ts';
+
+/** The fields of a packet: numbers, or text. */
+const fields: Readonly<Record<string, (packet: ScriptPacket) => number | string | undefined>> = {
+  length: (packet) => packet.length,
+  wire_length: (packet) => packet.wireLength,
+  timestamp: (packet) => packet.timestamp,
+  flow_hash: (packet) => packet.flowHash,
+  ip_version: (packet) => packet.ipVersion,
+  protocol: (packet) => packet.protocol,
+  l3_offset: (packet) => packet.l3Offset,
+  l4_offset: (packet) => packet.l4Offset,
+  src_address: (packet) => packet.sourceAddress,
+  dst_address: (packet) => packet.destinationAddress,
+  src_port: (packet) => packet.sourcePort,
+  dst_port: (packet) => packet.destinationPort,
+};
+
+const metatableName = Buffer.from('bricks.Packet');
+
+function packetAt(L: LuaState, index: number): ScriptPacket {
+  const object = (lua.lua_touserdata(L, index) as { object?: object } | null)?.object;
+  if (object instanceof PacketClass) return object;
+  throw new LuaCallError('call it with a colon, on a packet: packet:drop()');
+}
+
+/** An offset, a length, the number of an output. */
+function countAt(args: Arguments, argument: number, meaning: string): number {
+  const value = args.integer(argument, meaning);
+  if (value < 0) args.fail(argument, 'a whole number from 0', meaning);
+  return value;
+}
+
+/** packet:data([offset [, length]]): bytes as a string; fewer where the packet ends. */
+function data(L: LuaState): number {
+  const packet = packetAt(L, 1);
+  const args = new Arguments(L, 'packet:data', 2);
+  const offset = args.has(1) ? countAt(args, 1, 'the offset') : 0;
+  const length = args.has(2) ? countAt(args, 2, 'the length') : packet.length;
+  // A copy: Lua's strings live on, the packet's memory does not.
+  pushBytes(L, packet.data.slice(offset, offset + length));
+  return 1;
+}
+
+const methods: Readonly<Record<string, LuaFunction>> = {
+  drop(L) {
+    packetAt(L, 1).drop();
+    return 0;
+  },
+  output(L) {
+    packetAt(L, 1).output(countAt(new Arguments(L, 'packet:output', 2), 1, 'the output'));
+    return 0;
+  },
+  replace(L) {
+    packetAt(L, 1).replace(lauxlib.luaL_checkstring(L, 2));
+    return 0;
+  },
+  byte(L) {
+    const packet = packetAt(L, 1);
+    const offset = countAt(new Arguments(L, 'packet:byte', 2), 1, 'the offset');
+    pushValue(L, offset < packet.length ? packet.byte(offset) : undefined);
+    return 1;
+  },
+  data,
+};
+
+/** Makes the metatable of packets; returns what pushes one. */
+function openPacket(L: LuaState): (L: LuaState, packet: ScriptPacket) => void {
+  const pushMethod = new Map<string, (L: LuaState) => void>();
+  for (const [name, method] of Object.entries(methods)) {
+    pushFunction(L, method);
+    pushMethod.set(name, lua.lua_toproxy(L, -1));
+    lua.lua_pop(L, 1);
+  }
+  const readField = new Map(Object.entries(fields));
+  lauxlib.luaL_newmetatable(L, metatableName);
+  setFunctions(L, {
+    __index: (caller) => {
+      const name = toText(lauxlib.luaL_checkstring(caller, 2));
+      const read = readField.get(name);
+      if (read !== undefined) {
+        pushValue(caller, read(packetAt(caller, 1)));
+        return 1;
+      }
+      const push = pushMethod.get(name);
+      if (push === undefined) {
+        const have = [...Object.keys(fields), ...Object.keys(methods)].join(', ');
+        throw new LuaCallError(`a packet has no "${name}"; have: ${have}`);
+      }
+      push(caller);
+      return 1;
+    },
+  });
+  pushText(L, 'Packet');
+  lua.lua_setfield(L, -2, Buffer.from('__name'));
+  pushText(L, 'Packet');
+  lua.lua_setfield(L, -2, Buffer.from('__metatable'));
+  lua.lua_pop(L, 1);
+  return (caller, packet) => {
+    lua.lua_newuserdata(caller, 0).object = packet;
+    lauxlib.luaL_setmetatable(caller, metatableName);
+  };
+}
+
+/** Makes batches and packets known to Lua; returns what pushes a batch. */
+export function openPackets(L: LuaState): (L: LuaState, batch: ScriptBatch) => void {
+  const pushPacket = openPacket(L);
+  const batchType = new ObjectType<ScriptBatch>(L, {
+    name: 'Batch',
+    methods: {
+      packets: (caller, batch) => {
+        let next = 0;
+        pushFunction(caller, (iterator) => {
+          if (next < batch.count) pushPacket(iterator, batch.packet(next++));
+          else lua.lua_pushnil(iterator);
+          return 1;
+        });
+        return 1;
+      },
+      count: (caller, batch) => {
+        lua.lua_pushnumber(caller, batch.count);
+        return 1;
+      },
+    },
+    text: (batch) => `batch of ${batch.count} packets`,
+  });
+  return (caller, batch) => {
+    batchType.push(caller, batch);
+  };
+}

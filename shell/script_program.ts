@@ -1,0 +1,55 @@
+// What bricks-script does: loads the script by its language, carries packets through it, ends with finish().
+import { extname } from 'node:path';
+import { runScript, type ScriptFunctions } from '../bricks/script/host.ts';
+import { ScriptFailure } from '../bricks/script/script_failure.ts';
+import { abi } from '../engine/abi.ts';
+import { BricksError } from '../engine/errors.ts';
+import { exitStatus, type ParsedCommand, UsageError } from './command/options.ts';
+import { readScript } from './engines.ts';
+
+function outputsOf(text: string | undefined): number {
+  const outputs = Number(text ?? 1);
+  if (text === undefined || (/^\d+$/.test(text) && outputs >= 1 && outputs < abi.outputsMax)) return outputs;
+  throw new UsageError(`outputs: "${text}" is not a whole number from 1 to ${abi.outputsMax - 1}`);
+}
+
+/** Loads the script with the language that its name says. */
+async function load(given: string, argument: string | undefined): Promise<ScriptFunctions> {
+  const { name, source } = readScript(given);
+  switch (extname(name)) {
+    case '.lua':
+      return (await import('../lua/script.ts')).loadLua(name, source, argument);
+    case '.js':
+    case '.mjs':
+    case '.cjs':
+    case '.ts':
+    case '.mts': {
+      process.argv = [process.argv0, name, ...(argument === undefined ? [] : [argument])];
+      return (await import('../bricks/script/module.ts')).loadModule(name);
+    }
+    default: {
+      const hint = 'name it .lua, .js, .mjs, .cjs, .ts or .mts';
+      throw BricksError.of('SCRIPT_USELESS', { file: name, problem: 'its name does not say its language', hint });
+    }
+  }
+}
+
+/** Resolves with the exit status. */
+export async function runScriptProgram({ values, switches, positionals }: ParsedCommand): Promise<number> {
+  const { from, to } = values;
+  const [file = '', argument] = positionals;
+  if (from === undefined) throw new UsageError("option '--from' is missing: the pipe that packets come from");
+  const outputs = outputsOf(values.outputs);
+  const ending = new AbortController();
+  // Once: a second signal ends a script that does not come to its end.
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => ending.abort());
+  try {
+    const script = await load(file, argument);
+    await runScript(script, { from, to, outputs, wait: switches.has('wait') }, ending.signal);
+  } catch (error) {
+    if (!(error instanceof ScriptFailure)) throw error;
+    process.stderr.write(`bricks-script: ${error.message}\n`);
+    return exitStatus.failure;
+  }
+  return exitStatus.success;
+}
