@@ -32,8 +32,8 @@ function syntaxFailure(file: string): ScriptFailure | undefined {
 export function scriptFailure(file: string, error: unknown): ScriptFailure {
   if (!(error instanceof Error)) return new ScriptFailure(`${file}: threw ${String(error)}`);
   const [message = ''] = error.message.split('\n');
-  const syntax = error instanceof SyntaxError ? syntaxFailure(file) : undefined;
-  if (syntax !== undefined) return syntax;
   const line = lineIn(error.stack ?? '', file);
+  const syntax = line === undefined || error instanceof SyntaxError ? syntaxFailure(file) : undefined;
+  if (syntax !== undefined) return syntax;
   return new ScriptFailure(`${file}${line === undefined ? '' : `:${line}`}: ${error.name}: ${message}`);
 }
