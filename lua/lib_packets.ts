@@ -16,13 +16,13 @@ const fields: Readonly<Record<string, (packet: ScriptPacket) => number | string 
   length: (packet) => packet.length,
   wire_length: (packet) => packet.wireLength,
   timestamp: (packet) => packet.timestamp,
-  flow_hash: (packet) => packet.flowHash,
+  hash: (packet) => packet.flowHash,
   ip_version: (packet) => packet.ipVersion,
   protocol: (packet) => packet.protocol,
   l3_offset: (packet) => packet.l3Offset,
   l4_offset: (packet) => packet.l4Offset,
-  src_address: (packet) => packet.sourceAddress,
-  dst_address: (packet) => packet.destinationAddress,
+  src: (packet) => packet.sourceAddress,
+  dst: (packet) => packet.destinationAddress,
   src_port: (packet) => packet.sourcePort,
   dst_port: (packet) => packet.destinationPort,
 };
@@ -73,6 +73,11 @@ const methods: Readonly<Record<string, LuaFunction>> = {
     return 1;
   },
   data,
+  payload(L) {
+    // A copy, as of data().
+    pushValue(L, packetAt(L, 1).payload?.slice());
+    return 1;
+  },
 };
 
 /** Makes the metatable of packets; returns what pushes one. */

@@ -5,6 +5,7 @@
 import { BricksError } from '../errors.ts';
 import { ipv4Text, ipv6Text } from './address_text.ts';
 import { field, type PacketIndex, recordWords } from './packet_index.ts';
+import { payloadBounds } from './payload.ts';
 
 /** Protocols whose header starts with two ports: TCP, UDP, DCCP, SCTP, UDP-Lite (IANA). */
 const protocolsWithPorts: ReadonlySet<number> = new Set([6, 17, 33, 132, 136]);
@@ -85,6 +86,21 @@ export class Batch implements Iterable<Packet> {
   data(i: number): Uint8Array {
     // Half the cost of memory.subarray().
     return new Uint8Array(this.#buffer, this.offset(i), this.length(i));
+  }
+
+  /** The bytes behind its TCP, UDP, UDP-Lite, SCTP or DCCP header: a view. Undefined where there is no such header. */
+  payload(i: number): Uint8Array | undefined {
+    const start = this.offset(i);
+    const bounds = payloadBounds({
+      memory: this.memory,
+      start,
+      end: start + this.length(i),
+      ipVersion: this.ipVersion(i),
+      protocol: this.protocol(i),
+      l3Offset: this.l3Offset(i),
+      l4Offset: this.l4Offset(i),
+    });
+    return bounds && this.memory.subarray(bounds.start, bounds.end);
   }
 
   /** Its bytes, to be kept or changed. */
@@ -186,6 +202,10 @@ export class Packet {
 
   get data(): Uint8Array {
     return this.#batch.data(this.#i);
+  }
+
+  get payload(): Uint8Array | undefined {
+    return this.#batch.payload(this.#i);
   }
 
   get length(): number {

@@ -147,9 +147,9 @@ does not come to its end.`,
   examples: [
     {
       text: 'count the names asked for in DNS',
-      line: `bricks-script --from 'eth3}0' bricks/script/examples/dns_queries.lua`,
+      line: `bricks-script --from 'eth3}0' bricks/script/examples/dns_count.lua`,
     },
-    { text: 'the same in TypeScript', line: `bricks-script --from 'eth3}1' bricks/script/examples/dns_queries.ts` },
+    { text: 'the same in TypeScript', line: `bricks-script --from 'eth3}1' bricks/script/examples/dns_count.ts` },
   ],
 };
 

@@ -84,7 +84,14 @@ const tcp6: Flow = {
 /** What is known of each packet from how it was built. */
 const built = [
   { frame: buildPacket(udp), ip: 4, l3: 14, l4: 34, protocol: 17, flow: udp },
-  { frame: buildPacket(reverse(udp)), ip: 4, l3: 14, l4: 34, protocol: 17, flow: reverse(udp) },
+  {
+    frame: Buffer.concat([buildPacket(reverse(udp)), Buffer.alloc(9)]),
+    ip: 4,
+    l3: 14,
+    l4: 34,
+    protocol: 17,
+    flow: reverse(udp),
+  },
   { frame: buildPacket(udp, { vlans: [{ id: 7 }] }), ip: 4, l3: 18, l4: 38, protocol: 17, flow: udp },
   { frame: buildPacket(udp, { ipOptions: Buffer.alloc(8, 1) }), ip: 4, l3: 14, l4: 42, protocol: 17, flow: udp },
   { frame: buildPacket(tcp6), ip: 6, l3: 14, l4: 54, protocol: 6, flow: tcp6 },
@@ -136,6 +143,11 @@ test('headers are parsed: offsets, versions, protocols, addresses, ports, a symm
     destinationPort: flow?.destinationPort ?? 0,
   }));
   assert.deepEqual(found, expected);
+  // The builder's payload where it says nothing else: 20 bytes, the first of which is 1. Fragments and ICMP have none.
+  assert.deepEqual(
+    [...batch].map(({ payload }) => payload && [payload.length, payload[0]]),
+    built.map(({ protocol, l4 }) => (protocol > 1 && l4 > 0 ? [20, 1] : undefined)),
+  );
   const hashes = [...batch].map((packet) => packet.flowHash);
   assert.equal(hashes[0], hashes[1], 'both directions');
   assert.equal(hashes[0], hashes[2], 'with a tag');

@@ -1,25 +1,24 @@
 // Counts the names that are asked for in DNS over UDP, and prints the ten most wanted at the end.
-//   bricks-script --from 'eth3}0' bricks/script/examples/dns_queries.ts
-import type { ScriptBatch, ScriptPacket } from 'packet-bricks';
+//   bricks-script --from 'eth3}0' bricks/script/examples/dns_count.ts
+import type { ScriptBatch } from 'packet-bricks';
 
 const counts = new Map<string, number>();
 
-/** The name of the first question (RFC 1035, 4.1): its labels are behind 8 bytes of UDP and 12 of DNS. */
-function question(packet: ScriptPacket): string | undefined {
-  const dns = Buffer.from(packet.data).subarray(packet.l4Offset + 8);
-  const labels: string[] = [];
+/** The name of a query's first question (RFC 1035, section 4.1): its labels stand behind 12 bytes. */
+function question(dns: Buffer): string | undefined {
+  let name = '';
   let at = 12;
   for (let length = dns[at]; length !== undefined && length > 0; length = dns[at]) {
-    labels.push(dns.toString('latin1', at + 1, at + 1 + length));
+    name += `${dns.toString('latin1', at + 1, at + 1 + length)}.`;
     at += 1 + length;
   }
-  return at + 5 <= dns.length ? labels.join('.').toLowerCase() || '.' : undefined;
+  return at + 5 <= dns.length ? name.toLowerCase() || '.' : undefined;
 }
 
 export default function (batch: ScriptBatch): void {
   for (const packet of batch) {
     if (packet.destinationPort !== 53 || packet.protocol !== 17) continue;
-    const name = question(packet);
+    const name = question(Buffer.from(packet.payload ?? []));
     if (name !== undefined) counts.set(name, (counts.get(name) ?? 0) + 1);
   }
 }
