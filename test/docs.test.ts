@@ -151,7 +151,15 @@ test('what the README types at the prompt runs, in the daemon', { skip: skipLive
 });
 
 /** Commands that need a daemon, with pipes of eth3. */
-const needDaemon = ['bricks-shell', 'bricks-top', 'bricks-kill-server', 'bricks-pipe', 'bricks-extcap', 'bricks-run'];
+const needDaemon = [
+  'bricks-shell',
+  'bricks-top',
+  'bricks-kill-server',
+  'bricks-pipe',
+  'bricks-extcap',
+  'bricks-run',
+  'bricks-script',
+];
 
 /** Examples that stay until they are ended, and what they say when they have begun. */
 const staying: Readonly<Record<string, RegExp>> = {

@@ -146,10 +146,9 @@ does not come to its end.`,
   },
   examples: [
     {
-      text: 'count the names asked for in DNS',
-      line: `bricks-script --from 'eth3}0' bricks/script/examples/dns_count.lua`,
+      text: 'count the names asked for in DNS, for ten seconds',
+      line: `timeout --preserve-status 10 bricks-script --from 'eth3}0' bricks/script/examples/dns_count.ts`,
     },
-    { text: 'the same in TypeScript', line: `bricks-script --from 'eth3}1' bricks/script/examples/dns_count.ts` },
   ],
 };
 
