@@ -22,7 +22,12 @@ interface Snippet {
 const brickFolders = readdirSync(join(projectFolder, 'bricks'), { withFileTypes: true })
   .filter((entry) => entry.isDirectory())
   .map((entry) => `bricks/${entry.name}`);
-const pipeDocuments = ['engine/pipe/README.md', 'native/pipe/WIRESHARK.md', 'native/libpcap/README.md'];
+const pipeDocuments = [
+  'engine/pipe/README.md',
+  'native/examples/README.md',
+  'native/libpcap/README.md',
+  'native/pipe/WIRESHARK.md',
+];
 const documents = ['README.md', ...pipeDocuments, ...brickFolders.map((folder) => `${folder}/README.md`)];
 
 /** Commands of the README that continuous integration runs as they are, or fresh_clone.test.ts does. */
