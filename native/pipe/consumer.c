@@ -13,7 +13,8 @@
 #include "consumer.h"
 #include "copy.h"
 
-#define COPY_ALIGN 64u /* packets start on a cache line */
+#define COPY_ALIGN 64u           /* packets start on a cache line */
+#define DECLINED_NS 1000000000ll /* a writer that only declines wakes nobody: so often an idle engine looks */
 
 /* ------------------------------------------------------------- the writer */
 
@@ -221,6 +222,8 @@ bool pb_consumer_wait(struct pb_port *port, struct pb_wait *wait)
         detach_writer(consumer, pb_peer_fault_text(word));
         return consumer->pipe.peer == NULL;
     }
+    look_at_declined(consumer);
+    wait->timeout_ns = DECLINED_NS;
     consumer->sleeps++;
     consumer->asleep = true;
     if (!pb_ring_reader_sleeps(peer->memory.page, peer->page, consumer->next, &number))
