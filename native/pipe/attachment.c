@@ -48,8 +48,10 @@ static int connect_to(const char *name, struct pb_error *error)
     if (code == ENOENT || code == ENOTDIR || code == ECONNREFUSED)
         return no_such_pipe(name, address.sun_path, error);
     if (code == EACCES || code == EPERM)
-        return pb_fail(error, code, "pipe \"%s\": no permission for %s; become the user whom its engine runs as", name,
-                       address.sun_path);
+        return pb_fail(error, code,
+                       "pipe \"%s\": no permission for %s; become the user whom its engine runs as, or let its port say who may "
+                       "(?mode=0660&group=NAME)",
+                       name, address.sun_path);
     if (code == EAGAIN)
         code = ETIMEDOUT;
     return pb_fail(error, code, "pipe \"%s\": cannot connect to %s: %s", name, address.sun_path, pb_errno_text(code));

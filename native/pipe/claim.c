@@ -82,6 +82,11 @@ int pb_claim_open(struct pb_claim *claim, const char *name, const struct pb_clai
     unlink(claim->address.sun_path);
     unlink(path);
     close(claim->lock_fd);
+    if (code == EPERM && (access->owner >= 0 || access->group >= 0))
+        return pb_fail(error, code,
+                       "pipe \"%s\": its socket cannot be given to that owner or group: only root can (CAP_CHOWN), and others to a "
+                       "group that they are a member of",
+                       name);
     return pb_fail(error, code, "pipe \"%s\": cannot listen at %s: %s", name, claim->address.sun_path, pb_errno_text(code));
 }
 
