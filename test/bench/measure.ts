@@ -8,6 +8,9 @@ import { packageRoot } from '../../package_info.ts';
 export interface Effort {
   readonly rounds: number;
   readonly seconds: number;
+  /** Many short runs, where what a machine gives changes within seconds: see README.md. */
+  readonly fineRounds: number;
+  readonly fineSeconds: number;
   /** Of the runs that look for loss or growth. */
   readonly longSeconds: number;
 }
@@ -19,8 +22,8 @@ export interface Row {
   readonly ours: readonly number[];
   /** Missing where the target is a figure, not a ratio. */
   readonly baseline?: { readonly name: string; readonly values: readonly number[] };
-  /** The least ratio wanted, the most it may be, or the most that ours may be. */
-  readonly target: { readonly ratioMin: number } | { readonly ratioMax: number } | { readonly max: number };
+  /** The least ratio wanted, the most it may be, or the most that ours may be. Missing where nothing is promised. */
+  readonly target?: { readonly ratioMin: number } | { readonly ratioMax: number } | { readonly max: number };
 }
 
 /** A peer or a right that this machine lacks: said in the table, and no failure. */
@@ -34,23 +37,35 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? Number.NaN)) / 2;
 }
 
-/** The median of the ratios of pairs: each pair was taken back to back. */
+/** The median of the ratios of pairs. */
 export function medianRatio(row: Row): number | undefined {
   const baseline = row.baseline?.values;
   return baseline === undefined ? undefined : median(row.ours.map((value, i) => value / (baseline[i] ?? Number.NaN)));
 }
 
-/** Figures of ours and of a baseline, each pair taken back to back: that part of a row. */
+/** How a baseline is called in the table, and how one figure of it is taken. */
+export interface Baseline {
+  readonly name: string;
+  take(): number | Promise<number>;
+}
+
+/**
+ * Figures of ours and of a baseline, back to back: that part of a row. The baseline's figure of a pair is the mean of the
+ * runs right before and right after ours, so that what drifts meanwhile favours neither.
+ */
 export async function pairs(
   rounds: number,
-  baseline: { readonly name: string; take(): number | Promise<number> },
+  baseline: Baseline,
   takeOurs: () => number | Promise<number>,
 ): Promise<Required<Pick<Row, 'ours' | 'baseline'>>> {
   const ours: number[] = [];
   const values: number[] = [];
+  let before = await baseline.take();
   for (let i = 0; i < rounds; i++) {
-    values.push(await baseline.take());
     ours.push(await takeOurs());
+    const after = await baseline.take();
+    values.push((before + after) / 2);
+    before = after;
   }
   return { ours, baseline: { name: baseline.name, values } };
 }

@@ -6,10 +6,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type Effort, NotHere, pairs, type Row, run } from './measure.ts';
 import { Testpmd, testpmdMissing } from './testpmd.ts';
 
-const sizes = [
-  { ours: 60, memif: 64, ratioMin: 1.5 },
-  { ours: 512, memif: 512, ratioMin: 0.8 },
-  { ours: 1500, memif: 1500, ratioMin: 0.8 },
+const frameSizes = [64, 512, 1500];
+
+/** How many pipes, what stands between them and the generator, and what is wanted of it. */
+const graphs: readonly { readonly pipes: number; readonly name: string; readonly target?: { ratioMin: number } }[] = [
+  { pipes: 4, name: 'engine, LoadBalancer, 4 pipes, reader', target: { ratioMin: 1.5 } },
+  { pipes: 1, name: 'engine, Dummy, 1 pipe, reader' },
 ];
 
 /** One memif run of `seconds`: packets/s at the receiver. */
@@ -25,7 +27,7 @@ async function memifRate(sender: Testpmd, receiver: Testpmd, seconds: number): P
   return (after.packets - before.packets) / (after.seconds - before.seconds);
 }
 
-/** Generator, LoadBalancer, 4 pipes, one reader process; beside testpmd to testpmd over net_memif. */
+/** Generator, LoadBalancer and 4 pipes, or Dummy and one, to one reader process; beside testpmd to testpmd over net_memif. */
 export async function pipes(programs: string, effort: Effort): Promise<Row[]> {
   const missing = testpmdMissing();
   if (missing !== undefined) throw new NotHere(missing);
@@ -37,18 +39,21 @@ export async function pipes(programs: string, effort: Effort): Promise<Row[]> {
   try {
     await receiver.command('set fwd rxonly');
     await sender.command('set fwd txonly');
-    for (const size of sizes) {
-      await sender.command(`set txpkts ${size.memif}`);
-      const figures = await pairs(
-        effort.rounds,
-        {
-          name: `DPDK net_memif, testpmd to testpmd, ${size.memif} bytes`,
-          take: async () => (await memifRate(sender, receiver, effort.seconds)) / 1e6,
-        },
-        () => Number(run(join(programs, 'pipes'), [String(size.ours), String(effort.seconds)])) / 1e6,
-      );
-      const name = `pipes: engine, LoadBalancer, 4 pipes, reader, ${size.ours} bytes`;
-      rows.push({ name, unit: 'Mpps', ...figures, target: { ratioMin: size.ratioMin } });
+    for (const bytes of frameSizes) {
+      await sender.command(`set txpkts ${bytes}`);
+      const baseline = {
+        name: `DPDK net_memif, testpmd to testpmd, ${bytes} bytes`,
+        take: async () => (await memifRate(sender, receiver, effort.fineSeconds)) / 1e6,
+      };
+      for (const { name, pipes: count, ...target } of graphs) {
+        const args = [bytes, effort.fineSeconds, count].map(String);
+        const figures = await pairs(
+          effort.fineRounds,
+          baseline,
+          () => Number(run(join(programs, 'pipes'), args)) / 1e6,
+        );
+        rows.push({ name: `pipes: ${name}, ${bytes} bytes`, unit: 'Mpps', ...figures, ...target });
+      }
     }
   } finally {
     await sender.quit();

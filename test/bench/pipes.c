@@ -1,53 +1,21 @@
 /*
  * pipes.c - how fast an engine feeds an application through pipes.
  *
- *   pipes FRAME_BYTES SECONDS [PIPES=4] [FLOWS=10000]
+ *   pipes FRAME_BYTES SECONDS [PIPES=4] [FLOWS=10000] [COMMAND...]
  *
- * Generator, LoadBalancer over 4-tuples and PIPES pipes in this process, pinned
- * to processor 0; one reader process that attaches to all pipes and looks at
- * each packet, pinned to processor 1. Prints the packets/s that the reader got
- * over SECONDS, after a warm-up of a tenth of it.
+ * Generator and PIPES pipes in this process, pinned to processor 0; between them
+ * LoadBalancer over 4-tuples, or Dummy for a single pipe. One reader process that
+ * attaches to all pipes and looks at each packet, pinned to processor 1. Prints the
+ * packets/s that the reader got over SECONDS, after a warm-up of a tenth of it.
+ * COMMAND is another reader, run in its place: of bench}0, bench}1, ...
  */
-#include <sched.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
-#include "packet_bricks.h"
+#include "common.h"
 
 #define PIPES_MAX 64
 #define RECORDS 64
-
-static double now_s(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
-static void fail(const char *what, const struct pb_error *error)
-{
-    fprintf(stderr, "%s: %s\n", what, error->text);
-    exit(1);
-}
-
-static int check(int status, const char *what, const struct pb_error *error)
-{
-    if (status < 0)
-        fail(what, error);
-    return status;
-}
-
-static void pin(unsigned cpu)
-{
-    cpu_set_t cpus;
-    CPU_ZERO(&cpus);
-    CPU_SET(cpu, &cpus);
-    sched_setaffinity(0, sizeof(cpus), &cpus);
-}
 
 /* Take what there is from one pipe; returns the packets, `sum` keeps the look at them honest. */
 static uint64_t drain(struct pb_pipe_reader *reader, uint64_t *sum)
@@ -67,11 +35,10 @@ static void read_pipes(uint32_t pipes, double seconds)
 {
     struct pb_pipe_reader *readers[PIPES_MAX];
     struct pb_error error;
-    pin(1);
     for (uint32_t i = 0; i < pipes; i++) {
         char name[32];
         snprintf(name, sizeof(name), "bench}%u", i);
-        check(pb_pipe_open(name, &readers[i], &error), "reader", &error);
+        check(pb_pipe_open(name, &readers[i], &error), &error);
     }
     uint64_t packets = 0, sum = 0;
     double warm = now_s() + seconds / 10, start = 0, now;
@@ -97,40 +64,59 @@ static void read_pipes(uint32_t pipes, double seconds)
     _exit(0);
 }
 
-int main(int argc, char **argv)
+/* Runs the reader, a command or our own, and returns its exit status. */
+static int run_reader(uint32_t pipes, double seconds, char **command)
 {
-    if (argc < 3) {
-        fprintf(stderr, "usage: pipes FRAME_BYTES SECONDS [PIPES] [FLOWS]\n");
-        return 2;
+    pid_t reader = fork();
+    if (reader == 0) {
+        pin(1);
+        if (*command == NULL)
+            read_pipes(pipes, seconds);
+        execvp(*command, command);
+        perror(*command);
+        _exit(127);
     }
-    uint32_t pipes = argc > 3 ? (uint32_t)atoi(argv[3]) : 4;
-    char options[64], directory[] = "/tmp/bricks-bench-XXXXXX";
-    snprintf(options, sizeof(options), "frames=%d&flows=%d", atoi(argv[1]), argc > 4 ? atoi(argv[4]) : 10000);
-    if (pipes < 1 || pipes > PIPES_MAX || mkdtemp(directory) == NULL)
-        return 2;
-    setenv("BRICKS_RUNTIME_DIR", directory, 1);
-    struct pb_error error;
-    int engine = check(pb_engine_create("bench", 512, 0, PB_BATCH_PACKETS_DEFAULT, &error), "create", &error);
+    int status = 0;
+    waitpid(reader, &status, 0);
+    return status;
+}
+
+static int make_engine(const char *generator, uint32_t pipes, struct pb_error *error)
+{
+    int engine = check(pb_engine_create("bench", 512, 0, PB_BATCH_PACKETS_DEFAULT, error), error);
     uint32_t tuple = 4;
-    const uint8_t *config = (const uint8_t *)&tuple;
-    int brick = check(pb_engine_add_brick(engine, "LoadBalancer", config, sizeof(tuple), pipes, 0, &error), "brick", &error);
-    int input = check(pb_engine_add_input(engine, "null", "", options, -1, &error), "input", &error);
-    check(pb_engine_connect_input(engine, (uint32_t)input, (uint32_t)brick, &error), "connect", &error);
+    if (pipes == 1)
+        check(pb_engine_add_brick(engine, "Dummy", NULL, 0, 1, 0, error), error);
+    else
+        check(pb_engine_add_brick(engine, "LoadBalancer", (const uint8_t *)&tuple, sizeof(tuple), pipes, 0, error), error);
+    check(pb_engine_add_input(engine, "null", "", generator, -1, error), error);
+    check(pb_engine_connect_input(engine, 0, 0, error), error);
     for (uint32_t i = 0; i < pipes; i++) {
         char name[32];
         snprintf(name, sizeof(name), "bench}%u", i);
-        int port = check(pb_engine_add_output(engine, "pipe", name, "wait=1", &error), "output", &error);
-        check(pb_engine_connect_output(engine, (uint32_t)brick, i, (uint32_t)port, &error), "connect", &error);
+        check(pb_engine_add_output(engine, "pipe", name, "wait=1", error), error);
+        check(pb_engine_connect_output(engine, 0, i, i, error), error);
     }
-    check(pb_engine_start(engine, &error), "start", &error);
-    pid_t reader = fork();
-    if (reader == 0)
-        read_pipes(pipes, atof(argv[2]));
-    int status = 0;
-    waitpid(reader, &status, 0);
-    check(pb_engine_stop(engine, &error), "stop", &error);
-    check(pb_engine_delete(engine, &error), "delete", &error);
-    char command[128];
-    snprintf(command, sizeof(command), "rm -rf %s", directory);
-    return system(command) != 0 || status != 0;
+    return engine;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 3) {
+        fprintf(stderr, "usage: pipes FRAME_BYTES SECONDS [PIPES [FLOWS [COMMAND...]]]\n");
+        return 2;
+    }
+    uint32_t pipes = argc > 3 ? (uint32_t)atoi(argv[3]) : 4;
+    char generator[64], directory[32];
+    snprintf(generator, sizeof(generator), "frames=%d&flows=%d", atoi(argv[1]), argc > 4 ? atoi(argv[4]) : 10000);
+    if (pipes < 1 || pipes > PIPES_MAX)
+        return 2;
+    make_runtime_directory(directory);
+    struct pb_error error;
+    int engine = make_engine(generator, pipes, &error);
+    check(pb_engine_start(engine, &error), &error);
+    int status = run_reader(pipes, atof(argv[2]), argc > 5 ? argv + 5 : (char *[]){NULL});
+    check(pb_engine_stop(engine, &error), &error);
+    check(pb_engine_delete(engine, &error), &error);
+    return remove_runtime_directory(directory) != 0 || status != 0;
 }

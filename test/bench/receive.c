@@ -8,26 +8,12 @@
  * input ends, then prints the packets received, lost in the kernel, dropped,
  * and read by the readers. The engine is pinned to processor 1.
  */
-#include <poll.h>
-#include <sched.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
+#include "common.h"
 #include "engine/engine.h"
 
 #define READERS_MAX 16
-
-static int check(int status, const struct pb_error *error)
-{
-    if (status >= 0)
-        return status;
-    fprintf(stderr, "receive: %s\n", error->text);
-    exit(1);
-}
 
 /* Reads pipe `i` to its end and writes the number of packets to `out`. */
 static void read_pipe(uint32_t i, int out)
@@ -85,10 +71,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: receive INTERFACE PIPES\n");
         return 2;
     }
-    char directory[] = "/tmp/bricks-bench-XXXXXX", command[64];
-    if (mkdtemp(directory) == NULL)
-        return 1;
-    setenv("BRICKS_RUNTIME_DIR", directory, 1);
+    char directory[32];
+    make_runtime_directory(directory);
     struct pb_error error;
     int handle = make_engine(argv[1], pipes, &error);
     int results[2];
@@ -119,6 +103,5 @@ int main(int argc, char **argv)
     printf("%llu %llu %llu %llu\n", (unsigned long long)pb_counter_get(&input->counters[PB_PORT_RX_PACKETS]),
            (unsigned long long)drops(input, PB_COUNTER_LOST), (unsigned long long)dropped, (unsigned long long)readers_got);
     check(pb_engine_delete(handle, &error), &error);
-    snprintf(command, sizeof(command), "rm -rf %s", directory);
-    return system(command) != 0;
+    return remove_runtime_directory(directory) != 0;
 }

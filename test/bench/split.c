@@ -8,10 +8,7 @@
  * packets/s of the bit-serial Toeplitz hash alone, packets/s of parse + 4-tuple
  * hash + split into 4 vectors.
  */
-#include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
-
+#include "common.h"
 #include "core/flow_split.h"
 #include "core/bytes.h"
 
@@ -22,13 +19,6 @@
 #define STRIDE 64
 
 static uint8_t *frames;
-
-static double now_s(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
 
 static void make_frames(void)
 {
