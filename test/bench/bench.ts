@@ -8,14 +8,22 @@ import { cpus, release } from 'node:os';
 import { parseArgs } from 'node:util';
 import { daemon } from './daemon.bench.ts';
 import { idle } from './idle.bench.ts';
+import { latency } from './latency.bench.ts';
 import { loadBalancer } from './load_balancer.bench.ts';
 import { buildPrograms, type Effort, median, medianRatio, NotHere, type Row } from './measure.ts';
+import { nodeReader } from './node_reader.bench.ts';
 import { packet } from './packet.bench.ts';
 import { pipes } from './pipe.bench.ts';
+import { script } from './script.bench.ts';
+import { tcpdump } from './tcpdump.bench.ts';
 
 const benchmarks: Record<string, (programs: string, effort: Effort) => Promise<Row[]>> = {
   loadBalancer,
   pipes,
+  nodeReader,
+  tcpdump,
+  script,
+  latency,
   packet,
   daemon,
   idle,

@@ -43,22 +43,26 @@ static inline int check(int status, const struct pb_error *error)
     exit(1);
 }
 
-/* Pipes of this process and its children meet in a new directory; writes its path. */
-static inline void make_runtime_directory(char path[32])
-{
-    snprintf(path, 32, "/tmp/bricks-bench-XXXXXX");
-    if (mkdtemp(path) == NULL || setenv("BRICKS_RUNTIME_DIR", path, 1) < 0) {
-        perror(path);
-        exit(1);
-    }
-}
+/* Pipes of this process and its children meet in a new directory, that goes when this process exits. */
+static char runtime_directory[] = "/tmp/bricks-bench-XXXXXX";
+static pid_t runtime_owner;
 
-/* Returns 0 when the directory is gone. */
-static inline int remove_runtime_directory(const char *path)
+static inline void remove_runtime_directory(void)
 {
     char command[64];
-    snprintf(command, sizeof(command), "rm -rf %s", path);
-    return system(command);
+    snprintf(command, sizeof(command), "rm -rf %s", runtime_directory);
+    if (getpid() == runtime_owner && system(command) != 0)
+        perror(runtime_directory);
+}
+
+static inline void make_runtime_directory(void)
+{
+    runtime_owner = getpid();
+    if (mkdtemp(runtime_directory) == NULL || atexit(remove_runtime_directory) != 0 ||
+        setenv("BRICKS_RUNTIME_DIR", runtime_directory, 1) < 0) {
+        perror(runtime_directory);
+        exit(1);
+    }
 }
 
 #endif

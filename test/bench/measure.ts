@@ -49,25 +49,34 @@ export interface Baseline {
   take(): number | Promise<number>;
 }
 
-/**
- * Figures of ours and of a baseline, back to back: that part of a row. The baseline's figure of a pair is the mean of the
- * runs right before and right after ours, so that what drifts meanwhile favours neither.
- */
+/** Runs of a baseline and of ours in turn, the baseline's first and last: it has one more. */
+export async function alternate<B, O>(
+  rounds: number,
+  takeBaseline: () => B | Promise<B>,
+  takeOurs: () => O | Promise<O>,
+): Promise<{ ours: O[]; baseline: B[] }> {
+  const ours: O[] = [];
+  const baseline = [await takeBaseline()];
+  for (let i = 0; i < rounds; i++) {
+    ours.push(await takeOurs());
+    baseline.push(await takeBaseline());
+  }
+  return { ours, baseline };
+}
+
+/** What each of ours is compared with: the mean of the runs right before and right after it, so that drift favours neither. */
+export function enclosing(baseline: readonly number[]): number[] {
+  return baseline.slice(1).map((after, i) => ((baseline[i] ?? Number.NaN) + after) / 2);
+}
+
+/** Figures of ours and of a baseline, taken in turn: that part of a row. */
 export async function pairs(
   rounds: number,
   baseline: Baseline,
   takeOurs: () => number | Promise<number>,
 ): Promise<Required<Pick<Row, 'ours' | 'baseline'>>> {
-  const ours: number[] = [];
-  const values: number[] = [];
-  let before = await baseline.take();
-  for (let i = 0; i < rounds; i++) {
-    ours.push(await takeOurs());
-    const after = await baseline.take();
-    values.push((before + after) / 2);
-    before = after;
-  }
-  return { ours, baseline: { name: baseline.name, values } };
+  const figures = await alternate(rounds, () => baseline.take(), takeOurs);
+  return { ours: figures.ours, baseline: { name: baseline.name, values: enclosing(figures.baseline) } };
 }
 
 /** Builds the programs of this folder, plain; returns their folder. */

@@ -71,8 +71,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: receive INTERFACE PIPES\n");
         return 2;
     }
-    char directory[32];
-    make_runtime_directory(directory);
+    make_runtime_directory();
     struct pb_error error;
     int handle = make_engine(argv[1], pipes, &error);
     int results[2];
@@ -103,5 +102,5 @@ int main(int argc, char **argv)
     printf("%llu %llu %llu %llu\n", (unsigned long long)pb_counter_get(&input->counters[PB_PORT_RX_PACKETS]),
            (unsigned long long)drops(input, PB_COUNTER_LOST), (unsigned long long)dropped, (unsigned long long)readers_got);
     check(pb_engine_delete(handle, &error), &error);
-    return remove_runtime_directory(directory) != 0;
+    return 0;
 }
