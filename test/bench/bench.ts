@@ -1,7 +1,7 @@
 // `npm run bench`: one line for each behaviour with its baseline beside it, taken in the same run.
 //
 //   npm run bench                     full: the figures of test/bench/README.md
-//   npm run bench -- --short          a minute, to see that all works
+//   npm run bench -- --short          a minute and a half, to see that all works
 //   npm run bench -- --only NAME      one benchmark
 import { readFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';

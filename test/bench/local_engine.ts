@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Brick, PktEngine } from '../../index.ts';
 
-/** Makes packets as fast as they are taken. */
+/** Makes packets as fast as they are taken: UDP to port 53. */
 export const generator = 'null:?frames=60&flows=10000';
 
 /** Runs `use` while an engine with that brick runs. Its pipes are in the runtime directory of this process and its children. */

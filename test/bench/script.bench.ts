@@ -1,4 +1,4 @@
-// What the Script brick carries with a script that does nothing, in JavaScript and in Lua.
+// What the Script brick carries: with scripts that do nothing, and that look at each packet, in JavaScript and in Lua.
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,9 +8,24 @@ import { packageRoot } from '../../package_info.ts';
 import { generator, withEngine } from './local_engine.ts';
 import { type Effort, NotHere, type Row } from './measure.ts';
 
+/** A script that leaves a batch as it is, and one that looks at a field of each packet. */
 const scripts = [
-  { language: 'JavaScript', file: 'nothing.mjs', text: 'export default function () {}\n' },
-  { language: 'Lua', file: 'nothing.lua', text: 'function process() end\n' },
+  { name: 'JavaScript that does nothing', file: 'nothing.mjs', text: 'export default function () {}\n' },
+  { name: 'Lua that does nothing', file: 'nothing.lua', text: 'function process() end\n' },
+  {
+    name: "JavaScript that looks at each packet's port",
+    file: 'port.mjs',
+    text: `export default function (batch) {
+      for (const packet of batch) if (packet.destinationPort !== 53) packet.drop();
+    }\n`,
+  },
+  {
+    name: "Lua that looks at each packet's port",
+    file: 'port.lua',
+    text: `function process(batch)
+      for packet in batch:packets() do if packet.dst_port ~= 53 then packet:drop() end end
+    end\n`,
+  },
 ];
 
 /** How long a script has to take its first packet. */
@@ -46,11 +61,11 @@ export async function script(_programs: string, effort: Effort): Promise<Row[]> 
   const folder = mkdtempSync(join(tmpdir(), 'bricks-bench-'));
   const rows: Row[] = [];
   try {
-    for (const { language, file, text } of scripts) {
+    for (const { name, file, text } of scripts) {
       writeFileSync(join(folder, file), text);
       const brick = new Brick('Script', join(folder, file)).connectInput(generator).connectOutput('null:');
       const ours = await withEngine(brick, (engine) => passedRates(engine, effort));
-      rows.push({ name: `script: ${language} that does nothing, 60 bytes`, unit: 'Mpps', ours });
+      rows.push({ name: `script: ${name}, 60 bytes`, unit: 'Mpps', ours });
     }
     return rows;
   } finally {
