@@ -8,8 +8,8 @@
  *
  * Locks, in this order: server.mutex (what the server knows; held while it
  * handles an event, and by the control thread in register and unregister), then
- * one pipe's mutex (what server and engine thread share). Under them nothing
- * blocks: every socket is used with MSG_DONTWAIT.
+ * one pipe's mutex (what server and engine thread share). Under the latter nothing
+ * takes long, and nothing blocks: every socket is used with MSG_DONTWAIT.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -45,13 +45,15 @@ static struct {
     pthread_mutex_t mutex;
     /* Set while no thread runs. */
     pthread_t thread;
-    int epoll_fd, stop_fd;
+    int epoll_fd, wake_fd;
     uint32_t pipes_count; /* control thread only */
     /* Under the mutex. */
     int spare_fd; /* given up to refuse a client when descriptors have run out */
     bool stopping;
     struct connection *oldest, *newest;
     uint32_t connections_count;
+    /* Any thread: a stack, of which the server takes the whole. */
+    _Atomic(struct pb_peer *) retired;
 } server = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 static int64_t now_ms(void)
@@ -184,13 +186,46 @@ static void serve_request(struct connection *connection)
     connection_close(connection);
 }
 
+/* ----------------------------------------------------------- retired peers */
+
+static void wake_server(void)
+{
+    uint64_t one = 1;
+    (void)!write(server.wake_fd, &one, sizeof(one));
+}
+
+void pb_attach_retire(struct pb_peer *peer)
+{
+    peer->next_retired = atomic_load(&server.retired);
+    while (!atomic_compare_exchange_weak(&server.retired, &peer->next_retired, peer))
+        continue;
+    wake_server();
+}
+
+static void free_retired(void)
+{
+    struct pb_peer *peer = atomic_exchange(&server.retired, NULL);
+    while (peer != NULL) {
+        struct pb_peer *next = peer->next_retired;
+        pb_peer_free(peer);
+        peer = next;
+    }
+}
+
 /* -------------------------------------------------------------- the thread */
+
+static void take_wakes(void)
+{
+    uint64_t wakes;
+    (void)!read(server.wake_fd, &wakes, sizeof(wakes));
+    free_retired();
+}
 
 static void handle(struct pb_watch *watch)
 {
     switch (watch->kind) {
-    case PB_WATCH_STOP:
-        server.stopping = true;
+    case PB_WATCH_WAKE:
+        take_wakes();
         break;
     case PB_WATCH_LISTEN:
         accept_client(watch->pipe);
@@ -241,21 +276,21 @@ static void server_free(void)
 {
     if (server.epoll_fd >= 0)
         close(server.epoll_fd);
-    if (server.stop_fd >= 0)
-        close(server.stop_fd);
+    if (server.wake_fd >= 0)
+        close(server.wake_fd);
     if (server.spare_fd >= 0)
         close(server.spare_fd);
 }
 
 static int server_start(struct pb_error *error)
 {
-    static struct pb_watch stop_watch = {PB_WATCH_STOP, NULL};
+    static struct pb_watch wake_watch = {PB_WATCH_WAKE, NULL};
     server.stopping = false;
     server.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    server.stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    server.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     server.spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (server.epoll_fd < 0 || server.stop_fd < 0 || server.spare_fd < 0 ||
-        watch_fd(EPOLL_CTL_ADD, server.stop_fd, EPOLLIN, &stop_watch) < 0) {
+    if (server.epoll_fd < 0 || server.wake_fd < 0 || server.spare_fd < 0 ||
+        watch_fd(EPOLL_CTL_ADD, server.wake_fd, EPOLLIN, &wake_watch) < 0) {
         int code = errno;
         server_free();
         return pb_fail(error, code, "cannot start the attach server of pipes: %s", pb_errno_text(code));
@@ -276,9 +311,12 @@ static int server_start(struct pb_error *error)
 
 static void server_stop(void)
 {
-    uint64_t one = 1;
-    (void)!write(server.stop_fd, &one, sizeof(one));
+    pthread_mutex_lock(&server.mutex);
+    server.stopping = true;
+    pthread_mutex_unlock(&server.mutex);
+    wake_server();
     pthread_join(server.thread, NULL);
+    free_retired();
     server_free();
 }
 

@@ -22,7 +22,17 @@
 static uint64_t available(const struct pb_consumer *consumer)
 {
     const struct pb_peer *peer = consumer->pipe.peer;
-    return atomic_load_explicit(&peer->memory.page->head, memory_order_acquire) - consumer->next;
+    uint64_t head =
+        consumer->leaving ? consumer->end : atomic_load_explicit(&peer->memory.page->head, memory_order_acquire);
+    return head - consumer->next;
+}
+
+/* The writer has hung up. What it has left is received still; what somebody who has
+ * kept its memory would add is not. */
+static void note_leaving(struct pb_consumer *consumer)
+{
+    consumer->end = consumer->next + available(consumer);
+    consumer->leaving = true;
 }
 
 static bool is_sound(const struct pb_consumer *consumer, uint64_t packets)
@@ -102,8 +112,10 @@ void pb_consumer_attend(struct pb_port *port)
     struct pb_consumer *consumer = port->state;
     struct pb_pipe *pipe = &consumer->pipe;
     pthread_mutex_lock(&pipe->mutex);
-    consumer->leaving = consumer->leaving || (pipe->peer != NULL && pipe->peer->hung_up);
+    bool hung_up = pipe->peer != NULL && pipe->peer->hung_up;
     pthread_mutex_unlock(&pipe->mutex);
+    if (hung_up && !consumer->leaving)
+        note_leaving(consumer);
     if (consumer->leaving && available(consumer) == 0)
         drop_writer(consumer);
     pthread_mutex_lock(&pipe->mutex);
@@ -215,7 +227,7 @@ bool pb_consumer_wait(struct pb_port *port, struct pb_wait *wait)
         return false; /* the next rx_batch() sees to it */
     enum pb_peer_word word = pb_peer_listen(peer, &consumer->wakes, consumer->sleeps);
     if (word == PB_PEER_GONE) {
-        consumer->leaving = true;
+        note_leaving(consumer);
         return false;
     }
     if (word != PB_PEER_FINE) {

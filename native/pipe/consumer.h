@@ -27,6 +27,7 @@ struct pb_consumer {
     uint64_t answered; /* the writer's last request for space that was answered */
     uint64_t sleeps;   /* since the writer was adopted */
     uint64_t wakes;    /* wake-ups received: never more than sleeps, or the writer floods */
+    uint64_t end;      /* of a writer that is leaving: nothing behind this record is its */
     uint32_t link_type;
     bool asleep;       /* page->reader_waiting is set */
     bool leaving;      /* the writer has hung up: what it has left is received still */

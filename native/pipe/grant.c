@@ -22,10 +22,11 @@
 #include "pipe.h"
 #include "protocol.h"
 
-static void free_memory(struct pb_peer *peer)
+void pb_peer_free(struct pb_peer *peer)
 {
     pb_reader_page_close(peer->page);
     pb_ring_memory_close(&peer->memory);
+    free(peer);
 }
 
 void pb_peer_close(struct pb_peer *peer)
@@ -34,8 +35,7 @@ void pb_peer_close(struct pb_peer *peer)
     /* The other side sees it even where a child process holds a copy of ours. */
     shutdown(peer->fd, SHUT_RDWR);
     close(peer->fd);
-    free_memory(peer);
-    free(peer);
+    pb_attach_retire(peer);
 }
 
 /* Has it hung up? Asks the socket: its event may still be on the way. */
@@ -138,7 +138,7 @@ static int open_memory(struct pb_pipe *pipe, struct pb_peer *peer, int shared[PB
 }
 
 /* Make the engine's end of things and send the client its own. The struct owns
- * `fd` when this succeeds. Under the pipe's mutex. */
+ * `fd` when this succeeds. */
 static struct pb_peer *peer_open(struct pb_pipe *pipe, int fd, int epoll_fd, struct pb_attach_reply *reply)
 {
     int shared[PB_ATTACH_DESCRIPTORS];
@@ -157,25 +157,39 @@ static struct pb_peer *peer_open(struct pb_pipe *pipe, int fd, int epoll_fd, str
     struct epoll_event event = {.events = EPOLLRDHUP, .data.ptr = &pipe->peer_watch};
     if (sent && epoll_ctl(epoll_fd, EPOLL_CTL_MOD, fd, &event) == 0)
         return peer;
-    free_memory(peer);
-    free(peer);
+    pb_peer_free(peer);
     pb_fail(&reply->error, EIO, "pipe \"%s\": the client does not take the reply", pipe->name);
     return NULL;
 }
 
-bool pb_peer_grant(struct pb_pipe *pipe, int fd, int epoll_fd, struct pb_attach_reply *reply)
+/* Nobody is attached or about to be? Else says who in the reply. *drop: the engine
+ * has somebody to part from. */
+static bool is_vacant(struct pb_pipe *pipe, struct pb_attach_reply *reply, bool *drop)
 {
     pthread_mutex_lock(&pipe->mutex);
     const struct pb_peer *present = present_peer(pipe);
     if (present != NULL)
         pb_fail(&reply->error, EBUSY, "pipe \"%s\": process %d (%s) %s it already; end that process first", pipe->name,
                 (int)present->pid, present->program, pipe->direction == PB_PIPE_TO_APPLICATION ? "reads" : "writes");
-    else
-        pipe->incoming = peer_open(pipe, fd, epoll_fd, reply);
-    bool granted = reply->error.code == 0;
-    bool drop = pipe->peer != NULL && pipe->peer->hung_up; /* noticed here, perhaps */
+    *drop = pipe->peer != NULL && pipe->peer->hung_up;
     pthread_mutex_unlock(&pipe->mutex);
-    if (granted || drop)
+    return present == NULL;
+}
+
+bool pb_peer_grant(struct pb_pipe *pipe, int fd, int epoll_fd, struct pb_attach_reply *reply)
+{
+    bool drop;
+    struct pb_peer *peer = NULL;
+    /* Without the pipe's mutex, for which the engine would wait: a ring of 1 GiB takes a
+     * second to make. Nobody but this thread fills the vacancy. */
+    if (is_vacant(pipe, reply, &drop))
+        peer = peer_open(pipe, fd, epoll_fd, reply);
+    if (peer != NULL) {
+        pthread_mutex_lock(&pipe->mutex);
+        pipe->incoming = peer;
+        pthread_mutex_unlock(&pipe->mutex);
+    }
+    if (peer != NULL || drop)
         call_engine(pipe);
-    return granted;
+    return peer != NULL;
 }

@@ -48,11 +48,12 @@ struct pb_peer {
     struct pb_reader_page *page; /* the reader page of this attach */
     struct pb_ring_memory memory; /* of a writer: its own; of a reader: unused */
     bool hung_up;                /* under pb_pipe.mutex */
+    struct pb_peer *next_retired; /* attach.c */
     char program[PB_PROGRAM_NAME_MAX + 1];
 };
 
 /* What an event of the attach server's epoll is about. */
-enum pb_watch_kind { PB_WATCH_STOP, PB_WATCH_LISTEN, PB_WATCH_CONNECTION, PB_WATCH_PEER };
+enum pb_watch_kind { PB_WATCH_WAKE, PB_WATCH_LISTEN, PB_WATCH_CONNECTION, PB_WATCH_PEER };
 struct pb_pipe;
 struct pb_watch {
     enum pb_watch_kind kind;
@@ -143,6 +144,9 @@ int pb_attach_register(struct pb_pipe *pipe, struct pb_error *error);
 /* Stop that and hang up on everybody: afterwards the attach server knows nothing
  * of the pipe, and nobody is attached. */
 void pb_attach_unregister(struct pb_pipe *pipe);
+/* Have a peer freed that nobody uses any more: unmapping a large ring takes too long
+ * for the engine. Any thread, while a pipe is registered. */
+void pb_attach_retire(struct pb_peer *peer);
 
 /* grant.c */
 
@@ -152,8 +156,9 @@ struct pb_attach_reply;
 bool pb_peer_grant(struct pb_pipe *pipe, int fd, int epoll_fd, struct pb_attach_reply *reply);
 /* Something has hung up: see what, and call the engine. */
 void pb_peer_hung_up(struct pb_pipe *pipe);
-/* Hang up on an application and free what it had. Under the pipe's mutex; any thread. */
+/* Hang up on an application and have freed what it had. Under the pipe's mutex; any thread. */
 void pb_peer_close(struct pb_peer *peer);
+void pb_peer_free(struct pb_peer *peer);
 bool pb_attach_send(int fd, struct pb_attach_reply *reply, const int *descriptors);
 
 #endif
