@@ -1,7 +1,7 @@
 // What bricks-script does: loads the script by its language, carries packets through it, ends with finish().
 import { extname } from 'node:path';
 import { runScript, type ScriptFunctions } from '../bricks/script/host.ts';
-import { ScriptFailure } from '../bricks/script/script_failure.ts';
+import { isFrom, ScriptFailure, scriptFailure } from '../bricks/script/script_failure.ts';
 import { abi } from '../engine/abi.ts';
 import { BricksError } from '../engine/errors.ts';
 import { exitStatus, type ParsedCommand, UsageError } from './command/options.ts';
@@ -11,6 +11,19 @@ function outputsOf(text: string | undefined): number {
   const outputs = Number(text ?? 1);
   if (text === undefined || (/^\d+$/.test(text) && outputs >= 1 && outputs < abi.outputsMax)) return outputs;
   throw new UsageError(`outputs: "${text}" is not a whole number from 1 to ${abi.outputsMax - 1}`);
+}
+
+function fail(failure: ScriptFailure): number {
+  process.stderr.write(`bricks-script: ${failure.message}\n`);
+  return exitStatus.failure;
+}
+
+/** A script may also throw from a timer, or in a promise that nobody awaits. */
+function watchForFailures(file: string): void {
+  process.once('uncaughtException', (error) => {
+    if (!isFrom(file, error)) throw error;
+    process.exit(fail(scriptFailure(file, error)));
+  });
 }
 
 /** Loads the script with the language that its name says. */
@@ -24,6 +37,7 @@ async function load(given: string, argument: string | undefined): Promise<Script
     case '.cjs':
     case '.ts':
     case '.mts': {
+      watchForFailures(name);
       process.argv = [process.argv0, name, ...(argument === undefined ? [] : [argument])];
       return (await import('../bricks/script/module.ts')).loadModule(name);
     }
@@ -48,8 +62,7 @@ export async function runScriptProgram({ values, switches, positionals }: Parsed
     await runScript(script, { from, to, outputs, wait: switches.has('wait') }, ending.signal);
   } catch (error) {
     if (!(error instanceof ScriptFailure)) throw error;
-    process.stderr.write(`bricks-script: ${error.message}\n`);
-    return exitStatus.failure;
+    return fail(error);
   }
   return exitStatus.success;
 }

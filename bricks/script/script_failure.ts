@@ -18,6 +18,11 @@ function lineIn(stack: string, file: string): string | undefined {
   return undefined;
 }
 
+/** Whether an exception passed through the script: then it is the script's own. */
+export function isFrom(file: string, error: unknown): boolean {
+  return error instanceof Error && lineIn(error.stack ?? '', file) !== undefined;
+}
+
 /** Node keeps the place of a syntax error to itself: parsed again, the file tells it. */
 function syntaxFailure(file: string): ScriptFailure | undefined {
   try {

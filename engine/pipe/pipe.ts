@@ -77,6 +77,7 @@ export class Pipe implements AsyncIterableIterator<Batch, undefined> {
     const batch = new Batch(clientMemory(client), { client, index: this.#index, release: () => this.#release() });
     this.#result = { done: false, value: batch };
     signal?.addEventListener('abort', this.#abort);
+    if (signal?.aborted === true) this.close();
   }
 
   /** False after the end of the stream as well. */

@@ -56,6 +56,7 @@ export class PipeWriter {
     this.#readiness = new Readiness(client);
     this.#signal = signal;
     signal?.addEventListener('abort', this.#abort);
+    if (signal?.aborted === true) this.close();
   }
 
   /** False once the engine has gone as well. */

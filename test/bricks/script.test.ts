@@ -210,6 +210,16 @@ const failures: readonly (readonly [name: string, text: string, message: RegExp]
     'export default function () {}\nexport function finish() {\n  throw new Error("late");\n}\n',
     /finish\.mjs:3: Error: late/,
   ],
+  [
+    'timer.mjs',
+    "setImmediate(() => {\n  throw new Error('alone');\n});\nexport default function () {}\n",
+    /timer\.mjs:2: Error: alone/,
+  ],
+  [
+    'promise.ts',
+    "export default function (): void {\n  void Promise.reject(new Error('lost'));\n}\n",
+    /promise\.ts:2: Error: lost/,
+  ],
   ['script.txt', '', /script\.txt: its name does not say its language; name it \.lua/],
 ];
 
