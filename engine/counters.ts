@@ -58,6 +58,11 @@ export interface EngineStats {
   readonly bricks: readonly BrickStats[];
 }
 
+/** The process at the application's end of a pipe, in either direction; 0: none. Undefined where the port is no pipe. */
+export function applicationPid({ others }: PortStats): number | undefined {
+  return others.reader_pid ?? others.writer_pid;
+}
+
 /** A block of the page: `at` is the index of its first value. */
 interface Block {
   readonly at: number;

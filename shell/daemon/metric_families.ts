@@ -3,7 +3,7 @@
 //
 // metrics.ts serves them, METRICS.md lists them, and a test holds the two together. Counters that a driver or a brick
 // brings are taken from its own table in C: a new one is served without a change here.
-import type { BrickStats, PortStats } from '../../engine/counters.ts';
+import { applicationPid, type BrickStats, type PortStats } from '../../engine/counters.ts';
 import { type CounterDescription, drivers, nativeBricks } from '../../engine/drivers.ts';
 import type { EngineSnapshot } from '../../engine/snapshot.ts';
 import type { Snapshot } from '../protocol/messages.ts';
@@ -118,15 +118,18 @@ const daemonFamilies: readonly MetricFamily[] = [
   ),
   family(daemonLevel, 'gauge', 'clients', 'clients of the control socket', ({ clients }) => clients),
   family(daemonLevel, 'gauge', 'engines', 'engines there are', ({ engines }) => engines.length),
-  family(daemonLevel, 'gauge', 'reader_info', 'always 1; programs that read pipes', readReaders, ['pid', 'program']),
+  family(daemonLevel, 'gauge', 'application_info', 'always 1; programs at the ends of pipes', readApplications, [
+    'pid',
+    'program',
+  ]),
 ];
 
 function readVersion({ version }: Snapshot): Sample[] {
   return [{ labels: { version }, value: 1 }];
 }
 
-function readReaders({ readers }: Snapshot): Sample[] {
-  return Object.entries(readers).map(([pid, program]) => ({ labels: { pid, program }, value: 1 }));
+function readApplications({ applications }: Snapshot): Sample[] {
+  return Object.entries(applications).map(([pid, program]) => ({ labels: { pid, program }, value: 1 }));
 }
 
 /** Counters of an engine that are neither its ports' nor its bricks': native/engine/describe.c has their texts. */
@@ -247,9 +250,10 @@ const portFamilies: readonly MetricFamily[] = [
     (port) => byLabel('reason', port.lost),
     ['reason'],
   ),
-  family(portLevel, 'gauge', 'pipe_readers', 'applications that are attached now', ({ others }) =>
-    others.reader_pid === undefined ? undefined : Number(others.reader_pid > 0),
-  ),
+  family(portLevel, 'gauge', 'pipe_applications', 'applications that are attached now', (port) => {
+    const pid = applicationPid(port);
+    return pid === undefined ? undefined : Number(pid > 0);
+  }),
 ];
 
 const brickFamilies: readonly MetricFamily[] = [
@@ -286,7 +290,7 @@ const baseUnits = ['packets', 'bytes', 'files'];
 /** `pipe`, `unread` in packets: `pipe_unread_packets_total`. */
 function ownName(owner: string, { name, unit, kind }: CounterDescription): string {
   const snake = owner.replace(/([a-z])([A-Z])/g, '$1_$2').toLowerCase();
-  const suffix = baseUnits.includes(unit) && !name.endsWith(`_${unit}`) ? `_${unit}` : '';
+  const suffix = baseUnits.includes(unit) && !name.split('_').includes(unit) ? `_${unit}` : '';
   return `${snake}_${name}${suffix}${kind === 'total' ? '_total' : ''}`;
 }
 

@@ -1,5 +1,6 @@
 // The daemon and its engines at one moment, as clients, the status file and Prometheus get it.
 import { readFileSync } from 'node:fs';
+import { applicationPid } from '../../engine/counters.ts';
 import { PktEngine } from '../../engine/pkt_engine.ts';
 import { type EngineSnapshot, snapshotOf } from '../../engine/snapshot.ts';
 import { version } from '../../package_info.ts';
@@ -7,8 +8,8 @@ import type { Snapshot } from '../protocol/messages.ts';
 
 const startedMs = Date.now() - performance.now();
 
-/** Names of the programs that read pipes, by process id: looked up once for each reader. */
-let readers: Record<string, string> = {};
+/** Names of the programs at the ends of pipes, by process id: looked up once for each. */
+let applications: Record<string, string> = {};
 
 function programName(pid: string): string {
   try {
@@ -19,13 +20,13 @@ function programName(pid: string): string {
   }
 }
 
-function readersOf(engines: readonly EngineSnapshot[]): Record<string, string> {
+function applicationsOf(engines: readonly EngineSnapshot[]): Record<string, string> {
   const pids = engines
-    .flatMap(({ stats }) => stats.ports.map((port) => port.others.reader_pid ?? 0))
+    .flatMap(({ stats }) => stats.ports.map((port) => applicationPid(port) ?? 0))
     .filter((pid) => pid > 0)
     .map(String);
-  readers = Object.fromEntries(pids.map((pid) => [pid, readers[pid] ?? programName(pid)]));
-  return readers;
+  applications = Object.fromEntries(pids.map((pid) => [pid, applications[pid] ?? programName(pid)]));
+  return applications;
 }
 
 /** @param clients how many are connected */
@@ -38,7 +39,7 @@ export function takeSnapshot(clients: number): Snapshot {
     version,
     startedMs,
     engines,
-    readers: readersOf(engines),
+    applications: applicationsOf(engines),
     clients,
   };
 }

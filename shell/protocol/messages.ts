@@ -98,8 +98,8 @@ export interface Snapshot {
   /** Milliseconds since 1970. */
   readonly startedMs: number;
   readonly engines: readonly EngineSnapshot[];
-  /** Names of the programs that read pipes, by process id. */
-  readonly readers: Readonly<Record<string, string>>;
+  /** Names of the programs at the ends of pipes, by process id. */
+  readonly applications: Readonly<Record<string, string>>;
   /** Clients connected, the one asked by included. */
   readonly clients: number;
 }

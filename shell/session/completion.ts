@@ -33,12 +33,12 @@ function interfaces(): string[] {
   }
 }
 
-/** The pipes of all engines: the end that an engine sends to, and the one that is read. */
+/** The pipes of all engines, by both ends: the engine's, where it has one of its own, and the application's. */
 function pipes(): string[] {
   return PktEngine.all()
-    .flatMap((engine) => engine.plan?.outputs ?? [])
-    .filter((output) => output.driver === 'pipe')
-    .flatMap((output) => [output.text.replace(/\?.*/, ''), output.name.replace('{', '}')]);
+    .flatMap(({ plan }) => [...(plan?.outputs ?? []), ...(plan?.inputs ?? [])])
+    .filter(({ driver }) => driver === 'pipe' || driver === 'inject')
+    .flatMap(({ text, name }) => [text.replace(/\?.*/, ''), name.replace('{', '}')]);
 }
 
 function ports(): string[] {

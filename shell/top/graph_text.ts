@@ -2,6 +2,7 @@
 //
 // A brick that only one other brick feeds stands where that one's output is. A brick with several feeds is a tree of its
 // own, drawn below them; where it is fed, its name and number stand for it.
+import { applicationPid } from '../../engine/counters.ts';
 import type { Graph } from '../../engine/snapshot.ts';
 import { bar, type Glyphs } from './glyphs.ts';
 import type { EngineView, Flow, Loss, PortView } from './model.ts';
@@ -16,7 +17,7 @@ export interface Row {
   readonly name: Span;
   /** Undefined: nothing is counted here yet. */
   readonly flow: Flow | undefined;
-  /** What follows the numbers: fill, reader, losses. */
+  /** What follows the numbers: fill, application, losses. */
   readonly details: readonly Span[];
 }
 
@@ -27,7 +28,7 @@ const indent = ' ';
 export interface GraphContext {
   readonly glyphs: Glyphs;
   /** Names of programs by process id. */
-  readonly readers: Readonly<Record<string, string>>;
+  readonly applications: Readonly<Record<string, string>>;
   /** Width of a pipe's bar. */
   readonly barColumns: number;
 }
@@ -42,7 +43,7 @@ export function lossSpans(losses: readonly Loss[]): Span[] {
 }
 
 /** Gauges with a place of their own, and counters that say nothing about packets. */
-const shownElsewhere = new Set(['ring_bytes', 'used_bytes', 'reader_pid', 'attaches']);
+const shownElsewhere = new Set(['ring_bytes', 'used_bytes', 'used_bytes_max', 'reader_pid', 'writer_pid', 'attaches']);
 
 /** Counters of what has gone wrong without being a loss: `unread`, `corrupt`, `reader_faults`. */
 function otherSpans(others: Readonly<Record<string, number>>): Span[] {
@@ -51,23 +52,25 @@ function otherSpans(others: Readonly<Record<string, number>>): Span[] {
     .map(([name, value]) => span(`${name} ${count(value)}`, 'warn'));
 }
 
-/** How full a pipe is, and who reads it. */
-function pipeSpans({ stats }: PortView, isRunning: boolean, { glyphs, readers, barColumns }: GraphContext): Span[] {
-  if (stats.driver !== 'pipe' || !isRunning) return [];
-  const { ring_bytes: size = 0, used_bytes: used = 0, reader_pid: pid = 0 } = stats.others;
+/** How full a pipe is, and who is at its other end. */
+function pipeSpans({ stats }: PortView, isRunning: boolean, context: GraphContext): Span[] {
+  const { glyphs, applications, barColumns } = context;
+  const pid = applicationPid(stats);
+  if (pid === undefined || !isRunning) return [];
+  const { ring_bytes: size = 0, used_bytes: used = 0 } = stats.others;
   const fill = `${bar(glyphs, used, size, barColumns)} ${percent(used, size).padStart(5)}`;
-  if (pid === 0) return [span(fill), span('no reader', 'warn')];
+  if (pid === 0) return [span(fill), span(stats.role === 'output' ? 'no reader' : 'no writer', 'warn')];
   // A ring this full is about to lose packets.
   const isFilling = used > 0.9 * size;
   return [
     span(fill, isFilling ? 'warn' : 'plain'),
-    span(`${printable(readers[pid] ?? 'unknown', glyphs.isAscii)}[${pid}]`),
+    span(`${printable(applications[pid] ?? 'unknown', glyphs.isAscii)}[${pid}]`),
   ];
 }
 
-/** `eth3}0` as readers call it; other ports with their driver. */
+/** `eth3}0` as applications call it; other ports with their driver. */
 function portName(port: string, isAscii: boolean): string {
-  return printable(port.replace(/^pipe:/, ''), isAscii);
+  return printable(port.replace(/^(pipe|inject):/, ''), isAscii);
 }
 
 /** Indices of the bricks, each behind those that feed it; in the graph's order otherwise. */

@@ -15,7 +15,7 @@ const countColumns = 7;
 /** The numbers, a blank in front of each. */
 const numberColumns = packetColumns + bitColumns + countColumns + 3;
 
-/** What details get at least: a pipe's fill and its reader. */
+/** What details get at least: a pipe's fill and its application. */
 const detailColumnsMin = 30;
 const nameColumnsMin = 18;
 const nameColumnsMax = 56;
@@ -152,7 +152,7 @@ function titleLine(nameColumns: number, columns: number, glyphs: Glyphs): Line {
   const { input, output } = glyphs;
   const legend = `in ${input.slice(1).trim()}  out ${output.slice(1).trim()}`;
   const cells = ` ${padStart('packets/s', packetColumns)} ${padStart('on the wire', bitColumns)} ${padStart('total', countColumns)}`;
-  return fit([span(`${padEnd(legend, nameColumns)}${cells}  fill, reader, losses`)], columns);
+  return fit([span(`${padEnd(legend, nameColumns)}${cells}  fill, application, losses`)], columns);
 }
 
 /** The engines' lines, all of the style's width, and the line of column titles above them. */
@@ -165,7 +165,7 @@ export function engineBlocks(
   const { columns, glyphs } = style;
   const context: GraphContext = {
     glyphs,
-    readers: model.snapshot.readers,
+    applications: model.snapshot.applications,
     barColumns: columns >= roomyColumns ? 10 : 5,
   };
   const parts = engines.map((engine) => ({

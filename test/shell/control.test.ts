@@ -213,7 +213,7 @@ test('complete: globals, fields, methods, names of bricks, engines, ports and pi
     my_table = { first = 1, second = { third = 2 } }
     pe = PktEngine.new("engine0")
     lb = Brick.new("LoadBalancer", 2):connect_input("pcap:${demoCapture}"):connect_output("demo{0", "demo{1")
-    pe:link(lb) pe:start()`);
+    pe:link(lb) pe:link(Brick.new("Dummy"):connect_input("typed}7"):connect_output("null:")) pe:start()`);
   const expected: [line: string, word: string, matches: readonly string[]][] = [
     ['my_t', 'my_t', ['my_table']],
     ['print(my_table.f', 'my_table.f', ['my_table.first']],
@@ -225,6 +225,7 @@ test('complete: globals, fields, methods, names of bricks, engines, ports and pi
     ['PktEngine.retrieve("eng', 'eng', ['engine0']],
     ['lb:connect_input("demo}', 'demo}', ['demo}0', 'demo}1']],
     ['lb:connect_output("demo{', 'demo{', ['demo{0', 'demo{1']],
+    ['lb:connect_input("typ', 'typ', ['typed}7']],
     ['lb:connect_input("lo', 'lo', ['lo']],
     ['lb:connect_input("vet', 'vet', ['veth:']],
     ['dofile("scripts/startup-d', 'scripts/startup-d', ['scripts/startup-demo.lua']],

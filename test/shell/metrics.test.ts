@@ -8,21 +8,21 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { drivers, nativeBricks } from '../../engine/drivers.ts';
 import { snapshotOf } from '../../engine/snapshot.ts';
-import { Brick, BricksError, type EngineStats, PktEngine } from '../../index.ts';
+import { Brick, BricksError, type EngineStats, openPipeWriter, PktEngine } from '../../index.ts';
 import { metricFamilies } from '../../shell/daemon/metric_families.ts';
 import { type Metrics, startMetrics } from '../../shell/daemon/metrics.ts';
 import type { Snapshot } from '../../shell/protocol/messages.ts';
 import { type Family, labelKey, parseExposition } from '../support/exposition.ts';
 import { demoCapture, makeFolder } from '../support/files.ts';
 import { watchLeaks } from '../support/leaks.ts';
-import { projectFolder, skipWithout } from '../support/programs.ts';
+import { projectFolder, skipWithout, until } from '../support/programs.ts';
 
 const startedMs = 1_700_000_000_250;
 
 function snapshot(changes: Partial<Snapshot> = {}): Snapshot {
   const engines = PktEngine.all().map(snapshotOf);
   const times = { monotonicMs: 5, timeMs: startedMs + 5, startedMs };
-  return { ...times, pid: 1, version: '1.2.3', engines, readers: {}, clients: 3, ...changes };
+  return { ...times, pid: 1, version: '1.2.3', engines, applications: {}, clients: 3, ...changes };
 }
 
 async function serve(t: TestContext, read: () => Snapshot = snapshot, address = '0'): Promise<Metrics> {
@@ -48,7 +48,10 @@ function engine(t: TestContext, name: string, brick: Brick): PktEngine {
   return made;
 }
 
-/** Two engines over captures: a chain with two bricks of a type, two null: ports, pipes, and a capture output. */
+/**
+ * Two engines over captures: a chain with two bricks of a type, two null: ports, pipes, and a capture output. And one
+ * whose packets an application wrote, and declined.
+ */
 async function makeEngines(t: TestContext): Promise<void> {
   process.env.BRICKS_RUNTIME_DIR = makeFolder(t);
   const input = `pcap:${demoCapture}`;
@@ -59,6 +62,14 @@ async function makeEngines(t: TestContext): Promise<void> {
   await engine(t, 'chain', first.link(second)).start().wait(30);
   const copy = new Brick('Duplicator').connectInput(input).connectOutput('null:', 'k{0');
   await engine(t, 'quo"te\\d', copy).start().wait(30);
+  const inline = engine(t, 'inline', new Brick('Dummy').connectInput('w}0').connectOutput('null:')).start();
+  const writer = await openPipeWriter('w}0');
+  await writer.send([Buffer.alloc(60), Buffer.alloc(1000)]);
+  writer.decline(3);
+  writer.close();
+  const port = () => inline.stats().ports[0];
+  await until('the writer to be gone', () => port()?.rxPackets === 2 && port()?.others.writer_pid === 0);
+  assert.equal(port()?.others.declined, 3);
 }
 
 /** Every value of a family as its labels say. */
@@ -97,13 +108,21 @@ function expectEngine(expected: Expected, stats: EngineStats): void {
       add('bricks_port_dropped_packets_total', { ...labels, reason }, count);
     for (const [reason, count] of Object.entries(port.lost))
       add('bricks_port_lost_packets_total', { ...labels, reason }, count);
+    if (driver === 'pipe' || driver === 'inject') {
+      add(`bricks_${driver}_ring_bytes`, labels, port.others.ring_bytes ?? Number.NaN);
+      add(`bricks_${driver}_used_bytes`, labels, port.others.used_bytes ?? Number.NaN);
+      add(`bricks_${driver}_used_bytes_max`, labels, port.others.used_bytes_max ?? Number.NaN);
+      add(`bricks_${driver}_attaches_total`, labels, port.others.attaches ?? Number.NaN);
+      add('bricks_pipe_applications', labels, 0);
+    }
+    if (driver === 'inject') {
+      add('bricks_inject_declined_packets_total', labels, port.others.declined ?? Number.NaN);
+      add('bricks_inject_unreceived_packets_total', labels, port.others.unreceived ?? Number.NaN);
+      add('bricks_inject_writer_faults_total', labels, port.others.writer_faults ?? Number.NaN);
+    }
     if (driver === 'pipe') {
-      add('bricks_pipe_ring_bytes', labels, port.others.ring_bytes ?? Number.NaN);
-      add('bricks_pipe_used_bytes', labels, port.others.used_bytes ?? Number.NaN);
       add('bricks_pipe_unread_packets_total', labels, port.others.unread ?? Number.NaN);
-      add('bricks_pipe_attaches_total', labels, port.others.attaches ?? Number.NaN);
       add('bricks_pipe_reader_faults_total', labels, port.others.reader_faults ?? Number.NaN);
-      add('bricks_pipe_readers', labels, 0);
     }
     if (driver === 'pcap') add('bricks_pcap_corrupt_files_total', labels, port.others.corrupt ?? Number.NaN);
   }
@@ -130,11 +149,11 @@ test('a scrape gives every counter, exactly', async (t) => {
   expectValues(families, 'bricks_build_info', { 'version="1.2.3"': 1 });
   expectValues(families, 'bricks_start_time_seconds', { '': startedMs / 1000 });
   expectValues(families, 'bricks_clients', { '': 3 });
-  expectValues(families, 'bricks_engines', { '': 2 });
-  const finished = [...(families.get('bricks_engine_state')?.values ?? [])].filter(([, value]) => value === 1);
+  expectValues(families, 'bricks_engines', { '': 3 });
+  const states = [...(families.get('bricks_engine_state')?.values ?? [])].filter(([, value]) => value === 1);
   assert.deepEqual(
-    finished.map(([labels]) => labels),
-    ['engine="chain",state="finished"', 'engine="quo"te\\d",state="finished"'],
+    states.map(([labels]) => labels),
+    ['engine="chain",state="finished"', 'engine="quo"te\\d",state="finished"', 'engine="inline",state="running"'],
   );
 });
 
@@ -150,7 +169,8 @@ test('no counter is left out, whatever engine, port or brick it is of', async (t
     assert.equal(count(new RegExp(`^${engineLabel}(,reason="\\w+"|,state="\\w+")?$`)), own, name);
     for (const { drops, lost, others, driver, role, port } of stats.ports.filter(({ driver }) => driver !== 'null')) {
       // Packets, bytes, in flight; whether a pipe has a reader.
-      const values = 3 + [drops, lost, others].flatMap(Object.keys).length + (driver === 'pipe' ? 1 : 0);
+      const values =
+        3 + [drops, lost, others].flatMap(Object.keys).length + (driver === 'pipe' || driver === 'inject' ? 1 : 0);
       const sign = port.replace(/[\\"}/.]/g, '\\$&');
       assert.equal(count(new RegExp(`,${engineLabel},port="${sign}",.*role="${role}"$`)), values, port);
     }
@@ -166,13 +186,13 @@ test('counters beyond 32 bits and up to 2^53 keep every digit', async (t) => {
   };
   const families = await scrape((await serve(t, read)).url);
   const values = [...(families.get('bricks_engine_received_bytes_total')?.values.values() ?? [])];
-  assert.deepEqual(values, [exact, exact]);
+  assert.deepEqual(values, [exact, exact, exact]);
 });
 
 test('readers are named; a deleted engine is gone at the next scrape', async (t) => {
   await makeEngines(t);
-  const { url } = await serve(t, () => snapshot({ readers: { '77': 'tcpdump' } }));
-  expectValues(await scrape(url), 'bricks_reader_info', { 'pid="77",program="tcpdump"': 1 });
+  const { url } = await serve(t, () => snapshot({ applications: { '77': 'tcpdump' } }));
+  expectValues(await scrape(url), 'bricks_application_info', { 'pid="77",program="tcpdump"': 1 });
   const extra = new PktEngine('extra').link(new Brick('Dummy').connectInput('null:').connectOutput('null:'));
   extra.start().stop();
   const names = async (): Promise<string[]> =>

@@ -19,9 +19,9 @@ before(() => {
 });
 
 /** Two snapshots a second apart: in between everything came that was counted. */
-function modelOf(engines: readonly EngineSnapshot[], readers: Readonly<Record<string, string>> = {}): Model {
+function modelOf(engines: readonly EngineSnapshot[], applications: Readonly<Record<string, string>> = {}): Model {
   const none = engines.map((engine) => ({ ...engine, stats: { ...engine.stats, ports: [], bricks: [] } }));
-  return advance(advance(undefined, daemonSnapshot(1000, none)), daemonSnapshot(2000, engines, { readers }));
+  return advance(advance(undefined, daemonSnapshot(1000, none)), daemonSnapshot(2000, engines, { applications }));
 }
 
 function running(engine: EngineSnapshot): EngineSnapshot {
@@ -32,7 +32,7 @@ function running(engine: EngineSnapshot): EngineSnapshot {
 function treeOf(engine: EngineSnapshot): string[] {
   const [view] = modelOf([engine]).engines;
   assert.ok(view);
-  const context = { glyphs: unicodeGlyphs, readers: {}, barColumns: 5 };
+  const context = { glyphs: unicodeGlyphs, applications: {}, barColumns: 5 };
   return graphRows(view, context).map(({ lead, name }) => lead + name.text);
 }
 
@@ -68,7 +68,7 @@ test('a brick with one feed stands in its place, one with several stands below t
   ]);
   const [view] = modelOf([after]).engines;
   assert.ok(view);
-  const rows = graphRows(view, { glyphs: unicodeGlyphs, readers: {}, barColumns: 5 });
+  const rows = graphRows(view, { glyphs: unicodeGlyphs, applications: {}, barColumns: 5 });
   const merged = rows.filter(({ name }) => name.text === 'Merge #1').map(({ flow }) => flow?.packets ?? 0);
   const [first = 0, second = 0, third = 0, all] = merged;
   assert.equal(first + second + third + 5, all, 'edges have the packets that went over them');
@@ -123,6 +123,23 @@ test('80x24: 24 lines of 80 columns with everything that matters', async () => {
   assert.match(text, /├→ b\}0 .*████░ +95 % {2}zeek\[1001\]/);
   assert.match(text, /└→ b\}3 .*░░░░░ +0 % {2}no reader\n +no_reader \d+ pps/);
   assert.match(text, /received █ +lost █/);
+});
+
+test('a pipe that an application writes stands above its brick, with its fill and its writer', async () => {
+  const bricks = [
+    new Brick('Dummy').connectInput(input).connectOutput('null:'),
+    new Brick('Merge').connectInput('w}0', 'w}1').connectOutput('null:'),
+  ];
+  const { after } = await snapshotsOf(bricks);
+  const written = withPorts(running(after), ({ name, others }) => {
+    const used_bytes = (others.ring_bytes ?? 0) * 0.4;
+    const seen = { used_bytes, used_bytes_max: used_bytes, writer_pid: 77, declined: 9 };
+    return name === 'w}0' ? { rxPackets: 5, others: { ...others, ...seen } } : {};
+  });
+  const text = textOf(draw(modelOf([written], { 77: 'inline' })));
+  assert.match(text, /┌← w\}0 +5 pps .* 5 {2}██░░░ +40 % {2}inline\[77\]\n │ +declined 9\n/);
+  assert.match(text, /├← w\}1 .*░░░░░ +0 % {2}no writer\n/);
+  assert.doesNotMatch(text, /used_bytes_max|writer_pid/);
 });
 
 test('losses that go on are red, those of the past yellow; nothing depends on colours alone', async () => {

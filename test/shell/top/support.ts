@@ -38,7 +38,7 @@ export function daemonSnapshot(
     pid: 4711,
     version: '0.1.0',
     engines,
-    readers: {},
+    applications: {},
     clients: 1,
     ...others,
   };

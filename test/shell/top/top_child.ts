@@ -52,7 +52,7 @@ class FileFeed implements SnapshotFeed {
         rxBytes: port.rxBytes * this.#packets,
       })),
     );
-    onSnapshot(daemonSnapshot(this.#tick * 1000, now, { readers: { 77: 'zeek' } }));
+    onSnapshot(daemonSnapshot(this.#tick * 1000, now, { applications: { 77: 'zeek' } }));
   }
 
   onLost(callback: (reason: string) => void): void {
