@@ -51,12 +51,12 @@ export async function latency(programs: string, effort: Effort): Promise<Row[]> 
         () => paths.map(({ argument }) => measure(argument)),
       );
       for (const percentile of ['p50', 'p99'] as const) {
-        const values = enclosing(figures.baseline.map((run) => run[percentile]));
+        const values = enclosing(figures.baseline.map((taken) => taken[percentile]));
         paths.forEach(({ name }, i) => {
           rows.push({
             name: `latency: ${name}, ${load}, ${percentile}`,
             unit: 'µs',
-            ours: figures.ours.map((run) => run[i]?.[percentile] ?? Number.NaN),
+            ours: figures.ours.map((taken) => taken[i]?.[percentile] ?? Number.NaN),
             baseline: { name: 'packet sockets on a veth pair', values },
           });
         });

@@ -8,7 +8,7 @@ import { type Brick, PktEngine } from '../../index.ts';
 export const generator = 'null:?frames=60&flows=10000';
 
 /** Runs `use` while an engine with that brick runs. Its pipes are in the runtime directory of this process and its children. */
-export async function withEngine<T>(brick: Brick, use: (engine: PktEngine) => Promise<T>): Promise<T> {
+export async function withLocalEngine<T>(brick: Brick, use: (engine: PktEngine) => Promise<T>): Promise<T> {
   const folder = mkdtempSync(join(tmpdir(), 'bricks-bench-'));
   process.env.BRICKS_RUNTIME_DIR = folder;
   const engine = new PktEngine('bench', { cpu: 0 });

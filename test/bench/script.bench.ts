@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Brick, type PktEngine } from '../../index.ts';
 import { packageRoot } from '../../package_info.ts';
-import { generator, withEngine } from './local_engine.ts';
+import { generator, withLocalEngine } from './local_engine.ts';
 import { type Effort, NotHere, type Row } from './measure.ts';
 
 /** A script that leaves a batch as it is, and one that looks at a field of each packet. */
@@ -64,7 +64,7 @@ export async function script(_programs: string, effort: Effort): Promise<Row[]> 
     for (const { name, file, text } of scripts) {
       writeFileSync(join(folder, file), text);
       const brick = new Brick('Script', join(folder, file)).connectInput(generator).connectOutput('null:');
-      const ours = await withEngine(brick, (engine) => passedRates(engine, effort));
+      const ours = await withLocalEngine(brick, (engine) => passedRates(engine, effort));
       rows.push({ name: `script: ${name}, 60 bytes`, unit: 'Mpps', ours });
     }
     return rows;

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Brick } from '../../index.ts';
 import { buildNative } from '../../native/build.ts';
-import { generator, withEngine } from './local_engine.ts';
-import { type Effort, makeLink, NotHere, pairs, type Row, runAsync } from './measure.ts';
+import { generator, withLocalEngine } from './local_engine.ts';
+import { type Effort, makeLink, NotHere, pairs, type Row } from './measure.ts';
 
 /** Before the first count and after the last one. */
 const marginSeconds = 0.2;
@@ -62,6 +62,9 @@ async function capturedRate(command: readonly string[], seconds: number): Promis
 
 const options = ['-w', '/dev/null'];
 
+/** It is ended before, once tcpdump has counted. */
+const blastSecondsMax = 60;
+
 /** A pipe, fed without limit, beside a veth pair into which blast.c sends all it can. */
 export async function tcpdump(programs: string, effort: Effort): Promise<Row[]> {
   const bricksRun = join(buildNative(), 'bricks-run');
@@ -71,17 +74,21 @@ export async function tcpdump(programs: string, effort: Effort): Promise<Row[]> 
   const fromVeth = async (): Promise<number> => {
     const [program, args] = link.exec(join(programs, 'blast'));
     const [tcpdumpProgram, tcpdumpArgs] = link.exec('tcpdump');
-    // Longer than tcpdump takes to start and to count.
-    const blast = runAsync(program, [...args, 'v0', '0', String(effort.seconds + 1)]);
-    const rate = await capturedRate([tcpdumpProgram, ...tcpdumpArgs, '-ni', 'v1', ...options], effort.seconds);
-    await blast;
-    return rate / 1e6;
+    const blast = spawn(program, [...args, 'v0', '0', String(blastSecondsMax)], { stdio: 'ignore' });
+    const ended = new Promise((done) => blast.on('close', done));
+    try {
+      const command = [tcpdumpProgram, ...tcpdumpArgs, '-ni', 'v1', ...options];
+      return (await capturedRate(command, effort.seconds)) / 1e6;
+    } finally {
+      blast.kill();
+      await ended;
+    }
   };
   const fromPipe = async (): Promise<number> =>
     (await capturedRate([bricksRun, 'tcpdump', '-ni', 'x}0', ...options], effort.seconds)) / 1e6;
   try {
     const figures = await pairs(effort.rounds, { name: 'tcpdump -w /dev/null on a veth pair', take: fromVeth }, () =>
-      withEngine(new Brick('Dummy').connectInput(generator).connectOutput('x{0?wait=1'), fromPipe),
+      withLocalEngine(new Brick('Dummy').connectInput(generator).connectOutput('x{0?wait=1'), fromPipe),
     );
     const name = 'tcpdump: bricks-run tcpdump -w /dev/null on a pipe, 60 bytes';
     return [{ name, unit: 'Mpps', ...figures, target: { ratioMin: 10 } }];
