@@ -1,12 +1,11 @@
 // What the Script brick carries: with scripts that do nothing, and that look at each packet, in JavaScript and in Lua.
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Brick, type PktEngine } from '../../index.ts';
-import { packageRoot } from '../../package_info.ts';
 import { generator, withLocalEngine } from './local_engine.ts';
-import { type Effort, NotHere, type Row } from './measure.ts';
+import type { Effort, Row } from './measure.ts';
 
 /** A script that leaves a batch as it is, and one that looks at a field of each packet. */
 const scripts = [
@@ -57,7 +56,6 @@ async function passedRates(engine: PktEngine, effort: Effort): Promise<number[]>
 
 /** Generator, Script, sink; the script's process is beside the engine. */
 export async function script(_programs: string, effort: Effort): Promise<Row[]> {
-  if (!existsSync(join(packageRoot, 'shell/bricks_script.ts'))) throw new NotHere('bricks-script is not there');
   const folder = mkdtempSync(join(tmpdir(), 'bricks-bench-'));
   const rows: Row[] = [];
   try {
