@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Brick } from '../../index.ts';
-import { buildNative } from '../../native/build.ts';
+import { buildNative, nativeFiles } from '../../native/build.ts';
 import { generator, withLocalEngine } from './local_engine.ts';
 import { type Effort, makeLink, NotHere, pairs, type Row } from './measure.ts';
 
@@ -67,8 +67,7 @@ const blastSecondsMax = 60;
 
 /** A pipe, fed without limit, beside a veth pair into which blast.c sends all it can. */
 export async function tcpdump(programs: string, effort: Effort): Promise<Row[]> {
-  const bricksRun = join(buildNative(), 'bricks-run');
-  if (!existsSync(bricksRun)) throw new NotHere('bricks-run is not built');
+  const bricksRun = join(buildNative(), nativeFiles.runProgram);
   if (!existsSync('/usr/bin/tcpdump')) throw new NotHere('tcpdump is not installed');
   const link = makeLink();
   const fromVeth = async (): Promise<number> => {
