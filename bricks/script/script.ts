@@ -10,7 +10,7 @@ import type { BrickDescriptor } from '../../engine/graph.ts';
 function hostCommand(): [string, ...string[]] {
   const extension = extname(fileURLToPath(import.meta.url));
   const program = fileURLToPath(new URL(`../../shell/bricks_script${extension}`, import.meta.url));
-  return [process.execPath, ...(extension === '.ts' ? ['--import', 'tsx'] : []), program];
+  return [process.execPath, ...(extension === '.ts' ? ['--import', import.meta.resolve('tsx')] : []), program];
 }
 
 export const descriptor: BrickDescriptor = {
