@@ -5,7 +5,7 @@ import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { bricks } from '../bricks/registry.ts';
-import { nativeBricks } from '../engine/drivers.ts';
+import { drivers, nativeBricks } from '../engine/drivers.ts';
 import { commands } from '../shell/command/tables.ts';
 import { killDaemon, Runtime } from './support/daemon.ts';
 import { demoCapture } from './support/files.ts';
@@ -26,6 +26,7 @@ const pipeDocuments = [
   'engine/pipe/README.md',
   'native/examples/README.md',
   'native/libpcap/README.md',
+  'native/pipe/README.md',
   'native/pipe/WIRESHARK.md',
 ];
 const documents = ['README.md', ...pipeDocuments, ...brickFolders.map((folder) => `${folder}/README.md`)];
@@ -195,6 +196,22 @@ test('every example of the manual pages runs', { skip: skipLive('tcpreplay', 'tc
       });
     }
   }
+});
+
+test('the page on pipes names every option and counter of both directions', () => {
+  const text = readFileSync(join(projectFolder, 'native/pipe/README.md'), 'utf8');
+  const ofPipes = drivers.filter(({ name }) => name === 'pipe' || name === 'inject');
+  assert.equal(ofPipes.length, 2);
+  const options = tableOf(text, 'Options of the port');
+  for (const { name, options: declared } of ofPipes) {
+    const direction = name === 'pipe' ? 'to the application' : 'from the application';
+    const documented = options.filter(([, of]) => of === 'both' || of === direction);
+    const names = documented.flatMap(([cell = '']) => cell.replaceAll('`', '').split(', '));
+    assert.deepEqual(names.sort(), Object.keys(declared).sort(), name);
+  }
+  for (const { name, counters } of ofPipes)
+    for (const counter of counters)
+      assert.match(text, new RegExp(`\\| .*\`${counter.name}\``), `${name}: ${counter.name}`);
 });
 
 /** The rows of the table below a heading, as cells. */

@@ -1,10 +1,10 @@
-// An application between two interfaces: an engine's pipe leads to it, another back. What enters one veth pair leaves the
+// An application between two interfaces, and between two captures: an engine's pipe leads to it, another back. What enters one veth pair leaves the
 // other, packet by packet; and whatever happens to the application, every packet is accounted for.
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import type { EngineStats } from '../../index.ts';
-import { frameText, type Packet, readCapture, timed, writeCapture } from '../support/capture.ts';
+import { type EngineStats, openPipe, type PortStats } from '../../index.ts';
+import { assertSubsequence, frameText, type Packet, readCapture, timed, writeCapture } from '../support/capture.ts';
 import { type EngineDescription, type EngineProcess, startEngines } from '../support/engine_process.ts';
 import { buildExample } from '../support/examples.ts';
 import { demoCapture } from '../support/files.ts';
@@ -12,7 +12,9 @@ import { watchLeaks } from '../support/leaks.ts';
 import { engineInterface, type LiveBed, makeLiveBed, replay } from '../support/live_bed.ts';
 import { connect, makeNamespace, type Namespace, skipLive } from '../support/netns.ts';
 import { buildPacket, type Flow } from '../support/packets.ts';
-import { type Program, projectFolder, start, until } from '../support/programs.ts';
+import { readAll } from '../support/pipes.ts';
+import { type Program, projectFolder, run, start, until } from '../support/programs.ts';
+import { runProgram } from '../support/readers.ts';
 
 const skip = skipLive('tcpreplay', 'tcpdump', 'cc', 'ping');
 
@@ -54,6 +56,11 @@ const applications: Readonly<Record<string, Application>> = {
   JavaScript: (t, bed, from, to) => {
     const file = join(projectFolder, 'test/support/inline_app.ts');
     return startApplication(t, bed, ['node', '--import', 'tsx', file, from, to]);
+  },
+  libpcap: (t, bed, from, to) => {
+    const program = join(bed.folder, 'inline_pcap');
+    run('cc', ['-Wall', '-Wextra', '-Werror', 'test/support/inline_pcap.c', '-lpcap', '-o', program]);
+    return startApplication(t, bed, [runProgram, program, from, to]);
   },
 };
 
@@ -116,22 +123,25 @@ for (const [layout, engines] of Object.entries(layouts)) {
         const packets = [...frames(1500), ...readCapture(demoCapture).packets.filter(({ data }) => !isDns(data))];
         writeCapture(sent, packets);
         const capture = await startCapture(t, bed, got);
-        const process = startEngines(t, { namespace: bed.receiver, runtimeFolder: bed.runtimeFolder }, engines);
-        assert.equal(await process.started(), undefined);
+        const engineProcess = startEngines(t, { namespace: bed.receiver, runtimeFolder: bed.runtimeFolder }, engines);
+        assert.equal(await engineProcess.started(), undefined);
         const [reading = '', writing = reading] = engines.map(({ name }) => name);
         const program = startProgram(t, bed, 'in}0', 'app}0');
-        await attached(process, reading, writing);
+        await attached(engineProcess, reading, writing);
         replay(bed, [sent]);
         const sum = (stats: EngineStats): boolean => port(stats, `packet:${outInterface}`).txPackets === packets.length;
-        await process.statsUntil(
+        await engineProcess.statsUntil(
           reading,
           'every packet in',
           (stats) => port(stats, `packet:${engineInterface}`).rxPackets === packets.length,
         );
-        await process.statsUntil(writing, 'every packet out', sum);
+        await engineProcess.statsUntil(writing, 'every packet out', sum);
         const received = await endCapture(capture, got, packets.length);
         assert.deepEqual(received.map(frameText), packets.map(frameText));
-        const stats = [await process.stop(reading), writing === reading ? undefined : await process.stop(writing)];
+        const stats = [
+          await engineProcess.stop(reading),
+          writing === reading ? undefined : await engineProcess.stop(writing),
+        ];
         const [first, last = first] = stats as [EngineStats, EngineStats | undefined];
         assert.equal(port(first, 'pipe:in}0').txPackets, packets.length);
         assert.deepEqual([first.dropped, last.dropped], [0, 0]);
@@ -141,7 +151,7 @@ for (const [layout, engines] of Object.entries(layouts)) {
           { declined: 0, unreceived: 0, attaches: 1, writer_pid: 0 },
         );
         assert.deepEqual(await program.ended(), { code: 0, signal: null }, program.output());
-        await process.quit();
+        await engineProcess.quit();
       });
       await noLeaks();
     });
@@ -184,5 +194,119 @@ test('ping goes through applications in both directions', { skip }, async (t) =>
   );
   for (const name of ['e0', 'e1']) assert.equal((await engines.stop(name)).dropped, 0);
   for (const one of running) assert.deepEqual(await one.ended(), { code: 0, signal: null }, one.output());
+  await engines.quit();
+});
+
+/** An engine that reads a capture for the application, and one that takes what comes back to a slow reader. */
+function startBetweenCaptures(t: TestContext, bed: LiveBed, file: string, inputOptions: string): EngineProcess {
+  return startEngines(t, { runtimeFolder: bed.runtimeFolder }, [
+    {
+      name: 'e0',
+      bufferSlots: 64,
+      links: [{ brick: { type: 'Dummy', inputs: [`pcap:${file}`], outputs: ['in{0?wait=1'] } }],
+    },
+    {
+      name: 'e1',
+      bufferSlots: 64,
+      links: [{ brick: { type: 'Dummy', inputs: [`app}0${inputOptions}`], outputs: ['slow{0?wait=1'] } }],
+    },
+  ]);
+}
+
+for (const isPausable of [true, false]) {
+  const name = isPausable ? 'waits for it: nothing is lost' : 'with ?pausable=0 drops what its ring cannot take';
+  test(`a slow reader behind the application: the engine ${name}`, { skip }, async (t) => {
+    const bed = makeInlineBed(t);
+    const file = join(bed.folder, 'sent.pcap');
+    const packets = frames(3000);
+    writeCapture(file, packets);
+    process.env.BRICKS_RUNTIME_DIR = bed.runtimeFolder;
+    const engines = startBetweenCaptures(t, bed, file, isPausable ? '' : '?pausable=0');
+    assert.equal(await engines.started(), undefined);
+    const slow = await openPipe('slow}0');
+    await engines.statsUntil(
+      'e1',
+      'the reader',
+      (stats) => port(stats, 'pipe:slow}0').others.reader_pid === process.pid,
+    );
+    const program = startApplication(t, bed, [buildExample('inline', bed.folder), 'in}0', 'app}0']);
+    const ring = (stats: EngineStats): PortStats => port(stats, 'pipe:slow}0');
+    if (isPausable) {
+      // The reader's ring, the one that the application writes, and the one that it reads fill, one after the other.
+      const waits = (stats: EngineStats): boolean => (port(stats, 'pipe:in}0').others.used_bytes ?? 0) > 100_000;
+      await engines.statsUntil('e1', 'a full ring', (stats) => (ring(stats).others.used_bytes_max ?? 0) > 100_000);
+      assert.ok((await engines.statsUntil('e0', 'the capture to wait', waits)).rxPackets < packets.length);
+    } else {
+      await engines.statsUntil('e1', 'all of it', (stats) => stats.rxPackets === packets.length);
+    }
+    const reading = readAll(slow);
+    assert.equal(await engines.wait('e0'), true);
+    const last = await engines.statsUntil(
+      'e1',
+      'all of it',
+      (stats) => stats.rxPackets === packets.length && stats.inFlight === 0,
+    );
+    const stats = [await engines.stop('e0'), await engines.stop('e1')] as const;
+    const got = await reading;
+    assert.deepEqual(await program.ended(), { code: 0, signal: null }, program.output());
+    const dropped = isPausable ? 0 : (ring(last).drops.pipe_full ?? 0);
+    assert.equal(dropped > 0, !isPausable);
+    assert.deepEqual([stats[0].dropped, stats[1].dropped, got.length], [0, dropped, packets.length - dropped]);
+    // The newest are dropped: what is left stands in the order in which it was sent.
+    assertSubsequence(got, packets, 'behind the slow reader');
+    await engines.quit();
+  });
+}
+
+test('an application that is killed, and started anew: the stream goes on, and every packet is accounted for', {
+  skip,
+}, async (t) => {
+  const bed = makeInlineBed(t);
+  const [sent, got] = [join(bed.folder, 'sent.pcap'), join(bed.folder, 'got.pcap')];
+  const packets = frames(500);
+  writeCapture(sent, packets);
+  const capture = await startCapture(t, bed, got);
+  const engines = startEngines(
+    t,
+    { namespace: bed.receiver, runtimeFolder: bed.runtimeFolder },
+    layouts['one engine'] ?? [],
+  );
+  assert.equal(await engines.started(), undefined);
+  const line = [buildExample('inline', bed.folder), 'in}0', 'app}0'];
+  const passes = async (count: number): Promise<void> => {
+    replay(bed, [sent]);
+    await engines.statsUntil(
+      'e0',
+      `${count} packets`,
+      (stats) => port(stats, `packet:${outInterface}`).txPackets === count,
+    );
+  };
+  const first = startApplication(t, bed, line);
+  await attached(engines, 'e0', 'e0');
+  await passes(500);
+
+  first.child.kill('SIGSTOP');
+  replay(bed, [sent]);
+  await engines.statsUntil('e0', 'what it does not read', (stats) => port(stats, 'pipe:in}0').txPackets === 1000);
+  first.child.kill('SIGKILL');
+  const gone = ({ others }: PortStats): boolean => (others.reader_pid ?? others.writer_pid) === 0;
+  await engines.statsUntil('e0', 'its end', (stats) => stats.ports.filter(gone).length === 2);
+  replay(bed, [sent]);
+  await engines.statsUntil('e0', 'no reader', (stats) => port(stats, 'pipe:in}0').drops.no_reader === 500);
+
+  const second = startApplication(t, bed, line);
+  await attached(engines, 'e0', 'e0');
+  await passes(1000);
+  const received = await endCapture(capture, got, 1000);
+  assert.deepEqual(received.map(frameText), [...packets, ...packets].map(frameText));
+  const stats = await engines.stop('e0');
+  assert.deepEqual(stats.drops.no_reader, 500);
+  const { unread, attaches } = port(stats, 'pipe:in}0').others;
+  const { unreceived, declined } = port(stats, 'inject:app}0').others;
+  assert.deepEqual(
+    { unread, attaches, unreceived, declined },
+    { unread: 500, attaches: 2, unreceived: 0, declined: 0 },
+  );
+  assert.deepEqual(await second.ended(), { code: 0, signal: null }, second.output());
   await engines.quit();
 });
