@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { Brick, bricks } from '../../index.ts';
+import { awkward, makeFlow } from '../support/awkward.ts';
 import {
   assertSameFrames,
   assertSamePackets,
@@ -19,7 +20,7 @@ import {
 import { runGraph } from '../support/engines.ts';
 import { corpusCapture, corpusManifest, demoCapture, makeFolder, skipCorpus } from '../support/files.ts';
 import { readAnyCapture } from '../support/live_bed.ts';
-import { buildPacket, type Flow } from '../support/packets.ts';
+import { buildPacket } from '../support/packets.ts';
 import { run, skipWithout } from '../support/programs.ts';
 
 const root = { after: (done: () => void) => process.on('exit', done) };
@@ -27,36 +28,6 @@ let folder = '';
 before(() => {
   folder = makeFolder(root);
 });
-
-const flow: Flow = { source: '10.0.0.1', destination: '10.0.0.2', protocol: 'udp', sourcePort: 1, destinationPort: 2 };
-const makeFlow = (i: number): Flow => ({ ...flow, source: `10.0.${i >> 8}.${i & 255}`, sourcePort: 1024 + i });
-
-/** Packets that a careless copy damages: every kind of length, cut packets, times at the edges of a second. */
-function awkward(): Packet[] {
-  const packets: Packet[] = [];
-  const times = [
-    0n,
-    1n,
-    999n,
-    1000n,
-    999_999_999n,
-    1_000_000_000n,
-    4_294_967_295_999_999_999n,
-    1_700_000_000_123_456_789n,
-  ];
-  for (const payload of [0, 1, 17, 18, 22, 1458, 1472, 2000, 2048, 9000, 32768, 65000]) {
-    const whole = buildPacket(makeFlow(packets.length), { payload });
-    for (const timestampNs of times) {
-      packets.push({ timestampNs, wireLength: whole.length, data: whole });
-      // Cut in the Ethernet header, in the IP header, in the ports, and far below its length on the wire.
-      for (const cut of [1, 13, 14, 20, 33, 35, 42])
-        packets.push({ timestampNs, wireLength: whole.length, data: whole.subarray(0, cut) });
-      packets.push({ timestampNs, wireLength: 262144, data: whole });
-    }
-  }
-  packets.push({ timestampNs: 5n, wireLength: 60, data: Buffer.alloc(0) });
-  return packets;
-}
 
 /** Bricks with one output, which thus pass every packet. */
 const passing: Readonly<Record<string, (input: string, output: string) => Brick>> = {
@@ -69,10 +40,10 @@ const passing: Readonly<Record<string, (input: string, output: string) => Brick>
   PcapWriter: (input, output) => new Brick('PcapWriter').connectInput(`pcap:${input}`).connectOutput(output),
 };
 
-test('each brick of the registry is tested here', () => {
+test('each brick of the registry is tested here, but Script, whose packets an engine receives twice: script.test.ts', () => {
   assert.deepEqual(
     [...bricks.keys()].filter((name) => !(name in passing)),
-    [],
+    ['Script'],
   );
 });
 
