@@ -27,8 +27,6 @@ const fields: Readonly<Record<string, (packet: ScriptPacket) => number | string 
   dst_port: (packet) => packet.destinationPort,
 };
 
-const metatableName = Buffer.from('bricks.Packet');
-
 function packetAt(L: LuaState, index: number): ScriptPacket {
   const object = (lua.lua_touserdata(L, index) as { object?: object } | null)?.object;
   if (object instanceof PacketClass) return object;
@@ -80,41 +78,53 @@ const methods: Readonly<Record<string, LuaFunction>> = {
   },
 };
 
-/** Makes the metatable of packets; returns what pushes one. */
-function openPacket(L: LuaState): (L: LuaState, packet: ScriptPacket) => void {
-  const pushMethod = new Map<string, (L: LuaState) => void>();
+/** Pushes what a packet has under a name. */
+type Pusher = (L: LuaState, packet: ScriptPacket) => void;
+
+/** Everything that a packet has, by name. */
+function pushers(L: LuaState): Map<string, Pusher> {
+  const all = new Map<string, Pusher>();
+  for (const [name, read] of Object.entries(fields)) all.set(name, (caller, packet) => pushValue(caller, read(packet)));
   for (const [name, method] of Object.entries(methods)) {
     pushFunction(L, method);
-    pushMethod.set(name, lua.lua_toproxy(L, -1));
+    all.set(name, lua.lua_toproxy(L, -1));
     lua.lua_pop(L, 1);
   }
-  const readField = new Map(Object.entries(fields));
-  lauxlib.luaL_newmetatable(L, metatableName);
+  return all;
+}
+
+/** Makes the metatable of packets; returns what pushes one. */
+function openPacket(L: LuaState): Pusher {
+  const byName = pushers(L);
+  // A name in the source of a script is the same string of Lua each time: its text need not be made again.
+  const byString = new WeakMap<Uint8Array, Pusher>();
+  const find = (string: Uint8Array): Pusher => {
+    const name = toText(string);
+    const push = byName.get(name);
+    if (push === undefined) throw new LuaCallError(`a packet has no "${name}"; have: ${[...byName.keys()].join(', ')}`);
+    byString.set(string, push);
+    return push;
+  };
+  lua.lua_createtable(L, 0, 0);
   setFunctions(L, {
     __index: (caller) => {
-      const name = toText(lauxlib.luaL_checkstring(caller, 2));
-      const read = readField.get(name);
-      if (read !== undefined) {
-        pushValue(caller, read(packetAt(caller, 1)));
-        return 1;
-      }
-      const push = pushMethod.get(name);
-      if (push === undefined) {
-        const have = [...Object.keys(fields), ...Object.keys(methods)].join(', ');
-        throw new LuaCallError(`a packet has no "${name}"; have: ${have}`);
-      }
-      push(caller);
+      const packet = packetAt(caller, 1);
+      const string = lauxlib.luaL_checkstring(caller, 2);
+      const push = byString.get(string) ?? find(string);
+      push(caller, packet);
       return 1;
     },
   });
-  pushText(L, 'Packet');
-  lua.lua_setfield(L, -2, Buffer.from('__name'));
-  pushText(L, 'Packet');
-  lua.lua_setfield(L, -2, Buffer.from('__metatable'));
+  for (const field of ['__name', '__metatable']) {
+    pushText(L, 'Packet');
+    lua.lua_setfield(L, -2, Buffer.from(field));
+  }
+  const pushMetatable = lua.lua_toproxy(L, -1);
   lua.lua_pop(L, 1);
   return (caller, packet) => {
     lua.lua_newuserdata(caller, 0).object = packet;
-    lauxlib.luaL_setmetatable(caller, metatableName);
+    pushMetatable(caller);
+    lua.lua_setmetatable(caller, -2);
   };
 }
 
