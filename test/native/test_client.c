@@ -350,11 +350,21 @@ static void test_threads(void)
     }
 }
 
+static char directory[] = "/tmp/bricks-test-client-XXXXXX";
+
+static void remove_directory(void)
+{
+    char command[64];
+    snprintf(command, sizeof(command), "rm -rf %s", directory);
+    if (system(command) != 0)
+        fprintf(stderr, "%s stays\n", directory);
+}
+
 int main(void)
 {
     alarm(WATCHDOG_S);
-    char directory[] = "/tmp/bricks-test-client-XXXXXX", command[64];
     CHECK(mkdtemp(directory) != NULL);
+    atexit(remove_directory); /* also where a CHECK fails */
     setenv("BRICKS_RUNTIME_DIR", directory, 1);
     test_handles();
     test_headers();
@@ -362,8 +372,6 @@ int main(void)
     test_random_packets();
     test_send_refuses();
     test_threads();
-    snprintf(command, sizeof(command), "rm -rf %s", directory);
-    CHECK_EQUAL(system(command), 0);
     puts("ok");
     return 0;
 }
