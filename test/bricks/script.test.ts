@@ -4,6 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { Brick, PktEngine } from '../../index.ts';
+import { assertAccounting } from '../support/accounting.ts';
 import { assertSamePackets, type Packet, readCapture, timed, writeCapture } from '../support/capture.ts';
 import { engineName } from '../support/engines.ts';
 import { corpusCapture, makeFolder, skipCorpus } from '../support/files.ts';
@@ -149,6 +150,7 @@ for (const [name, text] of Object.entries(verdicts)) {
     assert.equal(await engine.wait(30), true);
     const declined = engine.stats().ports.reduce((sum, { others }) => sum + (others.declined ?? 0), 0);
     engine.stop();
+    assertAccounting(engine.stats(), engine.plan);
     const of = (kind: number): Packet[] => packets.filter((_, i) => i % 4 === kind);
     const changed = (packet: Packet, i: number): Packet => {
       const data = Buffer.concat([packet.data.subarray(0, 42), Buffer.from(`changed ${1000 + i}`)]);
