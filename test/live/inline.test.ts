@@ -1,5 +1,5 @@
-// An application between two interfaces, and between two captures: an engine's pipe leads to it, another back. What enters one veth pair leaves the
-// other, packet by packet; and whatever happens to the application, every packet is accounted for.
+// An application between two interfaces, and between two captures: an engine's pipe leads to it, another back. What enters
+// one veth pair leaves the other, packet by packet; and whatever happens to the application, every packet is accounted for.
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
