@@ -137,6 +137,7 @@ static __attribute__((noinline)) enum fate decide(struct pb_producer *producer, 
         return dropped(producer, PIPE_TOO_LONG);
     if (!look_at_tail(producer))
         return FATE_READER_LIES;
+    pb_pipe_note_used(&producer->pipe, position - producer->tail); /* with what is about to be published */
     if (position + bytes <= producer->tail + ring_bytes)
         return FATE_FITS;
     if (!may_wait)
