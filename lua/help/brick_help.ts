@@ -22,7 +22,7 @@ export const brickHelp: HelpTable = {
     },
     connect_input: {
       signature: 'connect_input(<interfaces>)',
-      text: 'Adds inputs: interfaces, captures, or outputs of the brick above; "app}0" that no output feeds is a pipe that an application writes.',
+      text: 'Adds inputs: interfaces, captures, outputs of the brick above, or "app}0", a pipe that an application writes.',
       example: 'b = Brick.new("Merge")\nb:connect_input("eth3", "eth4")',
     },
     connect_output: {
