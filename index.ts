@@ -2,6 +2,7 @@
 export { Brick, type BrickArgument } from './bricks/brick.ts';
 export { bricks } from './bricks/registry.ts';
 export type { ScriptBatch, ScriptPacket } from './bricks/script/script_batch.ts';
+export type { Application } from './engine/application.ts';
 export type { BrickStats, EngineStats, PortStats } from './engine/counters.ts';
 export { drivers, getDefaultDriver, setDefaultDriver } from './engine/drivers.ts';
 export { BricksError, type ErrorCode, errorTexts } from './engine/errors.ts';

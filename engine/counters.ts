@@ -1,4 +1,5 @@
 // Reads an engine's page of counters: the layout once, the values whenever asked, without a call.
+import { type Application, applicationOf } from './application.ts';
 import type { CounterDescription } from './drivers.ts';
 import { engineCounters, engineDescribe } from './native.ts';
 
@@ -21,6 +22,8 @@ export interface PortStats {
   readonly lost: Readonly<Record<string, number>>;
   /** The driver's other counters and gauges. */
   readonly others: Readonly<Record<string, number>>;
+  /** Of a pipe: who is attached, if somebody is. */
+  readonly application?: Application;
 }
 
 /** Counters of one brick: received + copies = sent + the sum of drops. */
@@ -59,7 +62,7 @@ export interface EngineStats {
 }
 
 /** The process at the application's end of a pipe, in either direction; 0: none. Undefined where the port is no pipe. */
-export function applicationPid({ others }: PortStats): number | undefined {
+export function applicationPid({ others }: Pick<PortStats, 'others'>): number | undefined {
   return others.reader_pid ?? others.writer_pid;
 }
 
@@ -90,6 +93,8 @@ function sum(values: Iterable<number>): number {
 export class CounterPage {
   readonly #values: BigUint64Array;
   readonly #layout: Layout;
+  /** Of each port, as it was found the last time. */
+  readonly #applications: (Application | undefined)[] = [];
 
   constructor(engine: number) {
     this.#values = engineCounters(engine);
@@ -115,7 +120,7 @@ export class CounterPage {
   }
 
   #ports(): PortStats[] {
-    return this.#layout.ports.map((port) => ({
+    return this.#layout.ports.map((port, i) => ({
       port: `${port.driver}:${port.name}`,
       driver: port.driver,
       name: port.name,
@@ -127,8 +132,15 @@ export class CounterPage {
       inFlight: this.#named(port, 'in_flight'),
       drops: this.#kind(port, 'drop'),
       lost: this.#kind(port, 'lost'),
-      others: this.#kind(port, 'total', 'gauge'),
+      ...this.#others(port, i),
     }));
+  }
+
+  #others(port: Block, i: number): Pick<PortStats, 'others' | 'application'> {
+    const others = this.#kind(port, 'total', 'gauge');
+    const application = applicationOf(applicationPid({ others }) ?? 0, this.#applications[i]);
+    this.#applications[i] = application;
+    return application === undefined ? { others } : { others, application };
   }
 
   #bricks(): BrickStats[] {

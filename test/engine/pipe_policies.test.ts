@@ -1,6 +1,7 @@
 // What a pipe promises, in both directions: every row of the tables in native/pipe/README.md that needs no privileges.
 // Packets are numbered, and an application in this process sends each of them, so that it is known which are lost.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { BricksError, openPipe, openPipeWriter, type PipeWriter, type PktEngine, type PortStats } from '../../index.ts';
@@ -247,9 +248,13 @@ test('who is attached: by process id in the counters, by program in the list', a
   const pipe = await openPipe(passage.name);
   await noted(passage);
   await until('the writer', () => passage.input().others.writer_pid === process.pid);
+  const self = { pid: process.pid, program: readFileSync('/proc/self/comm', 'utf8').trim() };
+  assert.deepEqual([passage.input().application, passage.output().application], [self, self]);
   const rows = run(pipeProgram, ['--list']).split('\n');
   const row = (name: string): string => rows.find((line) => line.startsWith(`${name} `)) ?? assert.fail(name);
   assert.match(row(passage.name), new RegExp(` out .* ${process.pid} node `));
   assert.match(row(passage.name.replace('out', '')), new RegExp(` in .* ${process.pid} node `));
   pipe.close();
+  await noted(passage, 0);
+  assert.equal('application' in passage.output(), false);
 });
