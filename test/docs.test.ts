@@ -27,7 +27,7 @@ const pipeDocuments = [
   'native/examples/README.md',
   'native/libpcap/README.md',
   'native/pipe/README.md',
-  'native/pipe/WIRESHARK.md',
+  'native/programs/WIRESHARK.md',
 ];
 const documents = ['README.md', ...pipeDocuments, ...brickFolders.map((folder) => `${folder}/README.md`)];
 

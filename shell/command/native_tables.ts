@@ -1,5 +1,5 @@
-// The commands that are native programs. Their command lines are taken apart in C, native/pipe/bricks_pipe.c and
-// native/libpcap/bricks_run.c, and a test compares the tables with what those say of themselves.
+// The commands that are native programs. Their command lines are taken apart in C, native/programs/bricks_pipe.c and
+// native/programs/bricks_run.c, and a test compares the tables with what those say of themselves.
 import type { Command } from './options.ts';
 import { runtimeVariable } from './shared.ts';
 

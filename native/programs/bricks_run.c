@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "../core/error.h"
-#include "../core/wrapper.h"
+#include "wrapper.h"
 #include "executable.h"
 
 #define PROGRAM "bricks-run"

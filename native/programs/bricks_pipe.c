@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../core/wrapper.h"
+#include "wrapper.h"
 #include "capture_stream.h"
 #include "packet_bricks.h"
 #include "status_list.h"
