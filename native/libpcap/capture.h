@@ -13,7 +13,7 @@
  *   interface.c  what programs ask the kernel about a device
  *   real.c       the real functions, which get every handle that is not ours
  *   abi.h        libpcap's declarations
- *   bricks_run.c, executable.c   the program that preloads all this
+ *   ../programs/bricks_run.c     the program that preloads all this
  *
  * The application's pcap_t is the `face`: made by the real libpcap, of the kind
  * that has no packets (pcap_open_dead(3PCAP)). Its error text is used as it is, and

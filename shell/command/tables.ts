@@ -149,6 +149,10 @@ does not come to its end.`,
       text: 'count the names asked for in DNS, for ten seconds',
       line: `timeout --preserve-status 10 bricks-script --from 'eth3}0' bricks/script/examples/dns_count.ts`,
     },
+    {
+      text: 'the same in Lua, of another pipe',
+      line: `timeout --preserve-status 10 bricks-script --from 'eth3}1' bricks/script/examples/dns_count.lua`,
+    },
   ],
 };
 
