@@ -118,7 +118,9 @@ test('bricks-shell ends at a signal while it reads a script', async (t) => {
     });
     client.socket.destroy();
     shell.child.kill(signal);
-    assert.equal((await shell.ended()).code, status);
+    // Before it has begun to read, the signal may end it by itself: to a shell that is the same status.
+    const ended = await shell.ended();
+    assert.ok(ended.code === status || ended.signal === signal, JSON.stringify(ended));
   }
 });
 
