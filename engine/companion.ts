@@ -3,7 +3,8 @@
 // A companion reads its brick's packets from one pipe and sends them back by another. Whatever becomes of it, the engine
 // goes on: while it is not there, what it would get is dropped (no_reader), or waits in a source that can pause.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+import { LineWriter } from './line_writer.ts';
 import type { PlannedCompanion } from './plan.ts';
 import { report } from './reports.ts';
 
@@ -30,6 +31,15 @@ const longRunMs = 10_000;
 const graceMs = 2000;
 /** Lines of standard error that are kept to say why it failed. */
 const lastLinesMax = 1;
+
+/** What a program says that was started when the engine was about to stop: its pipes have gone. No failure of its own. */
+const cameTooLate = /pipe ".*": (no engine serves it|its engine does not answer)/;
+
+function takeLines(stream: Readable, take: (line: string) => void): void {
+  const lines = new LineWriter(take);
+  stream.on('data', (bytes: Uint8Array) => lines.add(bytes));
+  stream.on('end', () => lines.flush());
+}
 
 /** The command of a planned companion. Throws what its brick has against it. */
 export function companionCommand({ node, name }: PlannedCompanion): Command {
@@ -87,8 +97,8 @@ export class Companion {
     const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
     this.#child = child;
     const lastLines: string[] = [];
-    createInterface({ input: child.stdout }).on('line', (text) => this.#report('output', text));
-    createInterface({ input: child.stderr }).on('line', (text) => {
+    takeLines(child.stdout, (text) => this.#report('output', text));
+    takeLines(child.stderr, (text) => {
       lastLines.push(text);
       if (lastLines.length > lastLinesMax) lastLines.shift();
     });
@@ -108,10 +118,14 @@ export class Companion {
       running.delete(this);
       ended();
       clearTimeout(this.#timer);
-      if (this.#stopped) return;
-      if (performance.now() - started > longRunMs) this.#failures = 0;
       const how = signal === null ? `ended with status ${status}` : `was ended by ${signal}`;
-      this.#failed(failure ?? (lastLines.join(' ') || how), status === 0);
+      const problem = failure ?? (lastLines.join(' ') || how);
+      if (this.#stopped) {
+        if (status !== 0 && !cameTooLate.test(problem)) this.#report('fault', `${this.#setup.what}: ${problem}`);
+        return;
+      }
+      if (performance.now() - started > longRunMs) this.#failures = 0;
+      this.#failed(problem, status === 0);
     });
   }
 

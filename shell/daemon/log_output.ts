@@ -1,34 +1,9 @@
 // What the start-up script prints, as lines of the daemon's log.
-import { StringDecoder } from 'node:string_decoder';
+import { LineWriter } from '../../engine/line_writer.ts';
 import type { Output } from '../../lua/scheduler.ts';
 import type { LogLevel } from '../protocol/messages.ts';
 import type { OutputStream } from './detach.ts';
 import type { Log } from './log.ts';
-
-/** A line without an end is cut here. */
-const lineCharactersMax = 8192;
-
-class LineWriter {
-  readonly #write: (line: string) => void;
-  readonly #decoder = new StringDecoder('utf8');
-  #line = '';
-
-  constructor(write: (line: string) => void) {
-    this.#write = write;
-  }
-
-  add(bytes: Uint8Array): void {
-    const lines = (this.#line + this.#decoder.write(Buffer.from(bytes))).split('\n');
-    this.#line = lines.pop() ?? '';
-    for (const line of lines) this.#write(line);
-    if (this.#line.length > lineCharactersMax) this.flush();
-  }
-
-  flush(): void {
-    if (this.#line !== '') this.#write(this.#line);
-    this.#line = '';
-  }
-}
 
 export class LogOutput implements Output {
   readonly #streams: readonly [out: LineWriter, err: LineWriter];

@@ -170,6 +170,53 @@ test('a script that fails at once is given up, and the engine goes on without it
   }
 });
 
+test('a failure is reported also where the engine is stopped before it is known, and that of finish()', async (t) => {
+  const scripts = {
+    // The capture fits the pipe: with its reader gone nothing is undelivered, and the engine can be stopped at once.
+    'last.mjs': "export default function () { throw new Error('no luck'); }",
+    'finish.mjs': "export default function () {}\nexport function finish() { throw new Error('no luck'); }",
+  };
+  for (const [name, text] of Object.entries(scripts)) {
+    const reports = listen(t);
+    const engine = startEngine(t, capture(10), { file: scriptFile(t, name, text) });
+    assert.equal(await engine.wait(30), true);
+    engine.stop();
+    await companionsEnded();
+    assert.equal(faults(reports).length, 1, name);
+    assert.match(faults(reports)[0] ?? '', /^brick "Script" \(.*\.script0\): .*mjs:[12]: Error: no luck/, name);
+  }
+});
+
+test('a script that comes when its engine has stopped is no failure', async (t) => {
+  const reports = listen(t);
+  const engine = startEngine(t, capture(10), { file: scriptFile(t, 'pass.mjs', passing['pass.mjs'] ?? '') });
+  engine.stop();
+  await companionsEnded();
+  assert.deepEqual(reports, []);
+});
+
+test('a script that prints without end, and without a line, comes in pieces', async (t) => {
+  const pieces: number[] = [];
+  t.after(onReport(({ text }) => pieces.push(text.length)));
+  const file = scriptFile(
+    t,
+    'flood.mjs',
+    `const piece = 'x'.repeat(2 ** 16);
+export default async function () {
+  for (let i = 0; i < 64; i++) await new Promise((done) => process.stdout.write(piece, done));
+}`,
+  );
+  const engine = startEngine(t, capture(10), { file });
+  assert.equal(await engine.wait(30), true);
+  engine.stop();
+  await companionsEnded();
+  assert.equal(
+    pieces.reduce((sum, length) => sum + length, 0),
+    2 ** 22,
+  );
+  assert.ok(Math.max(...pieces) < 2 ** 18, 'no piece is as long as the line');
+});
+
 test('a script that never comes back costs only its own packets', async (t) => {
   const file = scriptFile(t, 'loop.mjs', 'export default function () { for (;;); }');
   const engine = startEngine(t, live, { file, slots: 64 });
