@@ -28,7 +28,8 @@ export class ScriptBatch extends Batch implements Iterable<ScriptPacket> {
       get bytes() {
         return contents.bytes;
       },
-      release: () => batch.release(),
+      // Not before its packets are sent: they would be gone, and nobody would count them.
+      release: () => {},
     });
     this.#index = index;
     this.#outputs = outputs;
@@ -60,6 +61,10 @@ export class ScriptBatch extends Batch implements Iterable<ScriptPacket> {
   /** Packet `i` goes on with this content. What the packet tells of itself stays what was received. */
   replace(i: number, content: Uint8Array): void {
     this.check(i);
+    if (!(content instanceof Uint8Array)) {
+      const hint = 'give a Uint8Array or Buffer';
+      throw BricksError.of('ARGUMENT_INVALID', { what: 'replace', problem: 'its content is no bytes', hint });
+    }
     if (content.length > abi.frameBytesMax) {
       throw BricksError.of('LIMIT_EXCEEDED', {
         what: 'bytes of a packet',

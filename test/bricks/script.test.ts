@@ -203,6 +203,11 @@ const failures: readonly (readonly [name: string, text: string, message: RegExp]
     /process\.ts:2: TypeError: batch\.map is not a function/,
   ],
   [
+    'replace.mjs',
+    'export default function (batch) {\n  batch.replace(0, "text");\n}\n',
+    /replace\.mjs:2: BricksError: replace: its content is no bytes; give a Uint8Array or Buffer/,
+  ],
+  [
     'later.mjs',
     'export default async function (batch) {\n  await null;\n  batch.output(0, 1);\n}\n',
     /later\.mjs:3: BricksError: output: 1 is out of range/,

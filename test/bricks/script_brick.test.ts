@@ -115,6 +115,15 @@ export default function (batch) {
   assert.equal(inScript(stats), 0);
 });
 
+test('a script that releases its batch loses none of it', async (t) => {
+  const file = scriptFile(t, 'release.mjs', 'export default function (batch) { batch.release(); }');
+  const engine = startEngine(t, capture(1000), { file });
+  assert.equal(await engine.wait(30), true);
+  engine.stop();
+  assert.equal(pipesOf(engine.stats()).back.rxPackets, 1000);
+  assert.equal(inScript(engine.stats()), 0);
+});
+
 test('what a script prints is handed out, also what it prints at the end', async (t) => {
   const reports = listen(t);
   const file = scriptFile(t, 'print.lua', 'function process(b) end function finish() print("seen", arg[1]) end');
