@@ -18,6 +18,8 @@ export interface CompanionSetup {
   readonly engine: string;
   readonly command: Command;
   readonly restarts: boolean;
+  /** How often a program has attached to the second of its pipes. */
+  attaches(): number;
   /** Called when it will not be started again: nobody needs to wait for it. */
   giveUp(): void;
 }
@@ -31,9 +33,6 @@ const longRunMs = 10_000;
 const graceMs = 2000;
 /** Lines of standard error that are kept to say why it failed. */
 const lastLinesMax = 1;
-
-/** What a program says that was started when the engine was about to stop: its pipes have gone. No failure of its own. */
-const cameTooLate = /pipe ".*": (no engine serves it|its engine does not answer)/;
 
 function takeLines(stream: Readable, take: (line: string) => void): void {
   const lines = new LineWriter(take);
@@ -62,7 +61,9 @@ export class Companion {
   #child: ChildProcess | undefined;
   #timer: NodeJS.Timeout | undefined;
   #failures = 0;
+  #attachesBefore = 0;
   #stopped = false;
+  #isCancelled = false;
 
   get isStopped(): boolean {
     return this.#stopped;
@@ -73,11 +74,16 @@ export class Companion {
     this.#start();
   }
 
-  /** Its pipes have ended: it ends by itself, or is ended. Returns at once. */
+  /**
+   * Its pipes have ended: it ends by itself, or is ended. Returns at once. One that has not begun is ended here and now:
+   * it would attach to the pipes of the engine's next start, which are another program's.
+   */
   stop(): void {
     this.#stopped = true;
     clearTimeout(this.#timer);
-    this.#endBy('SIGTERM');
+    this.#isCancelled = this.#setup.attaches() === this.#attachesBefore;
+    if (this.#isCancelled) this.#child?.kill('SIGKILL');
+    else this.#endBy('SIGTERM');
   }
 
   #endBy(signal: 'SIGTERM' | 'SIGKILL'): void {
@@ -96,6 +102,7 @@ export class Companion {
     // A process group of its own: Ctrl-C on the terminal is for the engine, which then ends its pipes.
     const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
     this.#child = child;
+    this.#attachesBefore = this.#setup.attaches();
     const lastLines: string[] = [];
     takeLines(child.stdout, (text) => this.#report('output', text));
     takeLines(child.stderr, (text) => {
@@ -121,7 +128,7 @@ export class Companion {
       const how = signal === null ? `ended with status ${status}` : `was ended by ${signal}`;
       const problem = failure ?? (lastLines.join(' ') || how);
       if (this.#stopped) {
-        if (status !== 0 && !cameTooLate.test(problem)) this.#report('fault', `${this.#setup.what}: ${problem}`);
+        if (status !== 0 && !this.#isCancelled) this.#report('fault', `${this.#setup.what}: ${problem}`);
         return;
       }
       if (performance.now() - started > longRunMs) this.#failures = 0;

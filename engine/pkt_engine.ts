@@ -180,6 +180,7 @@ export class PktEngine {
           engine: this.name,
           command: commands[i] as Command,
           restarts: node.descriptor.companion?.restarts(node.options) ?? false,
+          attaches: () => this.stats().ports.find((port) => port.name === `${name}}1`)?.others.attaches ?? 0,
           giveUp: () => native.engineAwaitReader(handle, output, false),
         }),
     );

@@ -196,12 +196,19 @@ test('a failure is reported also where the engine is stopped before it is known,
   }
 });
 
-test('a script that comes when its engine has stopped is no failure', async (t) => {
+test('an engine that is started again at once gets no program of its last start', async (t) => {
   const reports = listen(t);
-  const engine = startEngine(t, capture(10), { file: scriptFile(t, 'pass.mjs', passing['pass.mjs'] ?? '') });
+  // Slow, so that both would be there together.
+  const file = scriptFile(t, 'slow.mjs', 'export default () => new Promise((done) => setTimeout(done, 50));');
+  const engine = startEngine(t, capture(20_000), { file });
+  engine.stop().start();
+  assert.equal(await engine.wait(30), true);
+  // That it is alone: who came second was turned away, and would have failed.
   engine.stop();
   await companionsEnded();
   assert.deepEqual(reports, []);
+  assert.equal(pipesOf(engine.stats()).back.others.attaches, 1);
+  assert.equal(inScript(engine.stats()), 0);
 });
 
 test('a script that prints without end, and without a line, comes in pieces', async (t) => {
