@@ -29,7 +29,7 @@ const pauseMs = 100;
 /** So many failures in a row are the end; a program that has run for a while fails for the first time. */
 const failuresMax = 5;
 const longRunMs = 10_000;
-/** How long a program has to end by itself when its pipes have ended, and then on SIGTERM. */
+/** How long a program has to end by itself when its pipes have ended, then on SIGTERM; and its output, when it has ended. */
 const graceMs = 2000;
 /** Lines of standard error that are kept to say why it failed. */
 const lastLinesMax = 1;
@@ -120,6 +120,13 @@ export class Companion {
         ended = resolve;
       }),
     );
+    // A process that it has left behind may hold its output open for ever: "close" does not wait for that.
+    child.on('exit', () => {
+      setTimeout(() => {
+        child.stdout.destroy();
+        child.stderr.destroy();
+      }, graceMs).unref();
+    });
     child.on('close', (status, signal) => {
       this.#child = undefined;
       running.delete(this);

@@ -233,6 +233,27 @@ export default async function () {
   assert.ok(Math.max(...pieces) < 2 ** 18, 'no piece is as long as the line');
 });
 
+test('a script that leaves a process behind, which holds its output open, has ended all the same', async (t) => {
+  const reports = listen(t);
+  const file = scriptFile(
+    t,
+    'leaves.mjs',
+    `import { spawn } from 'node:child_process';
+const left = spawn('sleep', ['1000'], { stdio: 'inherit', detached: true });
+left.unref();
+console.log(left.pid);
+export default function () { process.exit(3); }`,
+  );
+  t.after(() => {
+    for (const { kind, text } of reports) if (kind === 'output') process.kill(Number(text));
+  });
+  const engine = startEngine(t, capture(100_000), { file, restart: false });
+  assert.equal(await engine.wait(30), true, 'a capture does not wait for what will not come');
+  engine.stop();
+  await companionsEnded();
+  assert.match(faults(reports)[0] ?? '', /ended with status 3; its packets are dropped/);
+});
+
 test('a script that never comes back costs only its own packets', async (t) => {
   const file = scriptFile(t, 'loop.mjs', 'export default function () { for (;;); }');
   const engine = startEngine(t, live, { file, slots: 64 });
