@@ -4,6 +4,7 @@
 // goes on: while it is not there, what it would get is dropped (no_reader), or waits in a source that can pause.
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Readable } from 'node:stream';
+import { errorText } from './errors.ts';
 import { LineWriter } from './line_writer.ts';
 import type { PlannedCompanion } from './plan.ts';
 import { report } from './reports.ts';
@@ -34,10 +35,11 @@ const graceMs = 2000;
 /** Lines of standard error that are kept to say why it failed. */
 const lastLinesMax = 1;
 
-function takeLines(stream: Readable, take: (line: string) => void): void {
+/** There is no stream where descriptors have run out; the child then says so by "error". */
+function takeLines(stream: Readable | null, take: (line: string) => void): void {
   const lines = new LineWriter(take);
-  stream.on('data', (bytes: Uint8Array) => lines.add(bytes));
-  stream.on('end', () => lines.flush());
+  stream?.on('data', (bytes: Uint8Array) => lines.add(bytes));
+  stream?.on('end', () => lines.flush());
 }
 
 /** The command of a planned companion. Throws what its brick has against it. */
@@ -100,7 +102,13 @@ export class Companion {
     const [program, ...args] = this.#setup.command;
     const started = performance.now();
     // A process group of its own: Ctrl-C on the terminal is for the engine, which then ends its pipes.
-    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+    let child: ChildProcess;
+    try {
+      child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+    } catch (error) {
+      this.#failed(errorText(error), false);
+      return;
+    }
     this.#child = child;
     this.#attachesBefore = this.#setup.attaches();
     const lastLines: string[] = [];
@@ -123,8 +131,8 @@ export class Companion {
     // A process that it has left behind may hold its output open for ever: "close" does not wait for that.
     child.on('exit', () => {
       setTimeout(() => {
-        child.stdout.destroy();
-        child.stderr.destroy();
+        child.stdout?.destroy();
+        child.stderr?.destroy();
       }, graceMs).unref();
     });
     child.on('close', (status, signal) => {

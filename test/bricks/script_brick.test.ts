@@ -11,7 +11,7 @@ import { assertSamePackets, readCapture, writeCapture } from '../support/capture
 import { engineName, runGraph } from '../support/engines.ts';
 import { makeFolder } from '../support/files.ts';
 import { usePipeFolder } from '../support/pipes.ts';
-import { until } from '../support/programs.ts';
+import { projectFolder, start, until } from '../support/programs.ts';
 
 usePipeFolder();
 
@@ -252,6 +252,48 @@ export default function () { process.exit(3); }`,
   engine.stop();
   await companionsEnded();
   assert.match(faults(reports)[0] ?? '', /ended with status 3; its packets are dropped/);
+});
+
+test('a script that cannot be started is a failure like any other', async (t) => {
+  const reports = listen(t);
+  const file = scriptFile(t, 'pass.mjs', passing['pass.mjs'] ?? '');
+  // One argument of a program has 128 KiB at most: execve(2).
+  const engine = startEngine(t, capture(1000), { file, restart: false, argument: 'x'.repeat(200_000) });
+  assert.equal(await engine.wait(30), true);
+  assert.match(faults(reports)[0] ?? '', /E2BIG; its packets are dropped \(no_reader\)/);
+});
+
+test('a script that cannot be started anew, for want of descriptors, costs only its own packets', async (t) => {
+  const folder = makeFolder(t);
+  writeFileSync(join(folder, 'fails.mjs'), 'export default function () { process.exit(3); }');
+  writeFileSync(
+    join(folder, 'main.mts'),
+    `import { closeSync, openSync } from 'node:fs';
+import { Brick, onReport, PktEngine } from '${projectFolder}/index.ts';
+const held = [];
+onReport(({ text }) => {
+  console.log(text);
+  try {
+    for (;;) held.push(openSync('/dev/null'));
+  } catch {
+    // That was the last one.
+  }
+});
+const engine = new PktEngine('e');
+engine.link(new Brick('Script', '${folder}/fails.mjs').connectInput('${capture(100_000)}').connectOutput('null:')).start();
+const isDelivered = await engine.wait(30);
+for (const fd of held) closeSync(fd);
+console.log('delivered', isDelivered);
+engine.stop();
+`,
+  );
+  const line = `ulimit -n 200; exec "${process.execPath}" --import tsx "${folder}/main.mts"`;
+  const program = start(t, 'sh', ['-c', line], { stdio: ['ignore', 'pipe', 'pipe'] });
+  assert.deepEqual(await program.ended(), { code: 0, signal: null }, program.output());
+  assert.match(
+    program.stdout(),
+    /ended with status 3; starting it anew.*\n.*EMFILE; starting it anew.*\n(.*\n)*delivered true\n$/,
+  );
 });
 
 test('a script that never comes back costs only its own packets', async (t) => {
