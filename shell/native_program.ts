@@ -3,7 +3,9 @@ import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
+import { isatty } from 'node:tty';
 import { buildNative, NativeBuildError } from '../native/build.ts';
+import { leaveTerminal } from './prompt/terminal.ts';
 
 /** What may be sent to a program. Those that stop and continue it are for both processes at once. */
 const forwarded = ['SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGALRM', 'SIGWINCH'] as const;
@@ -34,6 +36,7 @@ function isInForeground(): boolean {
 
 /** Runs it with this process's arguments and streams; this process ends as it does. */
 export function runNativeProgram(file: string, name: string): void {
+  const terminals = [0, 1, 2].filter((fd) => isatty(fd));
   // BRICKS_WRAPPER: should this process be killed, the program ends with it and leaves its pipe to others.
   const child = spawn(nativeProgramPath(file, name), process.argv.slice(2), {
     stdio: 'inherit',
@@ -50,6 +53,7 @@ export function runNativeProgram(file: string, name: string): void {
     process.exit(1);
   });
   child.on('exit', (code, signal) => {
+    if (terminals.some((fd) => !isatty(fd))) leaveTerminal();
     if (signal === null) process.exit(code ?? 1);
     process.removeAllListeners(signal);
     process.kill(process.pid, signal);

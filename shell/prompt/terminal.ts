@@ -15,8 +15,13 @@ export function surviveLostStreams(): void {
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 }
 
-/** Ends the process after a hang-up: Node would set the terminal's modes back, and abort as there is none. */
-export function exitAfterHangup(status: number): never {
+/** To be called after a hang-up, before the process ends: Node would set the terminal's modes back, and abort as there is none. */
+export function leaveTerminal(): void {
   for (const fd of [0, 1, 2]) closeSync(fd);
+}
+
+/** Ends the process after a hang-up. */
+export function exitAfterHangup(status: number): never {
+  leaveTerminal();
   process.exit(status);
 }

@@ -1,7 +1,7 @@
 // bricks-run itself: what it runs and what it refuses, signals and status, its library in programs that have no use for it.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, copyFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { nativeFiles } from '../../native/build.ts';
@@ -9,6 +9,7 @@ import { device, PipeBed } from '../support/bricks_run.ts';
 import { demoCapture, makeFolder } from '../support/files.ts';
 import { projectFolder, run, skipWithout, start, until } from '../support/programs.ts';
 import { runProgram } from '../support/readers.ts';
+import { skipTerminal, Terminal } from '../support/terminal.ts';
 
 const library = join(dirname(runProgram), nativeFiles.pcap);
 const wrapper = ['--import', 'tsx', join(projectFolder, 'shell/bricks_run.ts')];
@@ -178,4 +179,23 @@ test('the command bricks-run is transparent: signals, status, its own end', {
     'the pipe to be free',
     () => !/\btcpdump\b/.test(run(join(dirname(runProgram), nativeFiles.pipeProgram), ['--list'])),
   );
+});
+
+test('a terminal that goes away ends the program, and the command as the program', {
+  skip: skipTerminal,
+}, async (t) => {
+  const folder = makeFolder(t);
+  const [inner, outer, status] = ['inner', 'outer', 'status'].map((name) => join(folder, name));
+  // Nobody is ended by the signal itself: cat finds that there is no more to read.
+  writeFileSync(String(inner), '#!/bin/sh\necho ready\ncat\nexit 7\n', { mode: 0o755 });
+  const command = ['node', ...wrapper, inner].join(' ');
+  writeFileSync(String(outer), `#!/bin/sh\ntrap '' HUP\n${command}\necho $? > ${status}\n`, { mode: 0o755 });
+  const terminal = new Terminal(t, String(outer));
+  await terminal.read('ready');
+  terminal.program.child.kill('SIGKILL');
+  const text = await until(
+    'the end of the command',
+    () => existsSync(String(status)) && readFileSync(String(status), 'utf8'),
+  );
+  assert.equal(text, '7\n');
 });
