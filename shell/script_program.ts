@@ -13,8 +13,8 @@ function outputsOf(text: string | undefined): number {
   throw new UsageError(`outputs: "${text}" is not a whole number from 1 to ${abi.outputsMax - 1}`);
 }
 
-function fail(failure: ScriptFailure): number {
-  process.stderr.write(`bricks-script: ${failure.message}\n`);
+function fail(text: string): number {
+  process.stderr.write(`bricks-script: ${text}\n`);
   return exitStatus.failure;
 }
 
@@ -22,7 +22,7 @@ function fail(failure: ScriptFailure): number {
 function watchForFailures(file: string): void {
   process.once('uncaughtException', (error) => {
     if (!isFrom(file, error)) throw error;
-    process.exit(fail(scriptFailure(file, error)));
+    process.exit(fail(scriptFailure(file, error).message));
   });
 }
 
@@ -61,8 +61,10 @@ export async function runScriptProgram({ values, switches, positionals }: Parsed
     const script = await load(file, argument);
     await runScript(script, { from, to, outputs, wait: switches.has('wait') }, ending.signal);
   } catch (error) {
-    if (!(error instanceof ScriptFailure)) throw error;
-    return fail(error);
+    if (error instanceof ScriptFailure) return fail(error.message);
+    // Of a pipe: the script was read before.
+    if (!(error instanceof BricksError) || error.code !== 'ENOENT') throw error;
+    return fail(`${error.message}; use --wait to wait for it`);
   }
   return exitStatus.success;
 }

@@ -55,7 +55,8 @@ static int activate(struct pb_capture *capture)
         return pb_capture_fail(capture, PCAP_ERROR, "pipe \"%s\": out of memory", capture->source.name);
     int result = pb_source_open(&capture->source, &error);
     if (result < 0)
-        return pb_capture_fail(capture, status_of(-result), "%s", error.text);
+        return pb_capture_fail(capture, status_of(-result), "%s%s", error.text,
+                               result == -ENOENT ? "; bricks-run --wait waits for it" : "");
     capture->activated = true;
     return 0;
 }
