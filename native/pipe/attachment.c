@@ -25,7 +25,7 @@ static int no_such_pipe(const char *name, const char *path, struct pb_error *err
     char names[192];
     return pb_fail(error, ENOENT,
                    "pipe \"%s\": no engine serves it at %s; have: %s (bricks-pipe --list; BRICKS_RUNTIME_DIR says where "
-                   "to look)",
+                   "to look: root's engines are at /run/bricks)",
                    name, path, pb_pipe_names_text(names, sizeof(names)));
 }
 

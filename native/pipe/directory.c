@@ -72,8 +72,8 @@ static int runtime_path(char *path, uint32_t path_bytes, struct pb_error *error)
         length = snprintf(path, path_bytes, "%s/bricks", user);
     else
         return pb_fail(error, EINVAL,
-                       "there is no runtime directory for pipes: set BRICKS_RUNTIME_DIR "
-                       "(XDG_RUNTIME_DIR is not set either)");
+                       "there is no runtime directory for pipes: set BRICKS_RUNTIME_DIR, to /run/bricks for "
+                       "those of root's engines (XDG_RUNTIME_DIR is not set either)");
     if (length < 0 || (uint32_t)length >= path_bytes)
         return pb_fail(error, ENAMETOOLONG,
                        "the runtime directory's path is longer than %u bytes; set BRICKS_RUNTIME_DIR", path_bytes - 1);

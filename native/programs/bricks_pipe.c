@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <libgen.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 
 #include "wrapper.h"
 #include "capture_stream.h"
+#include "directory.h"
 #include "packet_bricks.h"
 #include "status_list.h"
 
@@ -103,7 +105,10 @@ static bool parse_options(int argc, char **argv, struct settings *settings)
     settings->name = argv[optind];
     if (good && argc - optind != (needs_name ? 1 : 0)) {
         fprintf(stderr, PROGRAM ": %s\n",
-                needs_name && argc == optind ? "which pipe? Give its NAME, like 'eth3}0'" : "too many arguments");
+                needs_name && argc == optind ? "which pipe? Give its NAME, like 'eth3}0'"
+                : settings->list             ? "too many arguments: --list takes none"
+                                             : "too many arguments: one pipe's NAME; the capture goes to standard "
+                                               "output (> FILE)");
         good = false;
     }
     if (!good)
@@ -129,8 +134,11 @@ static double percent_of_ring(const struct pb_pipe_status *status, uint64_t byte
     return status->ring_bytes > 0 ? 100.0 * (double)bytes / (double)status->ring_bytes : 0;
 }
 
+static uint32_t pipes_listed;
+
 static void list_pipe(const struct pb_status_entry *entry)
 {
+    pipes_listed++;
     const struct pb_pipe_status *status = &entry->status;
     char application[PB_PROGRAM_NAME_MAX + 16];
     if (entry->result < 0) {
@@ -144,6 +152,16 @@ static void list_pipe(const struct pb_status_entry *entry)
            (unsigned long long)status->dropped);
 }
 
+/* An empty table looks the same in a wrong runtime directory. */
+static void say_where_none_are(void)
+{
+    struct sockaddr_un address;
+    if (pb_pipe_address("none}0", false, &address, NULL) == 0)
+        fprintf(stderr, PROGRAM ": no engine serves a pipe in %s (BRICKS_RUNTIME_DIR says where to look: root's engines "
+                                "are at /run/bricks)\n",
+                dirname(address.sun_path));
+}
+
 static int list_pipes(void)
 {
     struct pb_error error;
@@ -152,6 +170,8 @@ static int list_pipes(void)
         fprintf(stderr, PROGRAM ": %s\n", error.text);
         return EXIT_FAILURE;
     }
+    if (pipes_listed == 0)
+        say_where_none_are();
     return EXIT_SUCCESS;
 }
 
