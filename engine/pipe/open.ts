@@ -3,6 +3,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { BricksError } from '../errors.ts';
 import { type ClientDirection, clientClose, clientOpen } from '../native.ts';
+import { checkOptions, type OptionSchemas, type Options } from '../options.ts';
 
 /** How often a pipe is looked for that is not there yet. */
 const retryMs = 100;
@@ -13,6 +14,18 @@ export interface OpenOptions {
   readonly wait?: boolean;
   /** Ends the waiting, and later closes the pipe: what was awaited is rejected with the signal's reason. */
   readonly signal?: AbortSignal;
+}
+
+/** Checks the options of one end of a pipe: those that both ends have, and its own, in `schemas`. Returns its own. */
+export function checkOpenOptions(name: string, schemas: OptionSchemas, options: OpenOptions): Options {
+  const { wait, signal, ...own } = options;
+  const given = `pipe "${name}"`;
+  const option = Object.keys(own).find((key) => !Object.hasOwn(schemas, key));
+  if (option !== undefined) {
+    const have = ['wait', 'signal', ...Object.keys(schemas)].join(', ');
+    throw BricksError.of('OPTION_UNKNOWN', { what: given, option, have });
+  }
+  return checkOptions(given, schemas, own);
 }
 
 function checkName(name: unknown): void {

@@ -13,9 +13,9 @@ import {
   clientRead,
   clientRelease,
 } from '../native.ts';
-import { checkOptions, type OptionSchemas } from '../options.ts';
+import type { OptionSchemas } from '../options.ts';
 import { Batch } from './batch.ts';
-import { attach, type OpenOptions } from './open.ts';
+import { attach, checkOpenOptions, type OpenOptions } from './open.ts';
 import { PacketIndex } from './packet_index.ts';
 import { Readiness } from './readiness.ts';
 
@@ -169,8 +169,7 @@ export class Pipe implements AsyncIterableIterator<Batch, undefined> {
  * ENOTSUP packets go the other way, EACCES it is another user's.
  */
 export async function openPipe(name: string, options: PipeOptions = {}): Promise<Pipe> {
-  const { wait, signal, ...rest } = options;
-  const { batchPackets } = checkOptions(`pipe "${name}"`, schemas, rest);
+  const { batchPackets } = checkOpenOptions(name, schemas, options);
   const client = await attach(name, 'read', options);
-  return new Pipe(name, client, Number(batchPackets), signal);
+  return new Pipe(name, client, Number(batchPackets), options.signal);
 }

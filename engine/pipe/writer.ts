@@ -6,7 +6,7 @@ import { abi } from '../abi.ts';
 import { BricksError } from '../errors.ts';
 import { clientArm, clientBacklog, clientClose, clientDecline, clientSend, clientSetLinkType } from '../native.ts';
 import { Batch, batchSource } from './batch.ts';
-import { attach, type OpenOptions } from './open.ts';
+import { attach, checkOpenOptions, type OpenOptions } from './open.ts';
 import { field, PacketIndex, recordWords } from './packet_index.ts';
 import { Readiness } from './readiness.ts';
 
@@ -204,6 +204,7 @@ export class PipeWriter {
  * ENOTSUP packets go the other way, EACCES it is another user's.
  */
 export async function openPipeWriter(name: string, options: OpenOptions = {}): Promise<PipeWriter> {
+  checkOpenOptions(name, {}, options);
   const client = await attach(name, 'write', options);
   return new PipeWriter(name, client, options.signal);
 }

@@ -343,6 +343,9 @@ test('what cannot be opened is said in one line, with the remedy', async (t) => 
   );
   await assert.rejects(openPipe('errors}0\0'), hasCode('ARGUMENT_INVALID', /give one like/));
   await assert.rejects(openPipe(undefined as unknown as string), hasCode('ARGUMENT_INVALID'));
+  const misspelt = hasCode('OPTION_UNKNOWN', /no option "wiat"; have: wait, signal/);
+  await assert.rejects(openPipe('errors}0', { wiat: true } as object), misspelt);
+  await assert.rejects(openPipeWriter('errors}0', { wiat: true } as object), misspelt);
   await assert.rejects(openPipe('errors}0', { batchPackets: 0 }), hasCode('OPTION_INVALID', /batchPackets/));
   pipe.close();
 });
