@@ -17,7 +17,7 @@ export const descriptor: BrickDescriptor = {
   name: 'Script',
   text: 'shows packets to a script in Lua, JavaScript or TypeScript, which chooses outputs, drops or changes them',
   options: {
-    file: { type: 'string', default: '', text: 'the script: FILE.lua, FILE.js, FILE.mjs or FILE.ts' },
+    file: { type: 'string', default: '', text: 'the script: its name ends in .lua, .js, .mjs, .cjs, .ts or .mts' },
     argument: { type: 'string', default: '', text: 'handed to the script, for it to make of it what it likes' },
     slots: {
       type: 'integer',

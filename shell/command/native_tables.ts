@@ -64,7 +64,7 @@ set-user-ID. bricks-pipe serves these.`,
   sections: {
     Environment: {
       ...runtimeVariable,
-      LD_PRELOAD: 'libbricks-pcap.so is put in front of what is there',
+      LD_PRELOAD: 'what is there comes behind libbricks-pcap.so',
       'BRICKS_PCAP_WAIT, BRICKS_PCAP_RECONNECT, BRICKS_PCAP_COPY': 'what --wait, --reconnect and --copy set to 1',
     },
     'Exit status': {
