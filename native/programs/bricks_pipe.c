@@ -184,6 +184,18 @@ static void end_by_sigpipe(void)
     raise(SIGPIPE);
 }
 
+/* Losses only where there are some: they are why somebody reads this line. */
+static void say_summary(const char *name, const struct pb_capture *capture)
+{
+    struct pb_pipe_counts counts;
+    char losses[48] = "";
+    pb_pipe_counts(capture->reader, &counts);
+    if (counts.dropped > 0)
+        snprintf(losses, sizeof(losses), ", %llu dropped", (unsigned long long)counts.dropped);
+    fprintf(stderr, PROGRAM ": %s: %llu packets%s%s\n", name, (unsigned long long)capture->packets, losses,
+            pb_capture_interrupted() ? ", interrupted" : "");
+}
+
 static int capture_pipe(const struct settings *settings)
 {
     struct pb_capture capture = {
@@ -208,8 +220,7 @@ static int capture_pipe(const struct settings *settings)
     if (result < 0)
         fprintf(stderr, PROGRAM ": pipe \"%s\": %s\n", settings->name, error.text);
     else if (!settings->quiet)
-        fprintf(stderr, PROGRAM ": %s: %llu packets%s\n", settings->name, (unsigned long long)capture.packets,
-                pb_capture_interrupted() ? ", interrupted" : "");
+        say_summary(settings->name, &capture);
     pb_pipe_close(capture.reader);
     return result == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -63,6 +63,7 @@ test('a reader that was stopped for a minute goes on; the other pipe is complete
   const got = await stopped.packets();
   assert.ok(lost > 1000, `${lost} packets found the ring full`);
   assert.equal(got.length, frames.length - lost, 'all that were not dropped');
+  assert.match(stopped.program.output(), new RegExp(`p\\}1: ${got.length} packets, ${lost} dropped\n`));
   assertSubsequence(got, frames, 'in order, undamaged', frameText);
   assertSubsequence(last, got, 'all that came after it went on', frameText);
   assert.deepEqual(engines.reports(), []);
