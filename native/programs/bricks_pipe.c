@@ -156,7 +156,10 @@ static void list_pipe(const struct pb_status_entry *entry)
 static void say_where_none_are(void)
 {
     struct sockaddr_un address;
-    if (pb_pipe_address("none}0", false, &address, NULL) == 0)
+    struct pb_error error;
+    if (pb_pipe_address("none}0", false, &address, &error) < 0)
+        fprintf(stderr, PROGRAM ": %s\n", error.text);
+    else
         fprintf(stderr, PROGRAM ": no engine serves a pipe in %s (BRICKS_RUNTIME_DIR says where to look: root's engines "
                                 "are at /run/bricks)\n",
                 dirname(address.sun_path));
