@@ -17,7 +17,7 @@
 
 #include "wrapper.h"
 #include "capture_stream.h"
-#include "directory.h"
+#include "../pipe/directory.h"
 #include "packet_bricks.h"
 #include "status_list.h"
 
