@@ -85,6 +85,7 @@ export class PipeWriter {
    */
   write(packets: Writable, options: WriteOptions & { readonly from?: number } = {}): number {
     if (!this.#isOpen) throw this.#closedError();
+    this.#check(packets, options);
     const { from = 0 } = options;
     if (packets instanceof Batch) return this.#writeBatch(packets, from);
     return this.#writeBytes(packets instanceof Uint8Array ? [packets] : packets, from, options);
@@ -92,6 +93,7 @@ export class PipeWriter {
 
   /** Writes all, waiting for room where there is none. The engine has them in its ring then: see backlog. */
   async send(packets: Writable, options: WriteOptions = {}): Promise<void> {
+    this.#check(packets, options);
     const count = packets instanceof Batch ? packets.count : packets instanceof Uint8Array ? 1 : packets.length;
     for (let done = 0; done < count; ) {
       done += this.write(packets, { ...options, from: done });
@@ -131,6 +133,20 @@ export class PipeWriter {
     this.#signal?.removeEventListener('abort', this.#abort);
     this.#readiness.close();
     clientClose(this.#client);
+  }
+
+  /** What callers without types get wrong. */
+  #check(packets: unknown, { timestampNs }: WriteOptions): void {
+    const what = `pipe "${this.name}"`;
+    const isBytes = (value: unknown): boolean => value instanceof Uint8Array;
+    if (!isBytes(packets) && !(packets instanceof Batch) && !(Array.isArray(packets) && packets.every(isBytes))) {
+      const hint = 'give a Uint8Array, an array of them, or a Batch';
+      throw BricksError.of('ARGUMENT_INVALID', { what, problem: 'these are no packets', hint });
+    }
+    if (timestampNs !== undefined && typeof timestampNs !== 'bigint') {
+      const hint = 'give a bigint, nanoseconds since 1970';
+      throw BricksError.of('ARGUMENT_INVALID', { what, problem: 'timestampNs is no bigint', hint });
+    }
   }
 
   #writeBatch(batch: Batch, from: number): number {

@@ -58,6 +58,10 @@ static int activate(struct pb_capture *capture)
         return pb_capture_fail(capture, status_of(-result), "%s%s", error.text,
                                result == -ENOENT ? "; bricks-run --wait waits for it" : "");
     capture->activated = true;
+    if (capture->source.writer != NULL) /* for who means to read: tcpdump prints it */
+        return pb_capture_fail(capture, PCAP_WARNING,
+                               "pipe \"%s\": its engine receives from it: packets can be sent here, none will come",
+                               capture->source.name);
     return 0;
 }
 
@@ -75,8 +79,8 @@ static pcap_t *open_pipe(const char *name, int snaplen, int to_ms, char *errbuf)
         return NULL;
     pcap_set_snaplen(capture->face, snaplen);
     pcap_set_timeout(capture->face, to_ms);
-    if (activate(capture) == 0) {
-        errbuf[0] = '\0'; /* no warning */
+    if (activate(capture) >= 0) {
+        errbuf[0] = '\0'; /* who opens a pipe to send needs no warning */
         return capture->face;
     }
     memcpy(errbuf, PB_REAL(pcap_geterr)(capture->face), PCAP_ERRBUF_SIZE);

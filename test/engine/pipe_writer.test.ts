@@ -117,6 +117,20 @@ test('what a pipe cannot carry is refused, and what stands before it is written'
   writer.close();
 });
 
+test('what is no packet is refused before anything is written', async (t) => {
+  startPassing(t, 'strict}0', 'null:');
+  const writer = await openPipeWriter('strict}0');
+  t.after(() => writer.close());
+  for (const packets of [undefined, 'text', 5, [1], [Buffer.alloc(60), 'text'], { length: 2 }]) {
+    const refusal = { code: 'ARGUMENT_INVALID', message: /strict\}0.*no packets; give a Uint8Array/ };
+    assert.throws(() => writer.write(packets as Uint8Array), refusal);
+    await assert.rejects(writer.send(packets as Uint8Array), refusal);
+  }
+  const early = { timestampNs: 5 as unknown as bigint };
+  assert.throws(() => writer.write(Buffer.alloc(60), early), { code: 'ARGUMENT_INVALID', message: /bigint/ });
+  assert.equal(writer.write(Buffer.alloc(60)), 1);
+});
+
 test('the end: of the engine, by close(), by a signal', async (t) => {
   const engine = startPassing(t, 'ends}0', 'null:');
   const first = await openPipeWriter('ends}0');

@@ -594,6 +594,10 @@ static void test_inject(void)
     static u_char frame[PB_FRAME_BYTES_MAX + 1];
     pthread_t other;
     int engine = start_relay("in}0", PIPE);
+    pcap_t *warned = pcap_create("in}0", errbuf);
+    CHECK_EQUAL(pcap_activate(warned), PCAP_WARNING);
+    CHECK(has_text(pcap_geterr(warned), "packets can be sent here, none will come"));
+    pcap_close(warned);
     pcap_t *reader = open_pipe(0), *writer = pcap_open_live("in}0", 0, 0, 20, errbuf);
     struct seen seen = {.p = reader};
     struct pcap_pkthdr *header;
