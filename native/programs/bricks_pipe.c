@@ -135,12 +135,19 @@ static double percent_of_ring(const struct pb_pipe_status *status, uint64_t byte
 }
 
 static uint32_t pipes_listed;
+static struct pb_error denied; /* the first pipe's that may not be asked; code 0: none */
 
 static void list_pipe(const struct pb_status_entry *entry)
 {
     pipes_listed++;
     const struct pb_pipe_status *status = &entry->status;
     char application[PB_PROGRAM_NAME_MAX + 16];
+    if (entry->result == -EACCES) {
+        printf("%-14s (no permission)\n", entry->name);
+        if (denied.code == 0)
+            denied = entry->error;
+        return;
+    }
     if (entry->result < 0) {
         fprintf(stderr, PROGRAM ": %s\n", entry->error.text);
         return;
@@ -175,6 +182,8 @@ static int list_pipes(void)
     }
     if (pipes_listed == 0)
         say_where_none_are();
+    if (denied.code != 0)
+        fprintf(stderr, PROGRAM ": %s\n", denied.text);
     return EXIT_SUCCESS;
 }
 
