@@ -1,7 +1,7 @@
 // Generated from native/include/packet_bricks.h by `npm run abi`. Do not edit.
 
 /** Hash of the header; pb_abi_hash() of a library that fits returns the same. */
-export const abiHash = 'a57a5a773ef1d3c4';
+export const abiHash = 'cfda30af2b1b85cd';
 
 /** The limits and constants of the header. */
 export const abi = {
@@ -86,6 +86,7 @@ export const abiFunctions = {
   pb_event_take: { result: 'int', parameters: ['void *', 'uint32_t'] },
   pb_daemon_lock: { result: 'int', parameters: ['const char *', 'void *'] },
   pb_service_notify: { result: 'int', parameters: ['const char *', 'const char *', 'void *'] },
+  pb_parent_follow: { result: 'void', parameters: ['int'] },
   pb_client_open: { result: 'int', parameters: ['const char *', 'uint32_t', 'void *'] },
   pb_client_close: { result: 'int', parameters: ['int'] },
   pb_client_own: { result: 'int', parameters: ['int'] },

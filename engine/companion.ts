@@ -32,6 +32,10 @@ const failuresMax = 5;
 const longRunMs = 10_000;
 /** How long a program has to end by itself when its pipes have ended, then on SIGTERM; and its output, when it has ended. */
 const graceMs = 2000;
+/** More lines a second of what it prints are left out. */
+const linesPerSecondMax = 1000;
+/** In its environment: the engine's process, without which it has nothing to do. */
+export const companionOf = 'BRICKS_COMPANION_OF';
 /** Lines of standard error that are kept to say why it failed. */
 const lastLinesMax = 1;
 
@@ -66,6 +70,8 @@ export class Companion {
   #attachesBefore = 0;
   #stopped = false;
   #isCancelled = false;
+  #printedSecond = 0;
+  #printedLines = 0;
 
   get isStopped(): boolean {
     return this.#stopped;
@@ -104,20 +110,25 @@ export class Companion {
     // A process group of its own: Ctrl-C on the terminal is for the engine, which then ends its pipes.
     let child: ChildProcess;
     try {
-      child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+      child = spawn(program, args, {
+        stdio: ['ignore', 'pipe', 'pipe'],
+        detached: true,
+        env: { ...process.env, [companionOf]: String(process.pid) },
+      });
     } catch (error) {
       this.#failed(errorText(error), false);
       return;
     }
     this.#child = child;
     this.#attachesBefore = this.#setup.attaches();
+    let failure: string | undefined;
     const lastLines: string[] = [];
-    takeLines(child.stdout, (text) => this.#report('output', text));
+    takeLines(child.stdout, (text) => this.#print(text));
     takeLines(child.stderr, (text) => {
+      if (/heap out of memory/.test(text)) failure = 'out of memory';
       lastLines.push(text);
       if (lastLines.length > lastLinesMax) lastLines.shift();
     });
-    let failure: string | undefined;
     child.on('error', (error) => {
       failure = error.message;
     });
@@ -165,6 +176,18 @@ export class Companion {
       'fault',
       `${this.#setup.what}: ${problem}; its packets are dropped (no_reader), stop and start the engine`,
     );
+  }
+
+  /** A program that prints for ever must not fill the log: so many lines a second, and how many there were besides. */
+  #print(text: string): void {
+    const second = Math.floor(performance.now() / 1000);
+    if (second !== this.#printedSecond) {
+      const leftOut = this.#printedLines - linesPerSecondMax;
+      if (leftOut > 0) this.#report('output', `... ${leftOut} lines left out: at most ${linesPerSecondMax} a second`);
+      this.#printedSecond = second;
+      this.#printedLines = 0;
+    }
+    if (++this.#printedLines <= linesPerSecondMax) this.#report('output', text);
   }
 
   #report(kind: 'fault' | 'output', text: string): void {

@@ -180,6 +180,11 @@ export function daemonLock(path: string): number {
   return callChecked('pb_daemon_lock', path);
 }
 
+/** Ends this process when its parent ends. */
+export function parentFollow(parent: number): void {
+  call('pb_parent_follow', parent);
+}
+
 /** Tells the service manager at `address` (NOTIFY_SOCKET) how this process is: "READY=1". See sd_notify(3). */
 export function serviceNotify(address: string, state: string): void {
   callChecked('pb_service_notify', address, state);

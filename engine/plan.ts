@@ -1,6 +1,7 @@
 // From description to plan: a pure function that validates a graph and says what to open and connect.
 //
 // It opens nothing and looks at nothing but its arguments. engine/apply.ts acts on its result.
+import { createHash } from 'node:crypto';
 import { abi } from './abi.ts';
 import { BricksError } from './errors.ts';
 import type { BrickNode, Link, PortCount } from './graph.ts';
@@ -89,9 +90,15 @@ export function planGraph(links: readonly Link[], context: PlanContext): Plan {
 /** Drivers whose ports are pipes. */
 const pipeDrivers = ['pipe', 'inject'];
 
+/** Characters of an engine's name that the names of its companions' pipes begin with. */
+const companionStemMax = 32;
+
 /** What the pipes of a brick's companion are called; pipe names are short, and of few characters. */
 function companionName(engine: string, brick: string, number: number): string {
-  return `${engine.replace(/[^\w.:-]/g, '_').slice(0, 40)}.${brick.toLowerCase()}${number}`;
+  const plain = engine.replace(/[^\w.:-]/g, '_').slice(0, companionStemMax);
+  // Engines whose names differ only in what a pipe's cannot show have different pipes all the same.
+  const mark = plain === engine ? '' : `-${createHash('sha256').update(engine).digest('hex').slice(0, 8)}`;
+  return `${plain}${mark}.${brick.toLowerCase()}${number}`;
 }
 
 class Planner {

@@ -3,7 +3,9 @@ import { extname } from 'node:path';
 import { runScript, type ScriptFunctions } from '../bricks/script/host.ts';
 import { isFrom, ScriptFailure, scriptFailure } from '../bricks/script/script_failure.ts';
 import { abi } from '../engine/abi.ts';
+import { companionOf } from '../engine/companion.ts';
 import { BricksError } from '../engine/errors.ts';
+import { parentFollow } from '../engine/native.ts';
 import { exitStatus, type ParsedCommand, UsageError } from './command/options.ts';
 import { readScript } from './engines.ts';
 
@@ -48,12 +50,20 @@ async function load(given: string, argument: string | undefined): Promise<Script
   }
 }
 
+/** The brick Script's program ends with its engine's process, however that ends. */
+function followEngine(): void {
+  const engine = process.env[companionOf];
+  delete process.env[companionOf];
+  if (engine !== undefined) parentFollow(Number(engine));
+}
+
 /** Resolves with the exit status. */
 export async function runScriptProgram({ values, switches, positionals }: ParsedCommand): Promise<number> {
   const { from, to } = values;
   const [file = '', argument] = positionals;
   if (from === undefined) throw new UsageError("option '--from' is missing: the pipe that packets come from");
   const outputs = outputsOf(values.outputs);
+  followEngine();
   const ending = new AbortController();
   // Once: a second signal ends a script that does not come to its end.
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => ending.abort());

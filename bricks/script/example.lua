@@ -1,6 +1,6 @@
--- Script: counts the DNS queries of the demo capture.
+-- Script: counts the packets of the demo capture by their destination port.
 pe = PktEngine.new("example")
-s = Brick.new("Script", "bricks/script/examples/dns_count.lua")
+s = Brick.new("Script", "bricks/script/examples/ports.lua")
 s:connect_input("pcap:test/fixtures/demo.pcap")
 s:connect_output("null:")
 pe:link(s)

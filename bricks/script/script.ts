@@ -7,10 +7,11 @@ import { BricksError } from '../../engine/errors.ts';
 import type { BrickDescriptor } from '../../engine/graph.ts';
 
 /** The program beside the engine: from the sources it needs their loader, from dist/ nothing. */
-function hostCommand(): [string, ...string[]] {
+function hostCommand(memoryMb: number): [string, ...string[]] {
   const extension = extname(fileURLToPath(import.meta.url));
   const program = fileURLToPath(new URL(`../../shell/bricks_script${extension}`, import.meta.url));
-  return [process.execPath, ...(extension === '.ts' ? ['--import', import.meta.resolve('tsx')] : []), program];
+  const memory = `--max-old-space-size=${memoryMb}`;
+  return [process.execPath, memory, ...(extension === '.ts' ? ['--import', import.meta.resolve('tsx')] : []), program];
 }
 
 export const descriptor: BrickDescriptor = {
@@ -25,6 +26,13 @@ export const descriptor: BrickDescriptor = {
       min: abi.bufferSlotsMin,
       max: abi.bufferSlotsMax,
       text: 'size of each of the two pipes between engine and script, in slots of 2048 bytes',
+    },
+    memory_mb: {
+      type: 'integer',
+      default: 512,
+      min: 32,
+      max: 65536,
+      text: 'memory that the script may have, MiB; one that wants more has failed',
     },
     restart: { type: 'boolean', default: true, text: '1: a script that has failed is started anew, a few times' },
   },
@@ -41,7 +49,7 @@ export const descriptor: BrickDescriptor = {
       }
       const ports = ['--from', pipes.from, '--to', pipes.to, '--outputs', String(outputs)];
       const argument = String(options.argument);
-      return [...hostCommand(), ...ports, file, ...(argument === '' ? [] : [argument])];
+      return [...hostCommand(Number(options.memory_mb)), ...ports, file, ...(argument === '' ? [] : [argument])];
     },
     restarts: (options) => options.restart === true,
   },

@@ -1,12 +1,14 @@
 /*
- * service.c - what a daemon needs of the system and Node has no call for:
- * its lock file, and telling the service manager how it is.
+ * service.c - what a daemon and its programs need of the system and Node has no
+ * call for: the lock file, telling the service manager how it is, ending with it.
  * Control thread only.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -45,4 +47,11 @@ int pb_service_notify(const char *address, const char *state, struct pb_error *e
     int code = errno;
     close(fd);
     return sent >= 0 ? 0 : pb_fail(error, code, "cannot notify NOTIFY_SOCKET=%s: %s", address, pb_errno_text(code));
+}
+
+void pb_parent_follow(int parent)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent)
+        raise(SIGKILL); /* it was faster */
 }

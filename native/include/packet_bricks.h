@@ -130,6 +130,10 @@ PB_API int pb_daemon_lock(const char *path, struct pb_error *error);
  * process: "READY=1". See sd_notify(3). */
 PB_API int pb_service_notify(const char *address, const char *state, struct pb_error *error);
 
+/* End this process (SIGKILL) when process `parent` ends, of which it is a child; at once
+ * if it has ended. For programs whose output and packets nobody would get then. */
+PB_API void pb_parent_follow(int parent);
+
 /* Pipes for JavaScript, both ends of applications (parts 3 and 4 below) by handle.
  * A handle is as an engine's; a client is used by one thread at a time.
  *

@@ -235,5 +235,6 @@ int pb_pipe_status(const char *name, struct pb_pipe_status *status, struct pb_er
         return result;
     *status = reply.status;
     status->engine[sizeof(status->engine) - 1] = '\0';
+    status->application[sizeof(status->application) - 1] = '\0';
     return 0;
 }

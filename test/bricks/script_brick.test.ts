@@ -8,6 +8,7 @@ import { Brick, BricksError, type EngineStats, onReport, PktEngine, type PortSta
 import { assertAccounting } from '../support/accounting.ts';
 import { awkward } from '../support/awkward.ts';
 import { assertSamePackets, readCapture, writeCapture } from '../support/capture.ts';
+import { isRunning } from '../support/daemon.ts';
 import { engineName, runGraph } from '../support/engines.ts';
 import { makeFolder } from '../support/files.ts';
 import { usePipeFolder } from '../support/pipes.ts';
@@ -323,6 +324,52 @@ test('a script that is killed comes back, and live traffic goes on meanwhile', a
   engine.stop();
   assertAccounting(engine.stats(), engine.plan);
   assert.match(faults(reports)[0] ?? '', /was ended by SIGKILL; starting it anew in 0\.1 s/);
+});
+
+test('a script that eats memory has failed, and that is said', async (t) => {
+  const reports = listen(t);
+  const text = 'const all = []; export default function () { for (;;) all.push(new Array(1000).fill(all.length)); }';
+  const engine = startEngine(t, live, { file: scriptFile(t, 'eat.mjs', text), memory_mb: 32, restart: false });
+  await until('it to fail', () => faults(reports).length > 0);
+  engine.stop();
+  assertAccounting(engine.stats(), engine.plan);
+  assert.match(faults(reports)[0] ?? '', /^brick "Script" .*: out of memory; its packets are dropped/);
+});
+
+test('a script that prints for ever is cut short, and how much is said', async (t) => {
+  const reports = listen(t);
+  const text = 'export default function () { for (let i = 0; i < 1000; i++) console.log(i); }';
+  const engine = startEngine(t, live, { file: scriptFile(t, 'print.mjs', text) });
+  await until('lines to be left out', () => reports.some((report) => /^\.\.\. \d+ lines left out/.test(report.text)));
+  engine.stop();
+});
+
+test('a script ends with the process of its engine, however that ends, and whatever the script does', async (t) => {
+  const loop = scriptFile(t, 'loop.mjs', 'export default function () { for (;;); }');
+  const text = `import { Brick, PktEngine } from ${JSON.stringify(new URL('../../index.ts', import.meta.url).href)};
+const engine = new PktEngine('doomed');
+engine.link(new Brick('Script', ${JSON.stringify(loop)}).connectInput('${live}').connectOutput('null:')).start();
+setInterval(() => console.log(engine.stats().ports.find(({ driver }) => driver === 'pipe').others.reader_pid), 20);`;
+  const program = start(t, process.execPath, ['--import', 'tsx', scriptFile(t, 'engine.mjs', text)], {
+    cwd: projectFolder,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const pid = Number((await program.until(/^([1-9]\d*)$/m))[1]);
+  program.child.kill('SIGKILL');
+  await until('the script to be gone', () => !isRunning(pid));
+});
+
+test('engines whose names differ only in what a pipe cannot show have scripts of their own', async (t) => {
+  const file = scriptFile(t, 'pass.lua', passing['pass.lua'] ?? '');
+  for (const name of ['a b', 'a_b', `${'x'.repeat(50)}1`, `${'x'.repeat(50)}2`]) {
+    const engine = new PktEngine(name);
+    t.after(async () => {
+      engine.stop();
+      engine.delete();
+      await companionsEnded();
+    });
+    engine.link(new Brick('Script', file).connectInput(live).connectOutput('null:')).start();
+  }
 });
 
 test('an engine without its script does not start, and says why', (t) => {
