@@ -24,7 +24,9 @@ export const nativeFiles = {
 
 function sources(): string[] {
   const found: string[] = [join(nativeFolder, 'Makefile'), join(packageRoot, 'package.json')];
-  const folders = ['include', 'core', 'engine', 'ports', 'pipe', 'libpcap', 'programs'].map((name) => join(nativeFolder, name));
+  const folders = ['include', 'core', 'engine', 'ports', 'pipe', 'libpcap', 'programs'].map((name) =>
+    join(nativeFolder, name),
+  );
   for (const folder of folders) {
     for (const file of readdirSync(folder)) if (/\.([ch]|map)$/.test(file)) found.push(join(folder, file));
   }
