@@ -57,6 +57,8 @@ export class Terminal {
     // readline takes a tab that comes with other keys as pasted.
     await delay(100);
     this.type(keys.tab);
+    // Nothing to wait for; and the keys behind it must not come with it either.
+    if (shown === '') await delay(200);
     return this.read(shown);
   }
 }
