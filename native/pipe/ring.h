@@ -16,7 +16,7 @@
  * A packet has a record of 16 bytes in the array of records, and its data in the
  * ring, each from a cache line of its own. That keeps the records together: the
  * reader walks through them without waiting for the lines of one packet to find the
- * next, and fetches the data of many at once. As each packet takes at least a line
+ * next. As each packet takes at least a line
  * of the ring, the array has room whenever the ring has.
  *
  * The ring is mapped twice in a row, so that no packet wraps. Positions in it are
