@@ -7,8 +7,9 @@ import { Brick } from '../../index.ts';
 import { assertSamePackets, readCapture, timed, writeCapture } from '../support/capture.ts';
 import { extcapProgram, TsharkUser } from '../support/extcap.ts';
 import { demoCapture } from '../support/files.ts';
-import { type Program, projectFolder, run, skipWithout, until } from '../support/programs.ts';
+import { type Program, run, skipWithout, until } from '../support/programs.ts';
 import { pipeProgram } from '../support/readers.ts';
+import { skipUnreadable } from '../support/users.ts';
 
 const skip = skipWithout('tshark', 'editcap', 'tcpdump');
 const isRoot = process.getuid?.() === 0;
@@ -299,16 +300,12 @@ test('an engine that does not answer does not hold up the list of the others', {
   assert.match(listed, /^bricks-pipe: pipe "stopped}0": its engine does not answer$/m);
 });
 
-const skipUsers = skip || (isRoot ? skipWithout('setpriv') : 'needs root: another user');
+const skipUsers = skip || (isRoot ? skipWithout('setpriv') || skipUnreadable() : 'needs root: another user');
 
 test('another user sees that there are pipes, and why they are not for him', { skip: skipUsers }, async (t) => {
   const wireshark = user(t);
   chmodSync(wireshark.folder, 0o777); // his home as well
   const as = ['setpriv', '--reuid=64003', '--regid=64003', '--clear-groups'] as const;
-  if (!(await wireshark.outputOf(...as, 'sh', '-c', `test -x ${extcapProgram} && echo yes`)).includes('yes')) {
-    t.skip(`${projectFolder} is not readable to other users`);
-    return;
-  }
   const source = new Brick('Duplicator').connectInput(`pcap:${demoCapture}`);
   const engine = wireshark.engine(source.connectOutput('p{0', 'everybody{0?wait=1&mode=0666'));
   assert.match(await wireshark.outputOf(...as, 'tshark', '-D'), /^\d+\. bricks:p:0 \(pipe p}0 \(no permission\)\)$/m);

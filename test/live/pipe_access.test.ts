@@ -14,8 +14,9 @@ import { engineName } from '../support/engines.ts';
 import { buildExample } from '../support/examples.ts';
 import { makeFolder } from '../support/files.ts';
 import { usePipeFolder } from '../support/pipes.ts';
-import { projectFolder, skipWithout, start, until, waitMs } from '../support/programs.ts';
+import { skipWithout, start, until, waitMs } from '../support/programs.ts';
 import { pipeProgram } from '../support/readers.ts';
+import { skipUnreadable } from '../support/users.ts';
 
 const runtimeFolder = usePipeFolder();
 chmodSync(runtimeFolder, 0o755); // what keeps others out is the socket
@@ -181,9 +182,3 @@ test('an engine that may not give its socket away says who can', { skip: skip ||
   );
   assert.deepEqual(readdirSync(join(folder, 'pipes')), [], 'nothing is left');
 });
-
-/** Why other users cannot run the programs of this folder, or false. */
-function skipUnreadable(): string | false {
-  const [command = '', ...args] = as(stranger, ['test', '-r', join(projectFolder, 'index.ts')]);
-  return spawnSync(command, args).status === 0 ? false : 'the project folder is not readable to other users';
-}

@@ -14,6 +14,7 @@ import { engineInterface, type LiveBed, makeLiveBed, readAnyCapture, readersOf, 
 import { skipLive } from '../support/netns.ts';
 import { type Program, projectFolder, skipWithout, start, until } from '../support/programs.ts';
 import { startReader } from '../support/readers.ts';
+import { skipUnreadable } from '../support/users.ts';
 
 const unit = readFileSync(join(projectFolder, 'shell/systemd/bricks-server.service'), 'utf8');
 
@@ -54,12 +55,6 @@ const script = `
   pe:link(dup:link(lb))
   pe:start()
   print("engine e0 runs")`;
-
-/** Why other users cannot run the programs of this folder, or false. */
-function skipUnreadable(): string | false {
-  const [command = '', ...args] = [...as(stranger), 'test', '-r', join(projectFolder, 'index.ts')];
-  return spawnSync(command, args).status === 0 ? false : 'the project folder is not readable to other users';
-}
 
 function environment(bed: LiveBed): NodeJS.ProcessEnv {
   return { ...process.env, BRICKS_RUNTIME_DIR: bed.runtimeFolder, HOME: bed.runtimeFolder };

@@ -13,7 +13,6 @@
  * TSan sees every access. In the other tests it watches engine thread, control
  * thread and attach server, which do share addresses.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -29,6 +28,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "holdings.h"
 #include "pipe/directory.h"
 #include "pipe/pipe.h"
 #include "pipe/protocol.h"
@@ -1387,16 +1387,6 @@ static void test_no_descriptors(void)
 }
 
 /* ------------------------------------------------------------------- main */
-
-static uint32_t count_entries(const char *path)
-{
-    DIR *directory = opendir(path);
-    uint32_t count = 0;
-    for (struct dirent *entry; (entry = readdir(directory)) != NULL;)
-        count += entry->d_name[0] != '.';
-    closedir(directory);
-    return count;
-}
 
 static uint32_t count_memfds(void)
 {

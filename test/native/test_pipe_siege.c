@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "accounts.h"
+#include "holdings.h"
 #include "pipe/directory.h"
 #include "pipe/protocol.h"
 #include "pipe/ring.h"
@@ -617,16 +618,6 @@ static uint64_t anonymous_kib(void)
             break;
     fclose(status);
     return kib;
-}
-
-static uint32_t count_entries(const char *path)
-{
-    DIR *directory = opendir(path);
-    uint32_t count = 0;
-    for (struct dirent *entry; (entry = readdir(directory)) != NULL;)
-        count += entry->d_name[0] != '.';
-    closedir(directory);
-    return count;
 }
 
 static uint32_t count_lines(const char *path)
