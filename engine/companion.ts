@@ -36,8 +36,6 @@ const graceMs = 2000;
 const linesPerSecondMax = 1000;
 /** In its environment: the engine's process, without which it has nothing to do. */
 export const companionOf = 'BRICKS_COMPANION_OF';
-/** Lines of standard error that are kept to say why it failed. */
-const lastLinesMax = 1;
 
 /** There is no stream where descriptors have run out; the child then says so by "error". */
 function takeLines(stream: Readable | null, take: (line: string) => void): void {
@@ -122,12 +120,11 @@ export class Companion {
     this.#child = child;
     this.#attachesBefore = this.#setup.attaches();
     let failure: string | undefined;
-    const lastLines: string[] = [];
+    let lastLine: string | undefined; // of standard error: says why it failed
     takeLines(child.stdout, (text) => this.#print(text));
     takeLines(child.stderr, (text) => {
       if (/heap out of memory/.test(text)) failure = 'out of memory';
-      lastLines.push(text);
-      if (lastLines.length > lastLinesMax) lastLines.shift();
+      lastLine = text;
     });
     child.on('error', (error) => {
       failure = error.message;
@@ -152,7 +149,7 @@ export class Companion {
       ended();
       clearTimeout(this.#timer);
       const how = signal === null ? `ended with status ${status}` : `was ended by ${signal}`;
-      const problem = failure ?? (lastLines.join(' ') || how);
+      const problem = failure ?? lastLine ?? how;
       if (this.#stopped) {
         if (status !== 0 && !this.#isCancelled) this.#report('fault', `${this.#setup.what}: ${problem}`);
         return;

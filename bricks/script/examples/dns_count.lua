@@ -4,12 +4,11 @@ local counts = {}
 
 -- The name of a query's first question (RFC 1035, section 4.1): its labels stand behind 12 bytes.
 local function question(dns)
-    local labels, at = {}, 13
+    local name, at = "", 13
     while (dns:byte(at) or 0) > 0 do
-        labels[#labels + 1] = dns:sub(at + 1, at + dns:byte(at))
-        at = at + 1 + dns:byte(at)
+        name, at = name .. dns:sub(at + 1, at + dns:byte(at)) .. ".", at + 1 + dns:byte(at)
     end
-    return at + 4 <= #dns and table.concat(labels, "."):lower() .. "."
+    return at + 4 <= #dns and (name == "" and "." or name:lower())
 end
 
 function process(batch)
