@@ -124,7 +124,7 @@ export class Companion {
     takeLines(child.stdout, (text) => this.#print(text));
     takeLines(child.stderr, (text) => {
       if (/heap out of memory/.test(text)) failure = 'out of memory';
-      lastLine = text;
+      if (text !== '') lastLine = text;
     });
     child.on('error', (error) => {
       failure = error.message;
