@@ -6,7 +6,6 @@ import {
   chmodSync,
   existsSync,
   lstatSync,
-  mkdirSync,
   readdirSync,
   readFileSync,
   readlinkSync,
@@ -20,6 +19,7 @@ import { fileURLToPath } from 'node:url';
 import { BricksError, errorText } from '../engine/errors.ts';
 import { nativeFiles } from '../native/build.ts';
 import { exitStatus, type ParsedCommand, UsageError } from './command/options.ts';
+import { makeFolder } from './make_folder.ts';
 import { nativeProgramPath } from './native_program.ts';
 
 const fileName = nativeFiles.extcapProgram;
@@ -73,7 +73,7 @@ function ownerOf(file: string): 'nobody' | 'us' | 'others' {
 
 function install(file: string, folder: string): void {
   if (ownerOf(file) === 'others') throw BricksError.of('EXTCAP_FOREIGN', { file });
-  mkdirSync(folder, { recursive: true });
+  makeFolder(folder);
   // Whoever starts it meanwhile gets the whole of one or the other.
   const temporary = `${file}.${process.pid}`;
   writeFileSync(temporary, script());

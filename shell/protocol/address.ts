@@ -2,9 +2,9 @@
 //
 // The directory follows the same rule as the pipes' (native/pipe/directory.c); a test holds the two together. Clients
 // use this without loading the data plane.
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { BricksError, errorText } from '../../engine/errors.ts';
+import { makeFolder } from '../make_folder.ts';
 
 /** Bytes of a Unix socket's path, without the end mark. See unix(7). */
 const socketPathBytesMax = 107;
@@ -48,7 +48,7 @@ export function daemonFiles(): DaemonFiles {
 /** Makes the runtime directory where it is missing. */
 export function makeRuntimeDirectory(directory: string): void {
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o755 });
+    makeFolder(directory, 0o755);
   } catch (error) {
     const reason = errorText(error);
     throw BricksError.of('RUNTIME_DIRECTORY', { problem: `cannot create ${directory}: ${reason}` });

@@ -145,6 +145,8 @@ test('a folder that cannot be made and wrong usage are said on one line', (t) =>
   const blocked = extcap(wireshark, ['--install', '--folder', wireshark.path('file/extcap')]);
   assert.equal(blocked.status, 1);
   assert.match(blocked.stderr, /^bricks-extcap: extcap folder \S+\/file\/extcap: [^\n]+ --folder\n$/);
+  const refused = extcap(wireshark, ['--install', '--folder', '/proc/extcap']);
+  assert.match(refused.stderr, /^bricks-extcap: extcap folder \/proc\/extcap: ENOENT[^\n]+ --folder\n$/);
   for (const args of [[], ['--install', '--uninstall'], ['--install', '--system', '--folder', '/tmp']]) {
     const done = extcap(wireshark, args);
     assert.equal(done.status, 2, args.join(' '));
