@@ -1,5 +1,6 @@
 // Brick: what users build graphs of. The contract of a brick's folder is BrickDescriptor (engine/graph.ts).
 import { abi } from '../engine/abi.ts';
+import { BrickControl } from '../engine/brick_control.ts';
 import { BricksError } from '../engine/errors.ts';
 import type { BrickDescriptor, BrickNode } from '../engine/graph.ts';
 import { checkOptions, type Options, type OptionValue } from '../engine/options.ts';
@@ -16,6 +17,7 @@ export type BrickArgument = OptionValue | Readonly<Record<string, OptionValue>>;
 export class Brick implements BrickNode {
   readonly descriptor: BrickDescriptor;
   readonly options: Options;
+  readonly control?: BrickControl;
   readonly #inputs: string[] = [];
   readonly #outputs: string[] = [];
   readonly #children: Brick[] = [];
@@ -38,6 +40,25 @@ export class Brick implements BrickNode {
       given = { [main]: argument };
     }
     this.options = checkOptions(what, this.descriptor.options, given);
+    if (this.descriptor.commands !== undefined)
+      this.control = new BrickControl(type, this.descriptor.pack(this.options));
+  }
+
+  /**
+   * Asks something of the brick, also while its engine runs: `filter.call('remove', 7)`. The brick's README says what
+   * commands it has, what they take and what they answer. Throws ARGUMENT_INVALID where it has none of that name.
+   */
+  call(command: string, argument?: unknown): unknown {
+    const { name, commands = {} } = this.descriptor;
+    if (this.control === undefined || !Object.hasOwn(commands, command)) {
+      const hint = `have: ${Object.keys(commands).join(', ') || 'none'}`;
+      throw BricksError.of('ARGUMENT_INVALID', {
+        what: `brick "${name}"`,
+        problem: `has no command "${command}"`,
+        hint,
+      });
+    }
+    return commands[command]?.run(this.control, argument);
   }
 
   get inputs(): readonly string[] {

@@ -1,7 +1,7 @@
 // Generated from native/include/packet_bricks.h by `npm run abi`. Do not edit.
 
 /** Hash of the header; pb_abi_hash() of a library that fits returns the same. */
-export const abiHash = 'cfda30af2b1b85cd';
+export const abiHash = '549b6be5da195809';
 
 /** The limits and constants of the header. */
 export const abi = {
@@ -44,6 +44,8 @@ export const abi = {
   queueIdMax: 255,
   /** the mark of a packet that an application sends */
   markMax: 4095,
+  /** bricks of one process that can be changed while they run */
+  controlsMax: 511,
   /** pipes that JavaScript of one process reads or writes */
   clientsMax: 256,
   /** bytes in a program's name, as /proc/PID/comm gives it */
@@ -70,7 +72,10 @@ export const abiFunctions = {
   pb_engine_create: { result: 'int', parameters: ['const char *', 'uint32_t', 'int32_t', 'uint32_t', 'void *'] },
   pb_engine_add_input: { result: 'int', parameters: ['int', 'const char *', 'const char *', 'const char *', 'int32_t', 'void *'] },
   pb_engine_add_output: { result: 'int', parameters: ['int', 'const char *', 'const char *', 'const char *', 'void *'] },
-  pb_engine_add_brick: { result: 'int', parameters: ['int', 'const char *', 'void *', 'uint32_t', 'uint32_t', 'uint32_t', 'void *'] },
+  pb_control_open: { result: 'int', parameters: ['const char *', 'void *', 'uint32_t', 'void *'] },
+  pb_control_command: { result: 'int', parameters: ['int', 'void *', 'uint32_t', 'void *', 'uint32_t', 'void *'] },
+  pb_control_close: { result: 'int', parameters: ['int', 'void *'] },
+  pb_engine_add_brick: { result: 'int', parameters: ['int', 'const char *', 'void *', 'uint32_t', 'int', 'uint32_t', 'uint32_t', 'void *'] },
   pb_engine_connect_input: { result: 'int', parameters: ['int', 'uint32_t', 'uint32_t', 'void *'] },
   pb_engine_connect_brick: { result: 'int', parameters: ['int', 'uint32_t', 'uint32_t', 'uint32_t', 'void *'] },
   pb_engine_connect_output: { result: 'int', parameters: ['int', 'uint32_t', 'uint32_t', 'uint32_t', 'void *'] },

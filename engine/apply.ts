@@ -8,8 +8,9 @@ export function applyPlan(name: string, bufferSlots: number, cpu: number, plan: 
   const engine = native.engineCreate(name, bufferSlots, cpu, plan.batchPackets);
   try {
     for (const { node, outputs, depth } of plan.bricks) {
-      const { descriptor, options } = node;
-      native.engineAddBrick(engine, descriptor.name, descriptor.pack(options), outputs, depth);
+      const { descriptor, options, control } = node;
+      const config = descriptor.pack(options);
+      native.engineAddBrick(engine, descriptor.name, config, control?.handle ?? 0, outputs, depth);
     }
     for (const edge of plan.edges) native.engineConnectBrick(engine, edge.from, edge.output, edge.to);
     for (const output of plan.outputs) {

@@ -37,6 +37,8 @@ export interface BrickStats {
   readonly others: Readonly<Record<string, number>>;
   /** Packets to each output. */
   readonly outputs: readonly number[];
+  /** The brick's own counters of each output, by name. */
+  readonly outputOthers: Readonly<Record<string, readonly number[]>>;
 }
 
 /** Counters of an engine: received + copies = sent + the sum of drops + in flight. */
@@ -72,10 +74,18 @@ interface Block {
   readonly counters: readonly CounterDescription[];
 }
 
+interface BrickLayout {
+  readonly name: string;
+  /** Index of the packets to output 0; behind those to all outputs come its `outputCounters` of output 0, of output 1, ... */
+  readonly outputsAt: number;
+  readonly outputs: number;
+  readonly outputCounters: readonly CounterDescription[];
+}
+
 interface Layout {
   readonly engine: Block;
   readonly ports: readonly (Block & { role: 'input' | 'output'; driver: string; name: string })[];
-  readonly bricks: readonly (Block & { name: string; outputsAt: number; outputs: number })[];
+  readonly bricks: readonly (Block & BrickLayout)[];
 }
 
 type Kind = CounterDescription['kind'];
@@ -152,7 +162,15 @@ export class CounterPage {
       drops: this.#kind(brick, 'drop'),
       others: this.#kind(brick, 'total', 'gauge'),
       outputs: Array.from({ length: brick.outputs }, (_, output) => this.#value(brick.outputsAt + output)),
+      outputOthers: this.#outputOthers(brick),
     }));
+  }
+
+  #outputOthers({ outputsAt, outputs, outputCounters }: BrickLayout): Record<string, number[]> {
+    const first = outputsAt + outputs;
+    const values = (counter: number) =>
+      Array.from({ length: outputs }, (_, output) => this.#value(first + output * outputCounters.length + counter));
+    return Object.fromEntries(outputCounters.map(({ name }, counter) => [name, values(counter)]));
   }
 
   /** Pausable sources that have packets left. */

@@ -17,7 +17,11 @@ export interface CounterDescription {
 export interface NativeBrick {
   readonly name: string;
   readonly configBytes: number;
+  /** True where it has a control object. */
+  readonly control: boolean;
   readonly counters: readonly CounterDescription[];
+  /** Of each output, beside the packets to it. */
+  readonly outputCounters: readonly CounterDescription[];
 }
 
 interface Description {

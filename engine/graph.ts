@@ -1,4 +1,5 @@
 // The description of a graph: what Lua and TypeScript build, before anything is validated or opened.
+import type { BrickControl } from './brick_control.ts';
 import type { OptionSchemas, Options } from './options.ts';
 
 /** A bound on how many inputs or outputs a brick has. */
@@ -31,6 +32,20 @@ export interface BrickDescriptor {
   readonly companion?: CompanionDescriptor;
   /** The options as the C side's config struct. */
   pack(options: Options): Uint8Array;
+  /** What can be asked of it while it runs, by name: methods of the brick in Lua. Its C side has a control object then. */
+  readonly commands?: Readonly<Record<string, BrickCommand>>;
+}
+
+/** Something that can be asked of a brick at any time. */
+export interface BrickCommand {
+  /** How it is called in Lua: `add(<rule>)`. */
+  readonly signature: string;
+  /** One line for users. */
+  readonly text: string;
+  /** Lua code that shows it. */
+  readonly example: string;
+  /** @param argument what the caller gave, checked by the command itself; returns a plain value */
+  run(control: BrickControl, argument: unknown): unknown;
 }
 
 /** A program that runs beside the engine: it reads a brick's packets from one pipe and sends them back by another. */
@@ -56,6 +71,8 @@ export interface CompanionDescriptor {
 export interface BrickNode {
   readonly descriptor: BrickDescriptor;
   readonly options: Options;
+  /** Where the descriptor has commands. */
+  readonly control?: BrickControl;
   /** Port names as written. */
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];

@@ -106,15 +106,34 @@ export function engineAddOutput(engine: number, driver: string, name: string, op
   return callChecked('pb_engine_add_output', engine, driver, name, options);
 }
 
+/** Makes a brick's control object; returns its handle. See pb_control_open(). */
+export function controlOpen(brick: string, config: Uint8Array): number {
+  return callChecked('pb_control_open', brick, config.length > 0 ? config : noBytes, config.length);
+}
+
+/** The answer to a request, of at most `replyBytes`. See pb_control_command(). */
+export function controlCommand(control: number, request: Uint8Array, replyBytes: number): Buffer {
+  const reply = Buffer.alloc(Math.max(1, replyBytes));
+  const bytes = request.length > 0 ? request : noBytes;
+  const length = callChecked('pb_control_command', control, bytes, request.length, reply, replyBytes);
+  return reply.subarray(0, length);
+}
+
+export function controlClose(control: number): void {
+  callChecked('pb_control_close', control);
+}
+
+/** `control`: handle of its control object, 0: it has none. */
 export function engineAddBrick(
   engine: number,
   brick: string,
   config: Uint8Array,
+  control: number,
   outputs: number,
   depth: number,
 ): number {
   const bytes = config.length > 0 ? config : noBytes;
-  return callChecked('pb_engine_add_brick', engine, brick, bytes, config.length, outputs, depth);
+  return callChecked('pb_engine_add_brick', engine, brick, bytes, config.length, control, outputs, depth);
 }
 
 export function engineConnectInput(engine: number, port: number, brick: number): void {

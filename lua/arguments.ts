@@ -102,6 +102,13 @@ export class Arguments {
     return values;
   }
 
+  /** A plain value, or tables of them within tables; undefined where it is left out. Sequences are arrays. */
+  plain(argument: number, meaning: string): unknown {
+    if (!this.has(argument)) return undefined;
+    const value = plainTree(this.#L, this.#index(argument));
+    return value ?? this.fail(argument, 'a number, a string, or a table of them', meaning);
+  }
+
   /** A plain value or a table of them; undefined where it is left out. */
   value(
     argument: number,
@@ -111,6 +118,32 @@ export class Arguments {
     if (this.#type(argument) === lua.LUA_TTABLE) return this.table(argument, meaning);
     return plainValue(this.#L, this.#index(argument)) ?? this.fail(argument, 'a number, a string or a table', meaning);
   }
+}
+
+/** How deep tables may stand in tables of an argument. */
+const depthMax = 8;
+
+/** A plain value, or a table of them as an array (keys 1, 2, 3, ...) or an object; undefined where something is not plain. */
+function plainTree(L: LuaState, index: number, depth = 0): unknown {
+  if (lua.lua_type(L, index) !== lua.LUA_TTABLE) return plainValue(L, index);
+  if (depth === depthMax || lua.lua_checkstack(L, 4) === false) return undefined;
+  const entries = new Map<string | number, unknown>();
+  const table = index > 0 ? index : lua.lua_gettop(L) + index + 1;
+  lua.lua_pushnil(L);
+  while (lua.lua_next(L, table) !== 0) {
+    const key = plainValue(L, -2);
+    const value = plainTree(L, -1, depth + 1);
+    if (value === undefined || key === undefined || typeof key === 'boolean') {
+      lua.lua_pop(L, 2);
+      return undefined;
+    }
+    entries.set(key, value);
+    lua.lua_pop(L, 1);
+  }
+  const isSequence =
+    entries.size > 0 && Array.from({ length: entries.size }, (_, i) => entries.has(i + 1)).every(Boolean);
+  if (isSequence) return Array.from({ length: entries.size }, (_, i) => entries.get(i + 1));
+  return Object.fromEntries([...entries].map(([key, value]) => [String(key), value]));
 }
 
 function plainValue(L: LuaState, index: number): string | number | boolean | undefined {

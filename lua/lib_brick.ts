@@ -1,12 +1,12 @@
 // Brick: the global table and the objects it makes.
 import { Brick } from '../bricks/brick.ts';
 import { Arguments } from './arguments.ts';
-import { optionalText } from './convert.ts';
+import { optionalText, pushValue } from './convert.ts';
 import { extendTable } from './functions.ts';
 import { brickHelp } from './help/brick_help.ts';
 import { tableHelp } from './help/help.ts';
 import type { LuaState } from './lua_api.ts';
-import { ObjectType } from './object.ts';
+import { type ObjectMethod, ObjectType } from './object.ts';
 import type { Scheduler } from './scheduler.ts';
 
 function brickText(brick: Brick): string {
@@ -23,9 +23,20 @@ export function openBrick(L: LuaState, scheduler: Scheduler): ObjectType<Brick> 
     return 0;
   };
 
+  /** What the brick's descriptor adds: `f:add{...}`. */
+  const commandOf = (brick: Brick, command: string): ObjectMethod<Brick> | undefined => {
+    if (!Object.hasOwn(brick.descriptor.commands ?? {}, command)) return undefined;
+    return (caller, self, first) => {
+      const args = new Arguments(caller, `${self.descriptor.name}.${command}`, first);
+      pushValue(caller, self.call(command, args.plain(1, 'what the command is about')));
+      return 1;
+    };
+  };
+
   const type: ObjectType<Brick> = new ObjectType<Brick>(L, {
     name: 'Brick',
     text: brickText,
+    ownMethod: commandOf,
     methods: {
       help: (caller, _brick, first) => help(caller, first),
       connect_input: (caller, brick, first) => {

@@ -6,11 +6,15 @@ import { type LuaFunction, type LuaState, lauxlib, lua } from './lua_api.ts';
 /** Where an object's metatable lists its methods' names, for completion. */
 export const methodsField = Buffer.from('__methods');
 
+/** Gets the object, and where its arguments begin. */
+export type ObjectMethod<T> = (L: LuaState, self: T, firstArgument: number) => number;
+
 /** A class of objects as Lua sees it. */
 export interface ObjectClass<T extends object> {
   readonly name: string;
-  /** Each gets the object, and where its arguments begin. */
-  readonly methods: Readonly<Record<string, (L: LuaState, self: T, firstArgument: number) => number>>;
+  readonly methods: Readonly<Record<string, ObjectMethod<T>>>;
+  /** Methods of some of the objects only, by name. */
+  ownMethod?(self: T, name: string): ObjectMethod<T> | undefined;
   text(self: T): string;
 }
 
@@ -64,7 +68,8 @@ export class ObjectType<T extends object> {
   #index(L: LuaState, description: ObjectClass<T>): number {
     const bound = this.get(L, 1);
     const name = lua.lua_type(L, 2) === lua.LUA_TSTRING ? Buffer.from(lauxlib.luaL_checkstring(L, 2)).toString() : '';
-    const method = Object.hasOwn(description.methods, name) ? description.methods[name] : undefined;
+    const shared = Object.hasOwn(description.methods, name) ? description.methods[name] : undefined;
+    const method = shared ?? (bound === undefined ? undefined : description.ownMethod?.(bound, name));
     if (bound === undefined || method === undefined) {
       lua.lua_pushnil(L);
       return 1;

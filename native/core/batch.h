@@ -77,9 +77,12 @@ struct pb_vector {
 };
 
 /* Where a brick puts its decisions. */
+struct pb_edge;
 struct pb_outputs {
     struct pb_vector **vectors; /* one for each output */
     uint32_t count;
+    uint32_t changes; /* grows when the reader of any output of the engine comes or goes */
+    const struct pb_edge *edges; /* for pb_output_deserted() of engine/brick.h */
 };
 
 /* How far ahead headers are fetched: a cache miss costs about as much as this many packets. */

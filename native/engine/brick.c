@@ -1,8 +1,11 @@
 /* brick.c - the registry of bricks, and what simple ones share. See brick.h. */
 #include "brick.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "../core/error.h"
 
 #define KINDS_MAX 128
 
@@ -26,6 +29,22 @@ const struct pb_brick *pb_brick_find(const char *name)
         if (strcmp(kinds[i]->name, name) == 0)
             return kinds[i];
     return NULL;
+}
+
+const struct pb_brick *pb_brick_require(const char *name, struct pb_error *error)
+{
+    const struct pb_brick *brick = pb_brick_find(name);
+    if (brick == NULL)
+        pb_fail(error, ENOENT, "brick \"%s\": the native library has no such brick; run npm run build", name);
+    return brick;
+}
+
+int pb_brick_check_config(const struct pb_brick *brick, uint32_t config_bytes, struct pb_error *error)
+{
+    bool fits = brick->config_tail ? config_bytes >= brick->config_bytes : config_bytes == brick->config_bytes;
+    return fits ? 0
+                : pb_fail(error, EINVAL, "brick \"%s\": %u bytes of options, needs %u", brick->name, config_bytes,
+                          brick->config_bytes);
 }
 
 const struct pb_brick *pb_brick_at(uint32_t i)

@@ -113,6 +113,7 @@ static int init_port(struct pb_engine *engine, struct pb_port *port, const char 
     port->engine_name = engine->name;
     port->engine_handle = engine->handle;
     port->engine_wake_fd = engine->wake_fd;
+    port->output_changes = &engine->output_changes;
     if (port->name != NULL && port->options != NULL)
         return 0;
     free(port->name);
@@ -164,7 +165,8 @@ int pb_engine_add_output(int handle, const char *driver, const char *name, const
     return (int)engine->outputs_count++;
 }
 
-static struct pb_node *make_node(const struct pb_brick *brick, const uint8_t *config, uint32_t outputs)
+static struct pb_node *make_node(const struct pb_brick *brick, const uint8_t *config, uint32_t config_bytes,
+                                 uint32_t outputs)
 {
     struct pb_node *node = calloc(1, sizeof(*node));
     if (node == NULL)
@@ -173,45 +175,42 @@ static struct pb_node *make_node(const struct pb_brick *brick, const uint8_t *co
     node->outputs = outputs;
     node->edges = calloc(outputs, sizeof(*node->edges));
     node->vectors = calloc(outputs, sizeof(*node->vectors));
-    node->config = malloc(brick->config_bytes + 1);
+    node->config = malloc(config_bytes + 1);
     uint32_t state_bytes = (brick->state_bytes + 64) / 64 * 64;
     node->state = aligned_alloc(64, state_bytes);
     if (node->edges == NULL || node->vectors == NULL || node->config == NULL || node->state == NULL) {
-        free(node->edges);
-        free(node->vectors);
-        free(node->config);
-        free(node->state);
-        free(node);
+        pb_node_free(node);
         return NULL;
     }
     memset(node->state, 0, state_bytes);
-    if (brick->config_bytes > 0)
-        memcpy(node->config, config, brick->config_bytes);
+    if (config_bytes > 0)
+        memcpy(node->config, config, config_bytes);
+    node->config_bytes = config_bytes;
     for (uint32_t i = 0; i < outputs; i++)
         node->edges[i].from = node;
     node->copies = 1;
     return node;
 }
 
-int pb_engine_add_brick(int handle, const char *name, const uint8_t *config, uint32_t config_bytes, uint32_t outputs,
-                        uint32_t depth, struct pb_error *error)
+int pb_engine_add_brick(int handle, const char *name, const uint8_t *config, uint32_t config_bytes, int control,
+                        uint32_t outputs, uint32_t depth, struct pb_error *error)
 {
     struct pb_engine *engine = find_open(handle, error);
-    if (engine == NULL)
+    const struct pb_brick *brick = engine == NULL ? NULL : pb_brick_require(name, error);
+    if (brick == NULL || pb_brick_check_config(brick, config_bytes, error) < 0)
         return -error->code;
-    const struct pb_brick *brick = pb_brick_find(name);
-    if (brick == NULL)
-        return pb_fail(error, ENOENT, "brick \"%s\": the native library has no such brick; run npm run build", name);
-    if (config_bytes != brick->config_bytes)
-        return pb_fail(error, EINVAL, "brick \"%s\": %u bytes of options, needs %u", name, config_bytes, brick->config_bytes);
     if (outputs < brick->outputs_min || outputs > brick->outputs_max)
         return pb_fail(error, ERANGE, "brick \"%s\": has %u outputs, needs %u to %u", name, outputs,
                        brick->outputs_min, brick->outputs_max);
     if (engine->nodes_count == PB_BRICKS_MAX)
         return pb_fail(error, ERANGE, "engine \"%s\": at most %d bricks", engine->name, PB_BRICKS_MAX);
-    struct pb_node *node = make_node(brick, config, outputs);
+    struct pb_node *node = make_node(brick, config, config_bytes, outputs);
     if (node == NULL)
         return pb_fail(error, ENOMEM, "brick \"%s\": no memory", name);
+    if (brick->control != NULL && (node->control = pb_control_hold(control, brick, error)) == NULL) {
+        pb_node_free(node);
+        return -error->code;
+    }
     node->depth = depth;
     node->index = engine->nodes_count;
     engine->nodes[engine->nodes_count] = node;

@@ -104,8 +104,11 @@ int pb_describe(char *buffer, uint32_t buffer_bytes)
     for (uint32_t i = 0; (brick = pb_brick_at(i)) != NULL; i++) {
         pb_text_add(&text, "%s{\"name\":", i > 0 ? "," : "");
         pb_text_add_json(&text, brick->name);
-        pb_text_add(&text, ",\"configBytes\":%u,\"counters\":[", brick->config_bytes);
+        pb_text_add(&text, ",\"configBytes\":%u,\"control\":%s,\"counters\":[", brick->config_bytes,
+                    brick->control == NULL ? "false" : "true");
         add_counters(&text, brick->counters, brick->counters_count, true);
+        pb_text_add(&text, "],\"outputCounters\":[");
+        add_counters(&text, brick->output_counters, brick->output_counters_count, true);
         pb_text_add(&text, "]}");
     }
     pb_text_add(&text, "]}");
@@ -151,6 +154,8 @@ int pb_engine_describe(int handle, char *buffer, uint32_t buffer_bytes)
                     place(engine, node->output_counters), node->outputs);
         add_counters(&text, pb_brick_counters_table, PB_BRICK_COUNTERS, true);
         add_counters(&text, node->brick->counters, node->brick->counters_count, false);
+        pb_text_add(&text, "],\"outputCounters\":[");
+        add_counters(&text, node->brick->output_counters, node->brick->output_counters_count, true);
         pb_text_add(&text, "]}");
     }
     pb_text_add(&text, "]}");

@@ -1,7 +1,7 @@
 /*
  * engine.h - the inside of an engine, shared by the files of this folder:
- * control.c and life.c (the control ABI), graph.c (making and running the graph),
- * loop.c (the thread), describe.c (texts for the control plane).
+ * control.c, controls.c and life.c (the control ABI), graph.c (making and running
+ * the graph), loop.c (the thread), describe.c (texts for the control plane).
  *
  * The control thread makes and changes everything here while the engine thread
  * does not exist; while it runs, only `stopping`, `state` and the counters are
@@ -52,6 +52,8 @@ struct pb_node {
     uint32_t index; /* in the engine's nodes */
     void *state;
     uint8_t *config;
+    uint32_t config_bytes;
+    struct pb_control_object *control; /* NULL: its table has none */
     uint32_t depth;
     uint32_t outputs;
     struct pb_edge *edges;       /* one for each output */
@@ -61,7 +63,7 @@ struct pb_node {
     uint32_t copies;             /* of one packet that can meet here */
     bool initialised;
     pb_counter *counters;
-    pb_counter *output_counters; /* packets to each output */
+    pb_counter *output_counters; /* packets to each output, then those of the brick's table for each output */
 };
 
 /* What an output refused, to be offered again. */
@@ -107,6 +109,7 @@ struct pb_engine {
 
     struct pb_counters_page page;
     pb_counter *counters;
+    uint32_t output_changes; /* see pb_port_set_deserted() */
     uint16_t *identity; /* 0, 1, 2, ...: the index of a whole batch */
     uint16_t *tally;    /* for joining edges in order of arrival */
     bool prepared;      /* vectors, order and counters are made */
@@ -122,6 +125,7 @@ int pb_graph_prepare(struct pb_engine *engine, struct pb_error *error);
 /* Make what opening the inputs has decided (pausable or not). */
 int pb_graph_prepare_inputs(struct pb_engine *engine, struct pb_error *error);
 void pb_graph_free(struct pb_engine *engine);
+void pb_node_free(struct pb_node *node);
 
 /* graph.c: */
 /* Carry `count` packets of the input through the bricks to the outputs. */
@@ -130,6 +134,11 @@ void pb_graph_run(struct pb_engine *engine, struct pb_input *input, uint32_t cou
 bool pb_graph_retry(struct pb_engine *engine, struct pb_input *input);
 /* Count what still waits as dropped: the engine stops. */
 void pb_graph_abandon(struct pb_engine *engine, struct pb_input *input);
+
+/* controls.c: a brick's control object by its handle, for one more holder; and one holder less. */
+struct pb_control_object *pb_control_hold(int handle, const struct pb_brick *brick, struct pb_error *error);
+void pb_control_drop(struct pb_control_object *object);
+void *pb_control_of(const struct pb_control_object *object);
 
 /* loop.c: the engine thread; `argument` is the engine. */
 void *pb_engine_loop(void *argument);

@@ -44,9 +44,16 @@ static struct pb_batch gather(struct pb_engine *engine, struct pb_input *input, 
     return join_edges(engine, node, count, whole);
 }
 
-static void run_node(struct pb_node *node, const struct pb_batch *batch)
+bool pb_output_deserted(const struct pb_outputs *outputs, uint32_t output)
 {
-    struct pb_outputs outputs = {.vectors = node->vectors, .count = node->outputs};
+    const struct pb_output *port = outputs->edges[output].to_output;
+    return port != NULL && port->port.deserted;
+}
+
+static void run_node(struct pb_engine *engine, struct pb_node *node, const struct pb_batch *batch)
+{
+    struct pb_outputs outputs = {
+        .vectors = node->vectors, .count = node->outputs, .changes = engine->output_changes, .edges = node->edges};
     node->brick->process(node->state, batch, &outputs);
     uint64_t sent = 0;
     for (uint32_t i = 0; i < node->outputs; i++) {
@@ -80,7 +87,7 @@ void pb_graph_run(struct pb_engine *engine, struct pb_input *input, uint32_t cou
         struct pb_batch batch = gather(engine, input, node, count);
         batch.packets = input->packets;
         if (batch.count > 0)
-            run_node(node, &batch);
+            run_node(engine, node, &batch);
     }
     bool may_wait = input->port.pausable;
     for (uint32_t o = 0; o < engine->outputs_count; o++) {

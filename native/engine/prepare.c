@@ -83,8 +83,12 @@ static int prepare_node(struct pb_engine *engine, struct pb_node *node, struct p
     node->joined.index = calloc(indices, sizeof(uint16_t));
     if (node->joined.index == NULL)
         return out_of_memory(error);
-    struct pb_brick_setup setup = {
-        .outputs = node->outputs, .depth = node->depth, .counters = node->counters + PB_BRICK_COUNTERS};
+    struct pb_brick_setup setup = {.outputs = node->outputs,
+                                   .depth = node->depth,
+                                   .config_bytes = node->config_bytes,
+                                   .control = node->control == NULL ? NULL : pb_control_of(node->control),
+                                   .counters = node->counters + PB_BRICK_COUNTERS,
+                                   .output_counters = node->output_counters + node->outputs};
     int status = node->brick->init == NULL ? 0 : node->brick->init(node->state, node->config, &setup, error);
     node->initialised = status == 0;
     return status;
@@ -95,11 +99,16 @@ static uint32_t port_counters(const struct pb_port *port)
     return PB_PORT_COUNTERS + port->driver->counters_count;
 }
 
+static uint32_t output_counters(const struct pb_node *node)
+{
+    return node->outputs * (1 + node->brick->output_counters_count);
+}
+
 static int prepare_counters(struct pb_engine *engine, struct pb_error *error)
 {
     uint32_t needed = PB_ENGINE_COUNTERS + PB_COUNTERS_LINE;
     for (uint32_t i = 0; i < engine->nodes_count; i++)
-        needed += PB_BRICK_COUNTERS + engine->nodes[i]->brick->counters_count + engine->nodes[i]->outputs +
+        needed += PB_BRICK_COUNTERS + engine->nodes[i]->brick->counters_count + output_counters(engine->nodes[i]) +
                   2 * PB_COUNTERS_LINE;
     for (uint32_t i = 0; i < engine->inputs_count; i++)
         needed += port_counters(&engine->inputs[i]->port) + PB_COUNTERS_LINE;
@@ -113,7 +122,7 @@ static int prepare_counters(struct pb_engine *engine, struct pb_error *error)
     for (uint32_t i = 0; i < engine->nodes_count; i++) {
         struct pb_node *node = engine->nodes[i];
         node->counters = pb_counters_take(page, PB_BRICK_COUNTERS + node->brick->counters_count);
-        node->output_counters = pb_counters_take(page, node->outputs);
+        node->output_counters = pb_counters_take(page, output_counters(node));
     }
     for (uint32_t i = 0; i < engine->inputs_count; i++)
         engine->inputs[i]->port.counters = pb_counters_take(page, port_counters(&engine->inputs[i]->port));
@@ -219,6 +228,17 @@ static void free_port(struct pb_port *port)
     free(port->options);
 }
 
+void pb_node_free(struct pb_node *node)
+{
+    if (node->control != NULL)
+        pb_control_drop(node->control);
+    free(node->edges);
+    free(node->vectors);
+    free(node->config);
+    free(node->state);
+    free(node);
+}
+
 void pb_graph_free(struct pb_engine *engine)
 {
     unprepare(engine);
@@ -230,12 +250,6 @@ void pb_graph_free(struct pb_engine *engine)
         free_port(&engine->outputs[i]->port);
         free(engine->outputs[i]);
     }
-    for (uint32_t i = 0; i < engine->nodes_count; i++) {
-        struct pb_node *node = engine->nodes[i];
-        free(node->edges);
-        free(node->vectors);
-        free(node->config);
-        free(node->state);
-        free(node);
-    }
+    for (uint32_t i = 0; i < engine->nodes_count; i++)
+        pb_node_free(engine->nodes[i]);
 }

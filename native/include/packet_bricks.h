@@ -45,6 +45,7 @@ extern "C" {
 #define PB_CPUS_MAX 1024           /* processors an engine can be pinned to */
 #define PB_QUEUE_ID_MAX 255        /* highest queue id of an interface */
 #define PB_MARK_MAX 4095           /* the mark of a packet that an application sends */
+#define PB_CONTROLS_MAX 511        /* bricks of one process that can be changed while they run */
 #define PB_CLIENTS_MAX 256         /* pipes that JavaScript of one process reads or writes */
 #define PB_PROGRAM_NAME_MAX 15     /* bytes in a program's name, as /proc/PID/comm gives it */
 
@@ -84,9 +85,19 @@ PB_API int pb_engine_add_input(int engine, const char *driver, const char *name,
 PB_API int pb_engine_add_output(int engine, const char *driver, const char *name, const char *options,
                                 struct pb_error *error);
 
-/* Add a brick with `outputs` outputs. `depth` counts the bricks of the same
- * kind between it and the input. Returns the brick's index. */
-PB_API int pb_engine_add_brick(int engine, const char *brick, const uint8_t *config, uint32_t config_bytes,
+/* The control object of a brick: what of it can be changed while it runs. Made with
+ * the brick, held by the engines it is added to until they are deleted. Returns a
+ * handle. -EOPNOTSUPP: that brick has none. */
+PB_API int pb_control_open(const char *brick, const uint8_t *config, uint32_t config_bytes, struct pb_error *error);
+/* Have it carry out a request. Returns the length of the reply. */
+PB_API int pb_control_command(int control, const uint8_t *request, uint32_t request_bytes, uint8_t *reply,
+                              uint32_t reply_bytes, struct pb_error *error);
+PB_API int pb_control_close(int control, struct pb_error *error);
+
+/* Add a brick with `outputs` outputs. `control`: handle of its control object, 0: it has
+ * none. `depth` counts the bricks of the same kind between it and the input. Returns the
+ * brick's index. */
+PB_API int pb_engine_add_brick(int engine, const char *brick, const uint8_t *config, uint32_t config_bytes, int control,
                                uint32_t outputs, uint32_t depth, struct pb_error *error);
 
 /* Edges of the graph: port to brick, brick's output to brick, brick's output to port. */

@@ -54,6 +54,7 @@ static int output_open(struct pb_port *port, struct pb_error *error)
     if (result < 0)
         goto fail_memory;
     port->state = producer;
+    pb_port_set_deserted(port, true);
     return 0;
 
 fail_memory:

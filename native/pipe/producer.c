@@ -48,6 +48,7 @@ static void drop_reader(struct pb_producer *producer)
     stop_requesting(producer);
     pb_peer_close(pipe->peer);
     pipe->peer = NULL;
+    pb_port_set_deserted(pipe->port, true);
 }
 
 /* The reader has gone, or broken the protocol: `what` it has done, NULL: nothing. */
@@ -78,6 +79,7 @@ static void adopt_reader(struct pb_producer *producer)
     struct pb_pipe *pipe = &producer->pipe;
     pipe->peer = pipe->incoming;
     pipe->incoming = NULL;
+    pb_port_set_deserted(pipe->port, false);
     producer->tail = producer->position;
     producer->start = producer->head;
     producer->dropped = producer->requests = producer->answers = 0;

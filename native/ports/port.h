@@ -67,6 +67,8 @@ struct pb_port {
     _Atomic bool awaited;   /* output: sources that can pause wait for its reader to come; set by open(), then by
                                the control thread */
     _Atomic bool attention; /* set by another thread: the engine thread calls attend() */
+    bool deserted;  /* output: nobody reads it, so that what is sent there is dropped or waits; pb_port_set_deserted() */
+    uint32_t *output_changes; /* the engine's count of readers that came or went */
     void *state;    /* the driver's own */
 };
 
@@ -140,6 +142,15 @@ double pb_port_option_number(const struct pb_port *port, const char *key);
 bool pb_port_option_boolean(const struct pb_port *port, const char *key);
 /* Returns the length, 0 for an empty value. */
 uint32_t pb_port_option_string(const struct pb_port *port, const char *key, char *text, uint32_t text_bytes);
+
+/* An output's reader has come or gone. In open(), or on the engine thread. */
+static inline void pb_port_set_deserted(struct pb_port *port, bool deserted)
+{
+    if (port->deserted == deserted)
+        return;
+    port->deserted = deserted;
+    (*port->output_changes)++;
+}
 
 /* Counting, on the engine thread. */
 static inline void pb_port_received(struct pb_port *port, uint64_t packets, uint64_t bytes)

@@ -190,7 +190,7 @@ static int make_engine(enum path path, struct pb_error *error)
 {
     int engine = check(pb_engine_create("latency", 2048, -1, PB_BATCH_PACKETS_DEFAULT, error), error);
     const char *driver = path == PATH_PIPE ? "inject" : "packet", *name = path == PATH_PIPE ? "app}0" : "v1";
-    check(pb_engine_add_brick(engine, "Dummy", NULL, 0, 1, 0, error), error);
+    check(pb_engine_add_brick(engine, "Dummy", NULL, 0, 0, 1, 0, error), error);
     check(pb_engine_add_input(engine, driver, name, "", -1, error), error);
     check(pb_engine_connect_input(engine, 0, 0, error), error);
     check(pb_engine_add_output(engine, "pipe", "out}0", "", error), error);

@@ -86,9 +86,9 @@ static int make_engine(const char *generator, uint32_t pipes, struct pb_error *e
     int engine = check(pb_engine_create("bench", 512, 0, PB_BATCH_PACKETS_DEFAULT, error), error);
     uint32_t tuple = 4;
     if (pipes == 1)
-        check(pb_engine_add_brick(engine, "Dummy", NULL, 0, 1, 0, error), error);
+        check(pb_engine_add_brick(engine, "Dummy", NULL, 0, 0, 1, 0, error), error);
     else
-        check(pb_engine_add_brick(engine, "LoadBalancer", (const uint8_t *)&tuple, sizeof(tuple), pipes, 0, error), error);
+        check(pb_engine_add_brick(engine, "LoadBalancer", (const uint8_t *)&tuple, sizeof(tuple), 0, pipes, 0, error), error);
     check(pb_engine_add_input(engine, "null", "", generator, -1, error), error);
     check(pb_engine_connect_input(engine, 0, 0, error), error);
     for (uint32_t i = 0; i < pipes; i++) {

@@ -50,7 +50,7 @@ static int make_engine(const char *interface, uint32_t pipes, struct pb_error *e
 {
     uint32_t tuple = 4, outputs = pipes > 0 ? pipes : 4;
     int engine = check(pb_engine_create("bench", 2048, 1, PB_BATCH_PACKETS_DEFAULT, error), error);
-    check(pb_engine_add_brick(engine, "LoadBalancer", (const uint8_t *)&tuple, sizeof(tuple), outputs, 0, error), error);
+    check(pb_engine_add_brick(engine, "LoadBalancer", (const uint8_t *)&tuple, sizeof(tuple), 0, outputs, 0, error), error);
     check(pb_engine_add_input(engine, "packet", interface, "", -1, error), error);
     check(pb_engine_connect_input(engine, 0, 0, error), error);
     for (uint32_t i = 0; i < outputs; i++) {

@@ -33,7 +33,7 @@ static inline int start_relay(const char *input, const char *output)
     struct pb_error error;
     int engine = pb_engine_create("relay", PB_BUFFER_SLOTS_MIN, -1, 64, &error);
     CHECK(engine > 0);
-    CHECK(pb_engine_add_brick(engine, "Dummy", (const uint8_t *)"", 0, 1, 0, &error) == 0);
+    CHECK(pb_engine_add_brick(engine, "Dummy", (const uint8_t *)"", 0, 0, 1, 0, &error) == 0);
     CHECK(pb_engine_add_input(engine, "inject", input, "", -1, &error) == 0);
     CHECK(pb_engine_connect_input(engine, 0, 0, &error) == 0);
     CHECK(pb_engine_add_output(engine, "pipe", output, "wait=1", &error) == 0);

@@ -44,7 +44,7 @@ static int start(const char *name, const char *driver, const char *input, const 
     int engine = good(pb_engine_create(name, PB_BUFFER_SLOTS_MIN, -1, 64, &error), &error);
     int in = good(pb_engine_add_input(engine, driver, input, input_options, -1, &error), &error);
     int out = good(pb_engine_add_output(engine, output[0] != '\0' ? "pipe" : "null", output, output_options, &error), &error);
-    int brick = good(pb_engine_add_brick(engine, "Dummy", (const uint8_t *)"", 0, 1, 0, &error), &error);
+    int brick = good(pb_engine_add_brick(engine, "Dummy", (const uint8_t *)"", 0, 0, 1, 0, &error), &error);
     good(pb_engine_connect_input(engine, (uint32_t)in, (uint32_t)brick, &error), &error);
     good(pb_engine_connect_output(engine, (uint32_t)brick, 0, (uint32_t)out, &error), &error);
     good(pb_engine_start(engine, &error), &error);

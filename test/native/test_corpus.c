@@ -20,11 +20,11 @@ static uint64_t packets_seen;
 static void connect_chain(int engine, const char *capture, struct pb_error *error)
 {
     const uint32_t tuples[] = {4, 2};
-    int duplicator = pb_engine_add_brick(engine, "Duplicator", (const uint8_t *)"", 0, 2, 0, error);
-    int balancer = pb_engine_add_brick(engine, "LoadBalancer", (const uint8_t *)&tuples[0], 4, 7, 0, error);
-    int second = pb_engine_add_brick(engine, "LoadBalancer", (const uint8_t *)&tuples[1], 4, 3, 1, error);
-    int merge = pb_engine_add_brick(engine, "Merge", (const uint8_t *)"", 0, 1, 0, error);
-    int writer = pb_engine_add_brick(engine, "PcapWriter", (const uint8_t *)"", 0, 1, 0, error);
+    int duplicator = pb_engine_add_brick(engine, "Duplicator", (const uint8_t *)"", 0, 0, 2, 0, error);
+    int balancer = pb_engine_add_brick(engine, "LoadBalancer", (const uint8_t *)&tuples[0], 4, 0, 7, 0, error);
+    int second = pb_engine_add_brick(engine, "LoadBalancer", (const uint8_t *)&tuples[1], 4, 0, 3, 1, error);
+    int merge = pb_engine_add_brick(engine, "Merge", (const uint8_t *)"", 0, 0, 1, 0, error);
+    int writer = pb_engine_add_brick(engine, "PcapWriter", (const uint8_t *)"", 0, 0, 1, 0, error);
     CHECK(writer >= 0);
     CHECK(pb_engine_connect_brick(engine, (uint32_t)duplicator, 0, (uint32_t)balancer, error) == 0);
     for (uint32_t i = 0; i < 7; i++)

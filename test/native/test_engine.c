@@ -19,7 +19,7 @@ static int make_balancer(const char *engine_name, const char *generator, uint32_
     const uint32_t tuple = 4;
     int engine = pb_engine_create(engine_name, 64, -1, 64, &error);
     CHECK(engine > 0);
-    CHECK(pb_engine_add_brick(engine, "LoadBalancer", (const uint8_t *)&tuple, 4, pipes, 0, &error) == 0);
+    CHECK(pb_engine_add_brick(engine, "LoadBalancer", (const uint8_t *)&tuple, 4, 0, pipes, 0, &error) == 0);
     CHECK(pb_engine_add_input(engine, "null", "", generator, -1, &error) == 0);
     CHECK(pb_engine_connect_input(engine, 0, 0, &error) == 0);
     for (uint32_t i = 0; i < pipes; i++) {
@@ -38,7 +38,7 @@ static void test_handles(void)
     CHECK(pb_engine_state(engine) == PB_ENGINE_STOPPED);
     CHECK(pb_engine_counters(engine) == NULL);
     CHECK(pb_engine_stop(engine, &error) == -ESRCH);
-    CHECK(pb_engine_add_brick(engine, "Nonsense", NULL, 0, 1, 0, &error) == -ENOENT);
+    CHECK(pb_engine_add_brick(engine, "Nonsense", NULL, 0, 0, 1, 0, &error) == -ENOENT);
     CHECK(pb_engine_connect_output(engine, 0, 0, 0, &error) == -EINVAL); /* in use */
     CHECK(pb_engine_connect_brick(engine, 0, 7, 0, &error) == -EINVAL);
     CHECK(pb_engine_start(engine, &error) == 0);
@@ -60,7 +60,7 @@ static void test_cycle_refused(void)
 {
     int engine = pb_engine_create("c", 512, -1, 64, &error);
     for (int i = 0; i < 3; i++)
-        CHECK(pb_engine_add_brick(engine, "Merge", (const uint8_t *)"", 0, 1, 0, &error) == i);
+        CHECK(pb_engine_add_brick(engine, "Merge", (const uint8_t *)"", 0, 0, 1, 0, &error) == i);
     CHECK(pb_engine_connect_brick(engine, 0, 0, 1, &error) == 0);
     CHECK(pb_engine_connect_brick(engine, 1, 0, 2, &error) == 0);
     CHECK(pb_engine_connect_brick(engine, 2, 0, 0, &error) == -ELOOP);
@@ -74,10 +74,10 @@ static int make_diamonds(const char *brick, uint32_t first, uint32_t second)
     const uint32_t tuple = 4, bytes = strcmp(brick, "LoadBalancer") == 0 ? 4 : 0;
     const uint8_t *config = (const uint8_t *)&tuple;
     int engine = pb_engine_create("m", 64, -1, 64, &error);
-    CHECK(pb_engine_add_brick(engine, brick, config, bytes, first, 0, &error) == 0);
-    CHECK(pb_engine_add_brick(engine, "Merge", config, 0, 1, 0, &error) == 1);
-    CHECK(pb_engine_add_brick(engine, brick, config, bytes, second, 1, &error) == 2);
-    CHECK(pb_engine_add_brick(engine, "Merge", config, 0, 1, 0, &error) == 3);
+    CHECK(pb_engine_add_brick(engine, brick, config, bytes, 0, first, 0, &error) == 0);
+    CHECK(pb_engine_add_brick(engine, "Merge", config, 0, 0, 1, 0, &error) == 1);
+    CHECK(pb_engine_add_brick(engine, brick, config, bytes, 0, second, 1, &error) == 2);
+    CHECK(pb_engine_add_brick(engine, "Merge", config, 0, 0, 1, 0, &error) == 3);
     for (uint32_t i = 0; i < first; i++)
         CHECK(pb_engine_connect_brick(engine, 0, i, 1, &error) == 0);
     CHECK(pb_engine_connect_brick(engine, 1, 0, 2, &error) == 0);
@@ -119,7 +119,7 @@ static void test_many_paths(void)
     const uint32_t tuple = 4;
     int engine = pb_engine_create("p", 64, -1, 64, &error);
     for (int i = 0; i < 200; i++)
-        CHECK(pb_engine_add_brick(engine, "LoadBalancer", (const uint8_t *)&tuple, 4, 2, 0, &error) == i);
+        CHECK(pb_engine_add_brick(engine, "LoadBalancer", (const uint8_t *)&tuple, 4, 0, 2, 0, &error) == i);
     for (uint32_t i = 199; i > 0; i--)
         for (uint32_t output = 0; output < 2; output++)
             CHECK(pb_engine_connect_brick(engine, i - 1, output, i, &error) == 0);
@@ -194,7 +194,7 @@ static void test_churn(const char *generator)
 static void test_wait_beside_live(void)
 {
     int engine = make_balancer("w", "packets=1000", 1, "wait=1");
-    CHECK(pb_engine_add_brick(engine, "Dummy", (const uint8_t *)"", 0, 1, 0, &error) == 1);
+    CHECK(pb_engine_add_brick(engine, "Dummy", (const uint8_t *)"", 0, 0, 1, 0, &error) == 1);
     CHECK(pb_engine_add_input(engine, "null", "", "packets=100000&pausable=0", -1, &error) == 1);
     CHECK(pb_engine_connect_input(engine, 1, 1, &error) == 0);
     CHECK(pb_engine_add_output(engine, "null", "", "", &error) == 1);

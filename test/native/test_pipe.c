@@ -83,6 +83,7 @@ static const uint8_t *packet_data(uint64_t number)
 
 struct engine {
     struct pb_port port;
+    uint32_t output_changes;
     pb_counter counters[64];
     uint64_t offered; /* also the number of the next packet */
     uint32_t length_max;
@@ -121,6 +122,7 @@ static int engine_try_open(struct engine *engine, const char *name, const char *
         .engine_handle = 7,
         .engine_wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
         .counters = engine->counters,
+        .output_changes = &engine->output_changes,
     };
     CHECK(engine->port.driver != NULL);
     int result = engine->port.driver->open(&engine->port, error);

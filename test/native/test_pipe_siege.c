@@ -60,7 +60,7 @@ static int engine_start(uint32_t pipes)
 {
     int engine = pb_engine_create("siege", 64, -1, 64, &error);
     CHECK(engine > 0);
-    CHECK_EQUAL(pb_engine_add_brick(engine, "Duplicator", (const uint8_t *)"", 0, pipes, 0, &error), 0);
+    CHECK_EQUAL(pb_engine_add_brick(engine, "Duplicator", (const uint8_t *)"", 0, 0, pipes, 0, &error), 0);
     CHECK_EQUAL(pb_engine_add_input(engine, "null", "", "flows=1000", -1, &error), 0);
     CHECK_EQUAL(pb_engine_connect_input(engine, 0, 0, &error), 0);
     for (uint32_t i = 0; i < pipes; i++) {
@@ -579,7 +579,7 @@ static void *collect(void *arg)
 static int engine_of_writers_start(const char *driver, const char *output, const char *options)
 {
     int engine = pb_engine_create("pours", 64, -1, 64, &error);
-    CHECK_EQUAL(pb_engine_add_brick(engine, "Duplicator", (const uint8_t *)"", 0, 1, 0, &error), 0);
+    CHECK_EQUAL(pb_engine_add_brick(engine, "Duplicator", (const uint8_t *)"", 0, 0, 1, 0, &error), 0);
     CHECK_EQUAL(pb_engine_add_input(engine, "inject", "pours}0", "", -1, &error), 0);
     CHECK_EQUAL(pb_engine_connect_input(engine, 0, 0, &error), 0);
     CHECK_EQUAL(pb_engine_add_output(engine, driver, output, options, &error), 0);

@@ -70,6 +70,7 @@ void sides_init(uint64_t ring_bytes, uint32_t direction)
         .name = (char *)(uintptr_t)"model",
         .state = outwards ? (void *)&world.producer : (void *)&world.consumer,
         .counters = world.counters,
+        .output_changes = &world.output_changes,
     };
     world.producer_page.ring_bytes = ring_bytes;
     world.producer_page.link_type = PB_RING_LINK_UNSET;

@@ -26,6 +26,7 @@ struct world {
     struct pb_producer producer; /* towards the application, or ... */
     struct pb_consumer consumer; /* ... from it */
     struct pb_port port;
+    uint32_t output_changes;
     struct pb_peer peer;
     pb_counter counters[32];
     uint8_t copies[MODEL_COPY_BYTES];
