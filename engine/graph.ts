@@ -42,8 +42,6 @@ export interface BrickCommand {
   readonly signature: string;
   /** One line for users. */
   readonly text: string;
-  /** Lua code that shows it. */
-  readonly example: string;
   /** @param argument what the caller gave, checked by the command itself; returns a plain value */
   run(control: BrickControl, argument: unknown): unknown;
 }

@@ -58,7 +58,7 @@ declare module 'fengari' {
     /** The reader gives the source in pieces, null at its end. */
     lua_load(L: LuaState, reader: () => LuaString | null, data: null, name: LuaString, mode: LuaString): number;
     lua_newthread(L: LuaState): LuaState;
-    lua_newuserdata(L: LuaState, size: number): { object?: object };
+    lua_newuserdata(L: LuaState, size: number): { object?: object; methods?: () => string[] };
     lua_next(L: LuaState, index: number): number;
     lua_pcallk(
       L: LuaState,
@@ -101,7 +101,7 @@ declare module 'fengari' {
     lua_tolstring(L: LuaState, index: number): LuaString | null;
     lua_tothread(L: LuaState, index: number): LuaState | null;
     /** The data of a full userdata, or what a light one holds; null for anything else. */
-    lua_touserdata(L: LuaState, index: number): { object?: object } | Error | null;
+    lua_touserdata(L: LuaState, index: number): { object?: object; methods?: () => string[] } | Error | null;
     /** The table, function, ... itself; null for a plain value. */
     lua_topointer(L: LuaState, index: number): object | null;
     lua_type(L: LuaState, index: number): number;

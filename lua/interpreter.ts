@@ -13,7 +13,7 @@ import { openString } from './lib_string.ts';
 import { openLoader, sourceBytes } from './loader.ts';
 import { type LuaFunction, type LuaState, lauxlib, lua, lualib } from './lua_api.ts';
 import { MemoryGuard } from './memory_guard.ts';
-import { methodsField } from './object.ts';
+import { methodNames } from './object.ts';
 import { type Output, type ResultFormat, Scheduler, type Task } from './scheduler.ts';
 import { openStringFormat } from './string_format.ts';
 import { cutText, messageBytesMax } from './text_limit.ts';
@@ -120,8 +120,7 @@ export class Interpreter {
       if (lua.lua_type(L, -2) === lua.LUA_TTABLE) lua.lua_rawget(L, -2);
       lua.lua_replace(L, -2);
     }
-    if (lua.lua_type(L, -1) === lua.LUA_TUSERDATA) lauxlib.luaL_getmetafield(L, -1, methodsField);
-    const names: string[] = [];
+    const names = lua.lua_type(L, -1) === lua.LUA_TUSERDATA ? methodNames(L, -1) : [];
     if (lua.lua_type(L, -1) === lua.LUA_TTABLE) {
       lua.lua_pushnil(L);
       while (lua.lua_next(L, -2) !== 0) {

@@ -24,19 +24,21 @@ export function openBrick(L: LuaState, scheduler: Scheduler): ObjectType<Brick> 
   };
 
   /** What the brick's descriptor adds: `f:add{...}`. */
-  const commandOf = (brick: Brick, command: string): ObjectMethod<Brick> | undefined => {
-    if (!Object.hasOwn(brick.descriptor.commands ?? {}, command)) return undefined;
-    return (caller, self, first) => {
-      const args = new Arguments(caller, `${self.descriptor.name}.${command}`, first);
-      pushValue(caller, self.call(command, args.plain(1, 'what the command is about')));
-      return 1;
+  const commandMethods = ({ descriptor }: Brick): Record<string, ObjectMethod<Brick>> => {
+    const method = (command: string): ObjectMethod<Brick> => {
+      return (caller, self, first) => {
+        const args = new Arguments(caller, `${self.descriptor.name}.${command}`, first);
+        pushValue(caller, self.call(command, args.plain(1, 'what the command is about')));
+        return 1;
+      };
     };
+    return Object.fromEntries(Object.keys(descriptor.commands ?? {}).map((command) => [command, method(command)]));
   };
 
   const type: ObjectType<Brick> = new ObjectType<Brick>(L, {
     name: 'Brick',
     text: brickText,
-    ownMethod: commandOf,
+    ownMethods: commandMethods,
     methods: {
       help: (caller, _brick, first) => help(caller, first),
       connect_input: (caller, brick, first) => {

@@ -1,10 +1,7 @@
 // Objects of TypeScript in Lua: a userdata that holds the object, with methods, a text and nothing else to see.
-import { pushText, pushValue } from './convert.ts';
+import { pushText } from './convert.ts';
 import { pushFunction, setFunctions } from './functions.ts';
 import { type LuaFunction, type LuaState, lauxlib, lua } from './lua_api.ts';
-
-/** Where an object's metatable lists its methods' names, for completion. */
-export const methodsField = Buffer.from('__methods');
 
 /** Gets the object, and where its arguments begin. */
 export type ObjectMethod<T> = (L: LuaState, self: T, firstArgument: number) => number;
@@ -13,9 +10,15 @@ export type ObjectMethod<T> = (L: LuaState, self: T, firstArgument: number) => n
 export interface ObjectClass<T extends object> {
   readonly name: string;
   readonly methods: Readonly<Record<string, ObjectMethod<T>>>;
-  /** Methods of some of the objects only, by name. */
-  ownMethod?(self: T, name: string): ObjectMethod<T> | undefined;
+  /** Methods of this object, beside those of all. */
+  ownMethods?(self: T): Readonly<Record<string, ObjectMethod<T>>>;
   text(self: T): string;
+}
+
+/** The names of the methods that the object at this place of the stack has; none where something else is. */
+export function methodNames(L: LuaState, index: number): string[] {
+  const block = lua.lua_touserdata(L, index);
+  return block !== null && 'methods' in block ? (block.methods?.() ?? []) : [];
 }
 
 /** One kind of objects in one interpreter. */
@@ -23,14 +26,16 @@ export class ObjectType<T extends object> {
   /** As in messages. */
   readonly name: string;
   readonly #name: Buffer;
+  readonly #description: ObjectClass<T>;
   readonly #proxies = new WeakMap<T, (L: LuaState) => void>();
 
   constructor(L: LuaState, description: ObjectClass<T>) {
     this.name = description.name;
+    this.#description = description;
     this.#name = Buffer.from(`bricks.${description.name}`);
     lauxlib.luaL_newmetatable(L, this.#name);
     setFunctions(L, {
-      __index: (caller) => this.#index(caller, description),
+      __index: (caller) => this.#index(caller),
       __tostring: (caller) => {
         const self = this.get(caller, 1);
         pushText(caller, self === undefined ? description.name : description.text(self));
@@ -41,8 +46,6 @@ export class ObjectType<T extends object> {
     lua.lua_setfield(L, -2, Buffer.from('__metatable'));
     pushText(L, description.name);
     lua.lua_setfield(L, -2, Buffer.from('__name'));
-    pushValue(L, Object.fromEntries(Object.keys(description.methods).map((method) => [method, true])));
-    lua.lua_setfield(L, -2, methodsField);
     lua.lua_pop(L, 1);
   }
 
@@ -53,10 +56,15 @@ export class ObjectType<T extends object> {
       known(L);
       return 1;
     }
-    lua.lua_newuserdata(L, 0).object = object;
+    const methods = (): string[] => Object.keys(this.#methods(object));
+    Object.assign(lua.lua_newuserdata(L, 0), { object, methods });
     lauxlib.luaL_setmetatable(L, this.#name);
     this.#proxies.set(object, lua.lua_toproxy(L, -1));
     return 1;
+  }
+
+  #methods(object: T): Readonly<Record<string, ObjectMethod<T>>> {
+    return { ...this.#description.ownMethods?.(object), ...this.#description.methods };
   }
 
   /** The object at this place of the stack, undefined where something else is. */
@@ -65,11 +73,11 @@ export class ObjectType<T extends object> {
   }
 
   /** Pushes a method that knows its object: `pe.show_stats()` works as `pe:show_stats()` does. */
-  #index(L: LuaState, description: ObjectClass<T>): number {
+  #index(L: LuaState): number {
     const bound = this.get(L, 1);
     const name = lua.lua_type(L, 2) === lua.LUA_TSTRING ? Buffer.from(lauxlib.luaL_checkstring(L, 2)).toString() : '';
-    const shared = Object.hasOwn(description.methods, name) ? description.methods[name] : undefined;
-    const method = shared ?? (bound === undefined ? undefined : description.ownMethod?.(bound, name));
+    const methods = bound === undefined ? {} : this.#methods(bound);
+    const method = Object.hasOwn(methods, name) ? methods[name] : undefined;
     if (bound === undefined || method === undefined) {
       lua.lua_pushnil(L);
       return 1;

@@ -52,6 +52,11 @@ function optionsText(schemas: OptionSchemas): string {
   return lines.length === 0 ? '  Options: none\n' : `  Options:\n${lines.join('')}`;
 }
 
+function commandsText(commands: NonNullable<BrickDescriptor['commands']>): string {
+  const lines = Object.values(commands).map(({ signature, text }) => `    ${signature}: ${text}\n`);
+  return lines.length === 0 ? '' : `  Methods of its own, also while it runs:\n${lines.join('')}`;
+}
+
 function countText({ min, max }: { readonly min: number; readonly max: number }): string {
   return min === max ? String(min) : `${min} to ${max}`;
 }
@@ -63,10 +68,11 @@ function brickExample(name: string): string {
   return existsSync(path) ? `  Example:\n${indented(readFileSync(path, 'utf8'), '    ')}\n` : '';
 }
 
-function brickText({ name, text, options, argument, inputs, outputs }: BrickDescriptor): string {
+function brickText(descriptor: BrickDescriptor): string {
+  const { name, text, options, argument, inputs, outputs, commands = {} } = descriptor;
   const counts = `  Inputs: ${countText(inputs)}. Outputs: ${countText(outputs)}.\n`;
   const main = argument === undefined ? '' : `  Brick.new("${name}", x) sets ${argument} to x.\n`;
-  return `${name}: ${text}\n${counts}${optionsText(options)}${main}${brickExample(name)}`;
+  return `${name}: ${text}\n${counts}${optionsText(options)}${main}${commandsText(commands)}${brickExample(name)}`;
 }
 
 function driverText({ name, text, input, output, options }: (typeof drivers)[number]): string {
