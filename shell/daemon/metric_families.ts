@@ -313,6 +313,23 @@ function ownFamilies<T extends PortStats | BrickStats>(
     );
 }
 
+/** The counters of a brick's own of each of its outputs. */
+function outputFamilies({ name, outputCounters }: (typeof nativeBricks)[number]): MetricFamily[] {
+  return outputCounters.map((counter) =>
+    family(
+      brickLevel,
+      counter.kind === 'total' ? 'counter' : 'gauge',
+      ownName(`${name}_output`, counter),
+      counter.text,
+      ({ brick, outputOthers }: BrickStats) =>
+        brick === name
+          ? byLabel('output', Object.fromEntries((outputOthers[counter.name] ?? []).entries()))
+          : undefined,
+      ['output'],
+    ),
+  );
+}
+
 /** All of them, in the order of METRICS.md. */
 export const metricFamilies: readonly MetricFamily[] = [
   ...daemonFamilies,
@@ -323,4 +340,5 @@ export const metricFamilies: readonly MetricFamily[] = [
   ...nativeBricks.flatMap((native) =>
     ownFamilies(brickLevel, native, (brick: BrickStats) => brick.brick === native.name),
   ),
+  ...nativeBricks.flatMap(outputFamilies),
 ];
