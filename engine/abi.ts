@@ -1,7 +1,7 @@
 // Generated from native/include/packet_bricks.h by `npm run abi`. Do not edit.
 
 /** Hash of the header; pb_abi_hash() of a library that fits returns the same. */
-export const abiHash = '549b6be5da195809';
+export const abiHash = 'dc372bf77345840d';
 
 /** The limits and constants of the header. */
 export const abi = {
@@ -48,6 +48,12 @@ export const abi = {
   controlsMax: 511,
   /** pipes that JavaScript of one process reads or writes */
   clientsMax: 256,
+  /** datagrams in a table of fragments: a power of two */
+  fragmentsMin: 64,
+  /** datagrams in a table of fragments: 256 MiB */
+  fragmentsMax: 16777216,
+  /** datagrams in a table of fragments: 1 MiB */
+  fragmentsDefault: 65536,
   /** bytes in a program's name, as /proc/PID/comm gives it */
   programNameMax: 15,
   /** not started, or stopped */

@@ -13,6 +13,15 @@
 #include <stdint.h>
 #include <string.h>
 
+/* Where a packet's IP headers lie: its outer ones (core/parse.h) or those of
+ * what it carries (core/inner.h). */
+struct pb_headers {
+    uint32_t l4_offset;  /* of the transport header; 0: none within captured_len, or a fragment */
+    uint16_t l3_offset;  /* of the IP header */
+    uint8_t ip_version;  /* 4, 6, or 0: not IP, or not whole */
+    uint8_t ip_protocol; /* of the last header reached */
+};
+
 /* One packet. Filled in by the port up to link_type; the rest is computed by
  * the first brick that needs it (core/parse.h, core/hash.h). */
 struct pb_packet {
@@ -22,12 +31,9 @@ struct pb_packet {
     uint32_t wire_len;     /* bytes it had on the wire */
     uint16_t link_type;    /* LINKTYPE_ number (pcap): PB_LINK_* */
 
-    uint8_t parsed;      /* pb_parse() has run: the four fields below hold */
-    uint8_t ip_version;  /* 4, 6, or 0: not IP, or not whole */
-    uint8_t ip_protocol; /* of the last header reached */
-    uint8_t hash_tuple;  /* which flow_hash holds: 0 none, 2 or 4, or PB_HASH_TUPLE_MARK */
-    uint16_t l3_offset;  /* of the IP header */
-    uint32_t l4_offset;  /* of the transport header; 0: none within captured_len, or a fragment */
+    uint8_t parsed;     /* pb_parse() has run: `headers` holds */
+    uint8_t hash_tuple; /* which flow_hash holds: 0 none, 2 or 4, or PB_HASH_TUPLE_MARK */
+    struct pb_headers headers;
     uint32_t flow_hash;
 };
 

@@ -41,26 +41,26 @@ uint64_t pb_checksum_pseudo(const uint8_t *addresses, uint32_t address_bytes, ui
 bool pb_checksum_complete(struct pb_packet *packet, uint8_t *data)
 {
     pb_parse(packet);
-    uint32_t at = packet->ip_protocol == PB_PROTOCOL_TCP   ? TCP_CHECKSUM_AT
-                  : packet->ip_protocol == PB_PROTOCOL_UDP ? UDP_CHECKSUM_AT
+    uint32_t at = packet->headers.ip_protocol == PB_PROTOCOL_TCP   ? TCP_CHECKSUM_AT
+                  : packet->headers.ip_protocol == PB_PROTOCOL_UDP ? UDP_CHECKSUM_AT
                                                            : 0;
-    if (at == 0 || packet->l4_offset == 0 || packet->captured_len < packet->wire_len)
+    if (at == 0 || packet->headers.l4_offset == 0 || packet->captured_len < packet->wire_len)
         return false;
-    const uint8_t *ip = data + packet->l3_offset;
+    const uint8_t *ip = data + packet->headers.l3_offset;
     /* Lengths of 0 are those of frames that the hardware was to split: they reach to the end. */
-    uint32_t stated = packet->ip_version == 4 ? pb_be16(ip + 2) : pb_be16(ip + 4);
-    uint32_t end = packet->l3_offset + stated + (packet->ip_version == 4 ? 0 : PB_IPV6_BYTES);
+    uint32_t stated = packet->headers.ip_version == 4 ? pb_be16(ip + 2) : pb_be16(ip + 4);
+    uint32_t end = packet->headers.l3_offset + stated + (packet->headers.ip_version == 4 ? 0 : PB_IPV6_BYTES);
     if (stated == 0)
         end = packet->captured_len;
-    if (end > packet->captured_len || packet->l4_offset + at + 2 > end)
+    if (end > packet->captured_len || packet->headers.l4_offset + at + 2 > end)
         return false;
-    uint8_t *header = data + packet->l4_offset;
-    uint32_t length = end - packet->l4_offset;
+    uint8_t *header = data + packet->headers.l4_offset;
+    uint32_t length = end - packet->headers.l4_offset;
     memset(header + at, 0, 2);
-    uint64_t sum = packet->ip_version == 4 ? pb_checksum_pseudo(ip + 12, 4, packet->ip_protocol, length)
-                                           : pb_checksum_pseudo(ip + 8, 16, packet->ip_protocol, length);
+    uint64_t sum = packet->headers.ip_version == 4 ? pb_checksum_pseudo(ip + 12, 4, packet->headers.ip_protocol, length)
+                                           : pb_checksum_pseudo(ip + 8, 16, packet->headers.ip_protocol, length);
     uint16_t checksum = pb_checksum_finish(pb_checksum_add(sum, header, length));
-    if (checksum == 0 && packet->ip_protocol == PB_PROTOCOL_UDP)
+    if (checksum == 0 && packet->headers.ip_protocol == PB_PROTOCOL_UDP)
         checksum = 0xffff; /* 0 would mean: none (RFC 768) */
     memcpy(header + at, &checksum, 2);
     return true;

@@ -52,13 +52,13 @@ static inline __attribute__((always_inline)) uint32_t pb_flow_hash(struct pb_pac
         return packet->flow_hash;
     pb_parse(packet);
     uint32_t hash;
-    if (packet->ip_version == 4) {
-        const uint8_t *addresses = packet->data + packet->l3_offset + 12;
+    if (packet->headers.ip_version == 4) {
+        const uint8_t *addresses = packet->data + packet->headers.l3_offset + 12;
         uint64_t source = pb_load32(addresses), destination = pb_load32(addresses + 4), salt = 4;
         if (tuple == 4) {
-            salt |= (uint64_t)packet->ip_protocol << 8;
-            if (packet->l4_offset != 0 && pb_protocol_has_ports(packet->ip_protocol)) {
-                uint32_t ports = pb_load32(packet->data + packet->l4_offset);
+            salt |= (uint64_t)packet->headers.ip_protocol << 8;
+            if (packet->headers.l4_offset != 0 && pb_protocol_has_ports(packet->headers.ip_protocol)) {
+                uint32_t ports = pb_load32(packet->data + packet->headers.l4_offset);
                 source |= (uint64_t)(ports & 0xffff) << 32;
                 destination |= (uint64_t)(ports >> 16) << 32;
             }

@@ -83,14 +83,14 @@ static void parse_ipv4(struct pb_packet *packet, uint32_t l3)
     uint32_t total = pb_be16(ip + 2);
     if (header < PB_IPV4_BYTES)
         return;
-    packet->ip_version = 4;
-    packet->ip_protocol = ip[9];
-    packet->l3_offset = (uint16_t)l3;
+    packet->headers.ip_version = 4;
+    packet->headers.ip_protocol = ip[9];
+    packet->headers.l3_offset = (uint16_t)l3;
     /* Total length 0: the sender's hardware was to split it. Padding behind it is no header. */
     uint32_t end = total == 0 || total > room ? room : total;
     bool fragment = (pb_be16(ip + 6) & 0x3fff) != 0;
     if (!fragment && header + 4 <= end)
-        packet->l4_offset = l3 + header;
+        packet->headers.l4_offset = l3 + header;
 }
 
 static void parse_ipv6(struct pb_packet *packet, uint32_t l3)
@@ -102,18 +102,18 @@ static void parse_ipv6(struct pb_packet *packet, uint32_t l3)
     uint32_t payload = pb_be16(ip + 4);
     /* Payload length 0: a jumbogram (RFC 2675), or the sender's hardware was to split it. */
     uint32_t end = payload == 0 || PB_IPV6_BYTES + payload > room ? room : PB_IPV6_BYTES + payload;
-    packet->ip_version = 6;
-    packet->l3_offset = (uint16_t)l3;
+    packet->headers.ip_version = 6;
+    packet->headers.l3_offset = (uint16_t)l3;
     uint8_t protocol = ip[6];
     uint32_t at = PB_IPV6_BYTES;
     for (uint32_t i = 0; i < PB_IPV6_EXTENSIONS_MAX; i++) {
-        packet->ip_protocol = protocol;
+        packet->headers.ip_protocol = protocol;
         bool extension = protocol == HEADER_HOP_BY_HOP || protocol == HEADER_ROUTING || protocol == HEADER_FRAGMENT ||
                          protocol == HEADER_AUTHENTICATION || protocol == HEADER_DESTINATION ||
                          protocol == HEADER_MOBILITY || protocol == HEADER_HIP || protocol == HEADER_SHIM6;
         if (!extension) {
             if (at + 4 <= end)
-                packet->l4_offset = l3 + at;
+                packet->headers.l4_offset = l3 + at;
             return;
         }
         if (at + 8 > end)
@@ -125,7 +125,7 @@ static void parse_ipv6(struct pb_packet *packet, uint32_t l3)
         protocol = ip[at];
         at += bytes;
         if (fragment) {
-            packet->ip_protocol = protocol; /* the same in every fragment, whatever follows */
+            packet->headers.ip_protocol = protocol; /* the same in every fragment, whatever follows */
             return;
         }
     }
@@ -134,10 +134,10 @@ static void parse_ipv6(struct pb_packet *packet, uint32_t l3)
 void pb_parse_any(struct pb_packet *packet)
 {
     packet->parsed = 1;
-    packet->ip_version = 0;
-    packet->ip_protocol = 0;
-    packet->l3_offset = 0;
-    packet->l4_offset = 0;
+    packet->headers.ip_version = 0;
+    packet->headers.ip_protocol = 0;
+    packet->headers.l3_offset = 0;
+    packet->headers.l4_offset = 0;
     uint32_t offset;
     uint16_t ethertype = parse_link(packet, &offset);
     /* l3_offset is 16 bits wide: no link header with tags is longer in any sane packet. */

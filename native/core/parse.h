@@ -54,10 +54,10 @@ static inline __attribute__((always_inline)) bool pb_parse_usual(struct pb_packe
         (pb_be16(ip + 6) & 0x3fff) != 0)
         return false;
     packet->parsed = 1;
-    packet->ip_version = 4;
-    packet->ip_protocol = ip[9];
-    packet->l3_offset = PB_ETHERNET_BYTES;
-    packet->l4_offset = l4;
+    packet->headers.ip_version = 4;
+    packet->headers.ip_protocol = ip[9];
+    packet->headers.l3_offset = PB_ETHERNET_BYTES;
+    packet->headers.l4_offset = l4;
     return true;
 }
 

@@ -47,6 +47,9 @@ extern "C" {
 #define PB_MARK_MAX 4095           /* the mark of a packet that an application sends */
 #define PB_CONTROLS_MAX 511        /* bricks of one process that can be changed while they run */
 #define PB_CLIENTS_MAX 256         /* pipes that JavaScript of one process reads or writes */
+#define PB_FRAGMENTS_MIN 64        /* datagrams in a table of fragments: a power of two */
+#define PB_FRAGMENTS_MAX 16777216  /* datagrams in a table of fragments: 256 MiB */
+#define PB_FRAGMENTS_DEFAULT 65536 /* datagrams in a table of fragments: 1 MiB */
 #define PB_PROGRAM_NAME_MAX 15     /* bytes in a program's name, as /proc/PID/comm gives it */
 
 /* What went wrong: `code` is an errno value, `text` one line that names the

@@ -218,10 +218,10 @@ static void describe(struct pb_client_record *to, const struct pb_pipe_record *f
         .mark = from->mark,
         .timestamp_ns = from->timestamp_ns,
         .flow_hash = flow_hash,
-        .l4_offset = packet.l4_offset,
-        .l3_offset = packet.l3_offset,
-        .ip_version = packet.ip_version,
-        .ip_protocol = packet.ip_protocol,
+        .l4_offset = packet.headers.l4_offset,
+        .l3_offset = packet.headers.l3_offset,
+        .ip_version = packet.headers.ip_version,
+        .ip_protocol = packet.headers.ip_protocol,
     };
 }
 

@@ -30,16 +30,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     again = packet;
     uint32_t hash2 = pb_flow_hash(&packet, 2);
     uint32_t hash4 = pb_flow_hash(&packet, 4);
-    if (packet.ip_version == 4)
-        require(packet.l3_offset + 20u <= length);
-    if (packet.ip_version == 6)
-        require(packet.l3_offset + 40u <= length);
-    if (packet.l4_offset != 0)
-        require(packet.l4_offset + 4 <= length && packet.l4_offset > packet.l3_offset);
+    if (packet.headers.ip_version == 4)
+        require(packet.headers.l3_offset + 20u <= length);
+    if (packet.headers.ip_version == 6)
+        require(packet.headers.l3_offset + 40u <= length);
+    if (packet.headers.l4_offset != 0)
+        require(packet.headers.l4_offset + 4 <= length && packet.headers.l4_offset > packet.headers.l3_offset);
     /* The usual case taken on its own agrees with every case. */
     pb_parse_any(&again);
-    require(again.ip_version == packet.ip_version && again.ip_protocol == packet.ip_protocol);
-    require(again.l3_offset == packet.l3_offset && again.l4_offset == packet.l4_offset);
+    require(again.headers.ip_version == packet.headers.ip_version && again.headers.ip_protocol == packet.headers.ip_protocol);
+    require(again.headers.l3_offset == packet.headers.l3_offset && again.headers.l4_offset == packet.headers.l4_offset);
     require(pb_flow_hash(&again, 4) == hash4 && pb_flow_hash(&again, 2) == hash2);
     for (uint32_t outputs = 1; outputs < 1024; outputs = outputs * 2 + 1)
         require(pb_hash_output(hash4, data[0] % 4, outputs) < outputs);

@@ -151,7 +151,7 @@ static void test_truncated(void)
             pb_packet_init(&packet, bytes, cut, length, 0, PB_LINK_ETHERNET);
             uint32_t hash = pb_flow_hash(&packet, 4);
             CHECK(cut >= 14 || hash == 0);
-            CHECK((packet.l4_offset != 0) == (cut + 4 >= length)); /* ports are 4 of UDP's 8 bytes */
+            CHECK((packet.headers.l4_offset != 0) == (cut + 4 >= length)); /* ports are 4 of UDP's 8 bytes */
             free(bytes);
         }
     }
