@@ -32,7 +32,7 @@ struct pb_packet {
     uint16_t link_type;    /* LINKTYPE_ number (pcap): PB_LINK_* */
 
     uint8_t parsed;     /* pb_parse() has run: `headers` holds */
-    uint8_t hash_tuple; /* which flow_hash holds: 0 none, 2 or 4, or PB_HASH_TUPLE_MARK */
+    uint8_t hash_tuple; /* which flow_hash holds: 0 none, 2, 4, 5, or PB_HASH_TUPLE_MARK */
     struct pb_headers headers;
     uint32_t flow_hash;
 };

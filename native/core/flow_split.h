@@ -8,7 +8,7 @@
 #include "hash.h"
 
 struct pb_flow_split {
-    uint32_t tuple; /* 2 or 4 */
+    uint32_t tuple; /* 2, 4 or 5 */
     uint32_t depth;
     uint32_t outputs;
 };

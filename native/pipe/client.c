@@ -18,7 +18,7 @@
 #include "lent.h"
 
 #define CHUNK_RECORDS 64 /* of a batch at a time: they fit the stack, and their headers the first cache */
-#define FLOW_HASH_TUPLE 4
+#define FLOW_HASH_TUPLE 5
 
 _Static_assert(sizeof(struct pb_client_record) == PB_CLIENT_RECORD_BYTES, "JavaScript counts on it");
 _Static_assert(offsetof(struct pb_client_record, timestamp_ns) == 16, "JavaScript counts on it");

@@ -9,11 +9,14 @@
 
 struct flow {
     bool ipv6;
+    uint8_t protocol; /* 0: UDP */
     uint8_t source[16], destination[16];
     uint16_t source_port, destination_port;
 };
 
-/* UDP over IPv4 or IPv6, behind `tags` 802.1Q tags. Returns the length. */
+static const uint32_t tuples[] = {2, 4, 5};
+
+/* UDP, or what flow->protocol says, over IPv4 or IPv6, behind `tags` 802.1Q tags. Returns the length. */
 static uint32_t build(uint8_t *frame, const struct flow *flow, bool reverse, uint32_t tags)
 {
     const uint8_t *from = reverse ? flow->destination : flow->source, *to = reverse ? flow->source : flow->destination;
@@ -29,11 +32,11 @@ static uint32_t build(uint8_t *frame, const struct flow *flow, bool reverse, uin
     if (flow->ipv6) {
         ip[0] = 0x60;
         ip[5] = 8;
-        ip[6] = 17;
+        ip[6] = flow->protocol ? flow->protocol : 17;
     } else {
         ip[0] = 0x45;
         ip[3] = 28;
-        ip[9] = 17;
+        ip[9] = flow->protocol ? flow->protocol : 17;
     }
     memcpy(ip + header - 2 * address, from, address);
     memcpy(ip + header - address, to, address);
@@ -96,11 +99,11 @@ static void test_symmetry(void)
     for (uint32_t s = 0; s < 4; s++)
         for (uint32_t i = 0; i < 1000; i++) {
             struct flow flow = structured(sets[s], i);
-            for (uint32_t tuple = 2; tuple <= 4; tuple += 2) {
-                uint32_t hash = hash_of(&flow, false, 0, tuple);
-                CHECK_EQUAL(hash_of(&flow, true, 0, tuple), hash);
-                CHECK_EQUAL(hash_of(&flow, true, 1, tuple), hash);
-                CHECK_EQUAL(hash_of(&flow, false, 5, tuple), hash);
+            for (uint32_t t = 0; t < 3; t++) {
+                uint32_t hash = hash_of(&flow, false, 0, tuples[t]);
+                CHECK_EQUAL(hash_of(&flow, true, 0, tuples[t]), hash);
+                CHECK_EQUAL(hash_of(&flow, true, 1, tuples[t]), hash);
+                CHECK_EQUAL(hash_of(&flow, false, 5, tuples[t]), hash);
             }
         }
 }
@@ -110,10 +113,12 @@ static void test_spread(void)
     /* Level 0.0001: 27.86 with 6 degrees of freedom (7 outputs). The hash is fixed, so this is no gamble. */
     static const char *const sets[] = {"i to i", "one server", "sequential ports", "ipv6 /64s"};
     for (uint32_t s = 0; s < 4; s++) {
-        CHECK(chi_square(sets[s], 4, 7, false) < 27.86);
-        CHECK(chi_square(sets[s], 4, 7, true) < 27.86);
-        if (s != 2)
-            CHECK(chi_square(sets[s], 2, 7, false) < 27.86);
+        for (uint32_t t = 0; t < 3; t++) {
+            if (tuples[t] == 2 && s == 2)
+                continue; /* one pair of hosts */
+            CHECK(chi_square(sets[s], tuples[t], 7, false) < 27.86);
+            CHECK(chi_square(sets[s], tuples[t], 7, true) < 27.86);
+        }
     }
 }
 
@@ -133,6 +138,25 @@ static void test_every_byte(void)
         other.source_port++;
         CHECK(hash_of(&flow, false, 0, 4) != hash_of(&other, false, 0, 4));
         CHECK_EQUAL(hash_of(&flow, false, 0, 2), hash_of(&other, false, 0, 2));
+    }
+}
+
+/* The protocol is part of the 5-tuple alone; without ports the 4-tuple is the addresses. */
+static void test_protocol(void)
+{
+    for (uint32_t ipv6 = 0; ipv6 < 2; ipv6++) {
+        struct flow udp = structured(ipv6 ? "ipv6 /64s" : "i to i", 5), tcp = udp, icmp = udp;
+        tcp.protocol = PB_PROTOCOL_TCP;
+        icmp.protocol = 1;
+        CHECK_EQUAL(hash_of(&tcp, false, 0, 2), hash_of(&udp, false, 0, 2));
+        CHECK_EQUAL(hash_of(&tcp, false, 0, 4), hash_of(&udp, false, 0, 4));
+        CHECK(hash_of(&tcp, false, 0, 5) != hash_of(&udp, false, 0, 5));
+        struct flow other = icmp;
+        other.source_port ^= 0x55;
+        for (uint32_t t = 0; t < 3; t++)
+            CHECK_EQUAL(hash_of(&other, false, 0, tuples[t]), hash_of(&icmp, false, 0, tuples[t]));
+        CHECK_EQUAL(hash_of(&icmp, false, 0, 4), hash_of(&icmp, false, 0, 2));
+        CHECK(hash_of(&icmp, false, 0, 5) != hash_of(&icmp, false, 0, 4));
     }
 }
 
@@ -174,6 +198,7 @@ int main(void)
     test_symmetry();
     test_spread();
     test_every_byte();
+    test_protocol();
     test_truncated();
     test_not_ip();
     return 0;
