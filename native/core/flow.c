@@ -1,19 +1,79 @@
 /* flow.c - see flow.h. Engine thread. */
 #include "flow.h"
 
-const struct pb_counter_desc pb_flow_counter_descs[PB_FLOW_COUNTERS] = {
-    [PB_FLOW_TUNNELLED] = {"tunnelled", PB_COUNTER_TOTAL, "packets", "packets split by the headers inside a tunnel"},
-    {"inner_truncated", PB_COUNTER_TOTAL, "packets", "tunnel or inner header cut short: split by the headers around it"},
-    {"inner_malformed", PB_COUNTER_TOTAL, "packets", "tunnel or inner header not understood: split by the headers around it"},
-    {"inner_too_deep", PB_COUNTER_TOTAL, "packets", "tunnels nested too deep: split by the deepest headers reached"},
-    {"inner_fragment", PB_COUNTER_TOTAL, "packets", "fragments that may be a tunnel's, without inner headers: split by addresses and protocol"},
-    [PB_FLOW_FRAGMENTS_KEPT] = {"fragments_kept", PB_COUNTER_TOTAL, "packets", "later fragments sent after their first"},
-    {"fragments_unmatched", PB_COUNTER_TOTAL, "packets", "later fragments whose first was not seen: split by addresses and protocol"},
-    {"fragments_overflow", PB_COUNTER_TOTAL, "datagrams", "fragmented datagrams forgotten before they were whole, for lack of table entries"},
-};
+static void find_headers(const struct pb_flow *flow, const struct pb_packet *packet, struct pb_inner *inner)
+{
+    uint32_t walk = (flow->inner ? PB_INNER_TUNNELS : 0) | (flow->fragments != NULL ? PB_INNER_FIRST_FRAGMENTS : 0);
+    pb_inner_find(packet, walk, inner);
+}
+
+/* May the first fragment of this datagram know more than addresses and protocol? In IPv6 no later
+ * fragment says for certain what the datagram carries. */
+static bool is_kept(const struct pb_flow *flow, const struct pb_fragment *fragment)
+{
+    return (flow->tuple == 4 && (fragment->ip_version == 6 || pb_protocol_has_ports(fragment->ip_protocol))) ||
+           (flow->inner && (fragment->ip_version == 6 || pb_inner_protocol(fragment->ip_protocol)));
+}
+
+/* Rule 3: note every first fragment of the batch that nothing is known of yet. */
+static void look_ahead(struct pb_flow *flow)
+{
+    flow->looked_ahead = true;
+    for (uint32_t i = 0; i < flow->batch->count; i++) {
+        struct pb_packet *packet = &flow->batch->packets[flow->batch->index[i]];
+        struct pb_inner inner;
+        pb_parse(packet);
+        if (!pb_flow_is_special(flow, packet))
+            continue;
+        find_headers(flow, packet, &inner);
+        if (inner.fragments_count == 0 || inner.fragments[inner.fragments_count - 1].at != 0)
+            continue;
+        uint32_t hash = pb_hash_headers(packet->data, &inner.headers, flow->tuple);
+        for (uint32_t f = 0; f < inner.fragments_count; f++)
+            if (is_kept(flow, &inner.fragments[f]))
+                pb_fragments_foresee(flow->fragments, pb_fragments_datagram(flow->fragments, packet->data, &inner.fragments[f]),
+                                     packet->timestamp_ns, hash);
+    }
+}
+
+/* Rules 2 to 4, for a packet that `hash` is the fallback of. */
+static uint32_t follow(struct pb_flow *flow, const struct pb_packet *packet, struct pb_inner *inner,
+                       const struct pb_fragment *fragment, uint32_t hash)
+{
+    uint64_t datagram = pb_fragments_datagram(flow->fragments, packet->data, fragment);
+    enum pb_fragments_known known = pb_fragments_later(flow->fragments, datagram, fragment, packet->timestamp_ns, &hash);
+    if (known == PB_FRAGMENTS_UNKNOWN && !flow->looked_ahead) {
+        look_ahead(flow);
+        known = pb_fragments_later(flow->fragments, datagram, fragment, packet->timestamp_ns, &hash);
+    }
+    if (known == PB_FRAGMENTS_UNKNOWN)
+        pb_fragments_guess(flow->fragments, datagram, fragment, packet->timestamp_ns, hash);
+    if (known == PB_FRAGMENTS_KEPT)
+        inner->reason = PB_INNER_NONE; /* its first fragment told */
+    pb_counter_add(&flow->counters[known == PB_FRAGMENTS_KEPT ? PB_FLOW_FRAGMENTS_KEPT : PB_FLOW_FRAGMENTS_UNMATCHED], 1);
+    return hash;
+}
 
 uint32_t pb_flow_hash_special(struct pb_flow *flow, const struct pb_packet *packet)
 {
-    struct pb_packet copy = *packet;
-    return pb_flow_hash(&copy, flow->tuple);
+    struct pb_inner inner;
+    find_headers(flow, packet, &inner);
+    uint32_t hash = pb_hash_headers(packet->data, &inner.headers, flow->tuple);
+    uint32_t count = flow->fragments != NULL ? inner.fragments_count : 0;
+    /* From the inside out: only the innermost can be a later fragment, whose hash those around it take. */
+    while (count-- > 0) {
+        const struct pb_fragment *fragment = &inner.fragments[count];
+        if (!is_kept(flow, fragment))
+            continue;
+        hash = fragment->at != 0 ? follow(flow, packet, &inner, fragment, hash)
+                                 : pb_fragments_first(flow->fragments, pb_fragments_datagram(flow->fragments, packet->data, fragment),
+                                                      fragment, packet->timestamp_ns, hash);
+    }
+    if (flow->fragments != NULL)
+        pb_counter_set(&flow->counters[PB_FLOW_FRAGMENTS_OVERFLOW], pb_fragments_overflows(flow->fragments));
+    if (inner.depth > 0)
+        pb_counter_add(&flow->counters[PB_FLOW_TUNNELLED], 1);
+    if (inner.reason != PB_INNER_NONE)
+        pb_counter_add(&flow->counters[PB_FLOW_TUNNELLED + inner.reason], 1);
+    return hash;
 }

@@ -4,22 +4,28 @@
  *
  * For bricks that split by flow (LoadBalancer), on the engine thread. A plain
  * packet (neither a tunnel's nor a fragment) has the hash of hash.h, computed
- * once, as without options.
+ * once, as without options; its cost is a few loads more. In a brick:
  *
  *     static uint32_t pick(void *state, struct pb_packet *packet)
  *     { ... pb_flow_hash_with(&state->flow, packet) ... }
  *     process(): pb_flow_begin(&state->flow, batch); pb_split(state, batch, outputs, pick);
  *
- * Rules, in the order they apply:
- * 1. A first fragment has the hash of its flow's whole packets (innermost headers, ports), and the
- *    table notes it for every datagram it is the first fragment of, outer and inner.
+ * By the innermost headers (`inner`): inner.h says what is seen through, how deep,
+ * and that otherwise the deepest headers reached whole decide.
+ *
+ * Fragments kept (`fragments`), in this order:
+ * 1. A first fragment has the hash of its flow's whole packets, and the table notes it for
+ *    every datagram it begins, outer and inner. Without its ports: addresses and protocol.
  * 2. A later fragment has its datagram's hash (fragments_kept).
- * 3. One whose first fragment was not seen yet: the rest of the batch is searched for first
- *    fragments, once a batch; then rule 2 (kept). Packets are never held back.
- * 4. Else the addresses and protocol decide (fragments_unmatched), and the table notes that: the rest of
- *    the datagram follows, also its first fragment if it comes within PB_FRAGMENTS_REORDER_NS.
- * 5. A full bucket gives up a datagram complete or outlived, else the oldest (fragments_overflow),
- *    whose later fragments then are as in rule 4.
+ * 3. Packets are never held back. One whose first fragment was not seen has the whole batch
+ *    searched for first fragments, once a batch, so reordering within a batch does no harm.
+ * 4. Else its addresses and protocol decide (fragments_unmatched), and the table notes that: the
+ *    rest of the datagram follows, also its first fragment if that comes within
+ *    PB_FRAGMENTS_REORDER_NS. The datagram stays together, apart from its flow.
+ * 5. A datagram that the table gave up too early (fragments_overflow) is as in rule 4.
+ * Protocols without ports need none of this: all their packets go by addresses and protocol.
+ * Whoever sends overlapping first fragments with different ports has the later ones follow the
+ * last of them.
  */
 #ifndef PB_FLOW_H
 #define PB_FLOW_H
@@ -29,30 +35,33 @@
 #include "hash.h"
 #include "inner.h"
 
-/* How long after a later fragment its first may come and still follow it. */
-#define PB_FRAGMENTS_REORDER_NS 1000000000ULL
-
-/* Counters that a brick with these options has, in this order: struct pb_flow's
- * `counters` is the first of PB_FLOW_COUNTERS values. */
+/* Counters that a brick with these options has, in this order. */
 enum pb_flow_counter {
-    PB_FLOW_TUNNELLED,                                          /* split by inner headers */
-    PB_FLOW_INNER_TRUNCATED,                                    /* PB_INNER_TRUNCATED .. */
-    PB_FLOW_FRAGMENTS_KEPT = PB_FLOW_TUNNELLED + PB_INNER_REASONS, /* behind the reasons */
+    PB_FLOW_TUNNELLED,                                    /* then one for each enum pb_inner_reason but none */
+    PB_FLOW_FRAGMENTS_KEPT = PB_FLOW_TUNNELLED + PB_INNER_REASONS,
     PB_FLOW_FRAGMENTS_UNMATCHED,
     PB_FLOW_FRAGMENTS_OVERFLOW,
     PB_FLOW_COUNTERS
 };
 
-/* Their descriptions, for a brick's table. */
-extern const struct pb_counter_desc pb_flow_counter_descs[PB_FLOW_COUNTERS];
+/* Their descriptions, as rows of a brick's table. */
+#define PB_FLOW_COUNTER_DESCS                                                                                          \
+    {"tunnelled", PB_COUNTER_TOTAL, "packets", "split by the headers inside a tunnel"},                                \
+        {"inner_truncated", PB_COUNTER_TOTAL, "packets", "tunnel or inner header cut short: split by the headers around it"}, \
+        {"inner_malformed", PB_COUNTER_TOTAL, "packets", "tunnel or inner header not understood: split by the headers around it"}, \
+        {"inner_too_deep", PB_COUNTER_TOTAL, "packets", "tunnels nested too deep: split by the deepest headers looked at"}, \
+        {"inner_fragment", PB_COUNTER_TOTAL, "packets", "fragments that may be a tunnel's, without inner headers: split by addresses"}, \
+        {"fragments_kept", PB_COUNTER_TOTAL, "packets", "later fragments sent after their first one"},                 \
+        {"fragments_unmatched", PB_COUNTER_TOTAL, "packets", "later fragments whose first one was not seen: split by addresses"}, \
+        {"fragments_overflow", PB_COUNTER_TOTAL, "datagrams", "given up while incomplete, for lack of table entries"}
 
 struct pb_flow {
     uint32_t tuple;                 /* 2 or 4 */
     bool inner;                     /* by the innermost headers */
-    bool looked_ahead;              /* at the rest of this batch */
-    struct pb_fragments *fragments; /* NULL: fragments go by addresses and protocol */
+    bool looked_ahead;              /* this batch was searched for first fragments */
+    struct pb_fragments *fragments; /* the brick's; NULL: fragments go by addresses and protocol */
+    pb_counter *counters;           /* PB_FLOW_COUNTERS of them */
     const struct pb_batch *batch;
-    pb_counter *counters;
 };
 
 /* Before the first pb_flow_hash_with() of each batch. */
@@ -62,16 +71,20 @@ static inline void pb_flow_begin(struct pb_flow *flow, const struct pb_batch *ba
     flow->looked_ahead = false;
 }
 
-/* A packet that is a fragment, a tunnel's, or not whole. */
+/* The hash of a packet that may be a tunnel's or a fragment. */
 uint32_t pb_flow_hash_special(struct pb_flow *flow, const struct pb_packet *packet);
+
+static inline __attribute__((always_inline)) bool pb_flow_is_special(const struct pb_flow *flow, const struct pb_packet *packet)
+{
+    const struct pb_headers *headers = &packet->headers;
+    return (flow->fragments != NULL && headers->l4_offset == 0 && headers->ip_version != 0) ||
+           (flow->inner && pb_inner_possible(packet));
+}
 
 static inline __attribute__((always_inline)) uint32_t pb_flow_hash_with(struct pb_flow *flow, struct pb_packet *packet)
 {
     pb_parse(packet);
-    const bool fragment = packet->headers.l4_offset == 0 && packet->headers.ip_version != 0;
-    if ((fragment && flow->fragments != NULL) || (flow->inner && pb_inner_possible(packet)))
-        return pb_flow_hash_special(flow, packet);
-    return pb_flow_hash(packet, flow->tuple);
+    return pb_flow_is_special(flow, packet) ? pb_flow_hash_special(flow, packet) : pb_flow_hash(packet, flow->tuple);
 }
 
 #endif

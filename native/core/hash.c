@@ -19,12 +19,15 @@ static uint32_t hash_macs(const uint8_t *data)
     return pb_hash_endpoints(source, destination, 0);
 }
 
-uint32_t pb_hash_headers(const struct pb_packet *packet, const struct pb_headers *headers, uint32_t tuple)
+uint32_t pb_hash_headers(const uint8_t *data, const struct pb_headers *headers, uint32_t tuple)
 {
-    if (headers->ip_version == 4)
-        return pb_hash_ipv4(packet->data, headers, tuple);
-    if (headers->ip_version == 6)
-        return hash_ipv6(packet->data, headers, tuple);
+    return headers->ip_version == 4 ? pb_hash_ipv4(data, headers, tuple) : hash_ipv6(data, headers, tuple);
+}
+
+uint32_t pb_hash_any(const struct pb_packet *packet, uint32_t tuple)
+{
+    if (packet->headers.ip_version != 0)
+        return pb_hash_headers(packet->data, &packet->headers, tuple);
     bool has_macs = packet->link_type == PB_LINK_ETHERNET && packet->captured_len >= PB_ETHERNET_BYTES;
     return has_macs ? hash_macs(packet->data) : 0;
 }

@@ -42,9 +42,6 @@ static inline uint32_t pb_hash_endpoints(uint64_t a, uint64_t b, uint64_t salt)
     return (uint32_t)(mixed ^ mixed >> 32);
 }
 
-/* The hash of a packet by these headers: its own, or those inside a tunnel. */
-uint32_t pb_hash_headers(const struct pb_packet *packet, const struct pb_headers *headers, uint32_t tuple);
-
 /* The source port and the destination port (<< 16) as the bytes have them; 0: none. */
 static inline uint32_t pb_hash_ports(const uint8_t *data, const struct pb_headers *headers, uint32_t tuple)
 {
@@ -68,6 +65,12 @@ static inline __attribute__((always_inline)) uint32_t pb_hash_ipv4(const uint8_t
     return pb_hash_endpoints(source, destination, pb_hash_salt(headers, tuple));
 }
 
+/* The flow hash by given headers, outer or inner, of a packet's bytes; the IP version is 4 or 6. */
+uint32_t pb_hash_headers(const uint8_t *data, const struct pb_headers *headers, uint32_t tuple);
+
+/* Packets that are not IPv4: IPv6, and those that hash their MAC pair. */
+uint32_t pb_hash_any(const struct pb_packet *packet, uint32_t tuple);
+
 /* The flow hash over `tuple` 2, 4 or 5, computed once for each packet. */
 static inline __attribute__((always_inline)) uint32_t pb_flow_hash(struct pb_packet *packet, uint32_t tuple)
 {
@@ -75,7 +78,7 @@ static inline __attribute__((always_inline)) uint32_t pb_flow_hash(struct pb_pac
         return packet->flow_hash;
     pb_parse(packet);
     uint32_t hash = packet->headers.ip_version == 4 ? pb_hash_ipv4(packet->data, &packet->headers, tuple)
-                                                    : pb_hash_headers(packet, &packet->headers, tuple);
+                                                    : pb_hash_any(packet, tuple);
     packet->hash_tuple = (uint8_t)tuple;
     packet->flow_hash = hash;
     return hash;

@@ -31,16 +31,6 @@
 /* IP headers inside IP headers that are seen through. */
 #define PB_TUNNEL_DEPTH_MAX 8
 
-/* Why the walk ended before the innermost headers. */
-enum pb_inner_reason {
-    PB_INNER_NONE,      /* it did not: these are the innermost, or what is inside is not IP */
-    PB_INNER_TRUNCATED, /* captured_len, or the carrying datagram's end, cuts a tunnel's or an inner header */
-    PB_INNER_MALFORMED, /* a tunnel's header that its standard does not know, or an inner header that is none */
-    PB_INNER_TOO_DEEP,  /* more than PB_TUNNEL_DEPTH_MAX deep, or behind byte 65535 */
-    PB_INNER_FRAGMENT,  /* a fragment that may be a tunnel's: only the first one holds the inner headers */
-    PB_INNER_REASONS
-};
-
 /* A reason's name (snake_case) and a line for users, for counters. */
 struct pb_inner_reason_text {
     const char *name;
@@ -48,35 +38,66 @@ struct pb_inner_reason_text {
 };
 extern const struct pb_inner_reason_text pb_inner_reason_texts[PB_INNER_REASONS];
 
+#define PB_TUNNEL_PORT_TEREDO 3544 /* RFC 4380; from or to it, the others only to it */
+#define PB_TUNNEL_PORT_GTPU 2152   /* 3GPP TS 29.281 */
+#define PB_TUNNEL_PORT_VXLAN 4789  /* RFC 7348 */
+#define PB_TUNNEL_PORT_VXLAN_LINUX 8472
+#define PB_TUNNEL_PORT_GENEVE 6081 /* RFC 8926 */
+#define PB_TUNNEL_PORT_MPLS 6635   /* RFC 7510 */
+
+/* What the walk is to see through. */
+enum pb_inner_walk {
+    PB_INNER_TUNNELS = 1,
+    /* A datagram's first fragment as if it were whole: for callers that send the later
+     * fragments after it (fragments.h). Without it a fragment ends the walk, the first as
+     * the later ones, and has no ports. */
+    PB_INNER_FIRST_FRAGMENTS = 2
+};
+
 struct pb_inner {
     struct pb_headers headers; /* the innermost; the packet's own where depth is 0 */
     uint8_t depth;             /* tunnels seen through */
     uint8_t reason;            /* enum pb_inner_reason */
-    /* Where on the way a datagram's first fragment was seen through: the offsets of those IP headers. */
-    uint8_t fragments;
-    uint16_t fragment_l3[PB_TUNNEL_DEPTH_MAX + 1];
+    /* Fragmented datagrams on the way, from the outside in: all but the last are first fragments. */
+    uint8_t fragments_count;
+    struct pb_fragment fragments[PB_TUNNEL_DEPTH_MAX + 1];
 };
 
-/* UDP ports of tunnels, as a packet's bytes have them. */
-bool pb_inner_udp_port(const uint8_t *udp);
+/* Protocols that can carry a tunnel. */
+static inline bool pb_inner_protocol(uint8_t protocol)
+{
+    const uint64_t low = 1ULL << PB_PROTOCOL_IPV4 | 1ULL << PB_PROTOCOL_UDP | 1ULL << PB_PROTOCOL_IPV6 |
+                         1ULL << PB_PROTOCOL_GRE | 1ULL << PB_PROTOCOL_AUTHENTICATION;
+    return protocol < 64 ? low >> protocol & 1 : protocol == PB_PROTOCOL_ETHERIP || protocol == PB_PROTOCOL_MPLS;
+}
+
+/* Is the UDP header at `udp` that of a tunnel, by its ports? */
+static inline bool pb_inner_udp(const uint8_t *udp)
+{
+    switch (pb_be16(udp + 2)) {
+    case PB_TUNNEL_PORT_TEREDO:
+    case PB_TUNNEL_PORT_GTPU:
+    case PB_TUNNEL_PORT_VXLAN:
+    case PB_TUNNEL_PORT_VXLAN_LINUX:
+    case PB_TUNNEL_PORT_GENEVE:
+    case PB_TUNNEL_PORT_MPLS:
+        return true;
+    default:
+        return pb_be16(udp) == PB_TUNNEL_PORT_TEREDO;
+    }
+}
 
 /* May this parsed packet be a tunnel's? A few loads; false for most packets. */
 static inline __attribute__((always_inline)) bool pb_inner_possible(const struct pb_packet *packet)
 {
     const struct pb_headers *headers = &packet->headers;
-    if (headers->ip_protocol == PB_PROTOCOL_TCP)
+    if (headers->ip_protocol == PB_PROTOCOL_TCP || !pb_inner_protocol(headers->ip_protocol))
         return false;
-    if (headers->ip_protocol == PB_PROTOCOL_UDP && headers->l4_offset != 0)
-        return pb_inner_udp_port(packet->data + headers->l4_offset);
-    return headers->ip_version != 0;
+    return headers->ip_protocol != PB_PROTOCOL_UDP || headers->l4_offset == 0 ||
+           pb_inner_udp(packet->data + headers->l4_offset);
 }
 
-/*
- * Find the innermost headers of a parsed packet. `fragments`: see into the
- * first fragment of a datagram that carries a tunnel (and take the ports of a
- * first fragment), for callers that send the later fragments after it
- * (fragments.h); else a fragment ends the walk, the first as the later ones.
- */
-void pb_inner_find(const struct pb_packet *packet, bool fragments, struct pb_inner *inner);
+/* Find the innermost headers of a parsed packet; `walk` is a sum of enum pb_inner_walk. */
+void pb_inner_find(const struct pb_packet *packet, uint32_t walk, struct pb_inner *inner);
 
 #endif

@@ -1,41 +1,22 @@
 /*
- * parse.h - where a packet's headers lie.
+ * parse.h - where a packet's outer headers lie.
  *
- * pb_parse() fills in ip_version, ip_protocol, l3_offset and l4_offset of a
- * packet, once. It reads nothing at or behind captured_len and believes no
- * length that a header states before it was checked against that.
+ * pb_parse() fills in packet->headers, once. It reads nothing at or behind
+ * captured_len and believes no length that a header states before it was checked
+ * against that.
  *
- * Seen through: any number of 802.1Q / 802.1ad tags (TPIDs 0x8100, 0x88a8,
- * 0x9100, 0x9200), IPv4 options, IPv6 extension headers (RFC 8200 section 4;
- * at most PB_IPV6_EXTENSIONS_MAX). A fragment (also the first) has no
- * l4_offset, so that all fragments of a datagram are treated alike.
+ * The outer header is the first IP header: whatever a link puts before it (VLAN
+ * tags, PPPoE, MPLS) is seen through, see link.h. So are IPv4 options and IPv6
+ * extension headers (RFC 8200 section 4; at most PB_IPV6_EXTENSIONS_MAX). A
+ * fragment (also the first) has no l4_offset, so that all fragments of a datagram
+ * are treated alike. What an IP header carries is looked into by inner.h.
  */
 #ifndef PB_PARSE_H
 #define PB_PARSE_H
 
-#include "batch.h"
 #include "bytes.h"
-
-#define PB_ETHERNET_BYTES 14
-#define PB_ETHERTYPE_IPV4 0x0800
-#define PB_ETHERTYPE_IPV6 0x86dd
-
-#define PB_IPV4_BYTES 20
-#define PB_IPV6_BYTES 40
-#define PB_IPV6_EXTENSIONS_MAX 32
-
-#define PB_PROTOCOL_TCP 6
-#define PB_PROTOCOL_UDP 17
-#define PB_PROTOCOL_DCCP 33
-#define PB_PROTOCOL_SCTP 132
-#define PB_PROTOCOL_UDPLITE 136
-
-/* Protocols whose header starts with source and destination port. */
-static inline bool pb_protocol_has_ports(uint8_t protocol)
-{
-    return protocol == PB_PROTOCOL_TCP || protocol == PB_PROTOCOL_UDP || protocol == PB_PROTOCOL_SCTP ||
-           protocol == PB_PROTOCOL_DCCP || protocol == PB_PROTOCOL_UDPLITE;
-}
+#include "ip.h"
+#include "link.h"
 
 /* Every case; pb_parse() takes the usual one on its own. */
 void pb_parse_any(struct pb_packet *packet);
