@@ -9,6 +9,10 @@ import { findBrick } from './registry.ts';
 /** Options by name, or the value of the brick's main option. */
 export type BrickArgument = OptionValue | Readonly<Record<string, OptionValue>>;
 
+function isOptions(argument: BrickArgument): argument is Readonly<Record<string, OptionValue>> {
+  return typeof argument === 'object' && !Array.isArray(argument);
+}
+
 /**
  * A brick of a graph: its options, the names of its ports, the bricks below it.
  *
@@ -30,7 +34,7 @@ export class Brick implements BrickNode {
     this.descriptor = findBrick(type);
     const what = `brick "${type}"`;
     let given: Readonly<Record<string, OptionValue>> = {};
-    if (typeof argument === 'object') {
+    if (argument !== undefined && isOptions(argument)) {
       given = argument;
     } else if (argument !== undefined) {
       const main = this.descriptor.argument;

@@ -2,11 +2,11 @@
 import { BricksError } from './errors.ts';
 
 /** What a user may give as an option's value. */
-export type OptionValue = string | number | boolean;
+export type OptionValue = string | number | boolean | readonly number[];
 
-/** One option. Numbers have bounds, strings may have a list of allowed values. */
+/** One option. Numbers have bounds, also those of a list; strings may have a list of allowed values. */
 export interface OptionSchema {
-  readonly type: 'integer' | 'number' | 'string' | 'boolean';
+  readonly type: 'integer' | 'number' | 'string' | 'boolean' | 'list';
   /** Missing where something else decides, as the text says. */
   readonly default?: OptionValue;
   readonly min?: number;
@@ -29,12 +29,26 @@ export function allowedText(schema: OptionSchema): string {
   if (schema.values !== undefined) return schema.values.map((value) => JSON.stringify(value)).join(' or ');
   if (schema.type === 'boolean') return '0 or 1';
   if (schema.type === 'string') return 'a string';
-  const kind = schema.type === 'integer' ? 'a whole number' : 'a number';
+  const kinds = { integer: 'a whole number', number: 'a number', list: 'a list of numbers' };
+  const kind = kinds[schema.type];
   return schema.min === undefined ? kind : `${kind} from ${schema.min} to ${schema.max}`;
+}
+
+function isWithin({ min = -Infinity, max = Infinity }: OptionSchema, value: number): boolean {
+  return Number.isFinite(value) && value >= min && value <= max;
+}
+
+/** Numbers of a list, which is an array, or a text with commas. */
+function convertList(schema: OptionSchema, given: OptionValue): readonly number[] | undefined {
+  const items: readonly unknown[] = typeof given === 'string' ? given.split(',') : Array.isArray(given) ? given : [];
+  const numbers = items.map((item) => (typeof item === 'string' && item.trim() !== '' ? Number(item) : item));
+  const fits = (item: unknown): item is number => typeof item === 'number' && isWithin(schema, item);
+  return numbers.length > 0 && numbers.every(fits) ? numbers : undefined;
 }
 
 /** The value of `given` in the schema's type, or undefined where it does not fit. */
 function convert(schema: OptionSchema, given: OptionValue): OptionValue | undefined {
+  if (schema.type === 'list') return convertList(schema, given);
   let value: OptionValue = given;
   if (schema.type === 'boolean') {
     if (value === 1 || value === '1' || value === 'true') value = true;
@@ -44,9 +58,8 @@ function convert(schema: OptionSchema, given: OptionValue): OptionValue | undefi
     if (typeof value !== 'string') return undefined;
   } else {
     if (typeof value === 'string' && value.trim() !== '') value = Number(value);
-    if (typeof value !== 'number' || !Number.isFinite(value)) return undefined;
+    if (typeof value !== 'number' || !isWithin(schema, value)) return undefined;
     if (schema.type === 'integer' && !Number.isInteger(value)) return undefined;
-    if (value < (schema.min ?? -Infinity) || value > (schema.max ?? Infinity)) return undefined;
   }
   return schema.values === undefined || schema.values.includes(value) ? value : undefined;
 }

@@ -1,5 +1,6 @@
 // An engine at one moment: its counters and the graph they belong to, as dashboards and remote programs see it.
 import type { EngineStats } from './counters.ts';
+import type { Options } from './options.ts';
 import type { PktEngine } from './pkt_engine.ts';
 import type { Plan, PlannedPort } from './plan.ts';
 
@@ -7,7 +8,7 @@ import type { Plan, PlannedPort } from './plan.ts';
 export interface GraphBrick {
   readonly name: string;
   /** Options and their values, defaults included. */
-  readonly options: Readonly<Record<string, string | number | boolean>>;
+  readonly options: Options;
 }
 
 /** Where an engine's packets go. Bricks are meant by their index in `bricks`. */

@@ -4,6 +4,11 @@ import { displayText, toText, typeName } from './convert.ts';
 import { type LuaState, lua } from './lua_api.ts';
 import type { ObjectType } from './object.ts';
 
+type PlainValue = string | number | boolean;
+
+/** What a table of options may hold. */
+type TableValue = PlainValue | readonly number[];
+
 export class Arguments {
   readonly #L: LuaState;
   readonly #function: string;
@@ -83,15 +88,15 @@ export class Arguments {
     return objects;
   }
 
-  /** A table of names and plain values. */
-  table(argument: number, meaning: string): Record<string, string | number | boolean> {
+  /** A table of names and values. */
+  table(argument: number, meaning: string): Record<string, TableValue> {
     const L = this.#L;
     const index = this.#index(argument);
-    const expected = 'a table of names and strings, numbers or booleans';
-    const values: Record<string, string | number | boolean> = {};
+    const expected = 'a table of names and strings, numbers, booleans or lists of numbers';
+    const values: Record<string, TableValue> = {};
     lua.lua_pushnil(L);
     while (lua.lua_next(L, index) !== 0) {
-      const value = plainValue(L, -1);
+      const value = tableValue(L, -1);
       if (value === undefined || lua.lua_type(L, -2) !== lua.LUA_TSTRING) {
         lua.lua_pop(L, 2);
         this.fail(argument, expected, meaning);
@@ -109,11 +114,8 @@ export class Arguments {
     return value ?? this.fail(argument, 'a number, a string, or a table of them', meaning);
   }
 
-  /** A plain value or a table of them; undefined where it is left out. */
-  value(
-    argument: number,
-    meaning: string,
-  ): string | number | boolean | Record<string, string | number | boolean> | undefined {
+  /** A plain value or a table of names and values; undefined where it is left out. */
+  value(argument: number, meaning: string): PlainValue | Record<string, TableValue> | undefined {
     if (!this.has(argument)) return undefined;
     if (this.#type(argument) === lua.LUA_TTABLE) return this.table(argument, meaning);
     return plainValue(this.#L, this.#index(argument)) ?? this.fail(argument, 'a number, a string or a table', meaning);
@@ -146,7 +148,13 @@ function plainTree(L: LuaState, index: number, depth = 0): unknown {
   return Object.fromEntries([...entries].map(([key, value]) => [String(key), value]));
 }
 
-function plainValue(L: LuaState, index: number): string | number | boolean | undefined {
+function tableValue(L: LuaState, index: number): TableValue | undefined {
+  const value = plainTree(L, index, depthMax - 1);
+  if (!Array.isArray(value)) return typeof value === 'object' ? undefined : (value as PlainValue | undefined);
+  return value.every((item) => typeof item === 'number') ? value : undefined;
+}
+
+function plainValue(L: LuaState, index: number): PlainValue | undefined {
   const type = lua.lua_type(L, index);
   if (type === lua.LUA_TSTRING) return displayText(L, index);
   if (type === lua.LUA_TNUMBER) return lua.lua_tonumber(L, index);

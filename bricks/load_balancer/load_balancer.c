@@ -1,36 +1,222 @@
 /*
- * load_balancer.c - LoadBalancer: each flow to one output.
- * Engine thread; the state is the executor's.
+ * load_balancer.c - LoadBalancer: each flow to one output. See README.md.
+ * Engine thread; the state is the executor's, what it points at is the brick's own.
  */
-#include "brick.h"
-#include "core/flow_split.h"
+#include <errno.h>
 
-/* As load_balancer.ts packs it. */
+#include "brick.h"
+#include "buckets.h"
+#include "core/error.h"
+#include "core/flow.h"
+#include "core/toeplitz.h"
+#include "flow_estimate.h"
+
+enum { HASH_SYMMETRIC, HASH_TOEPLITZ };
+
+/* As load_balancer.ts packs it; behind it one weight, a double, for each output, or nothing. */
 struct load_balancer_config {
-    uint32_t tuple; /* 2 or 4 */
+    uint32_t tuple;     /* 2, 4 or 5 */
+    uint32_t hash;      /* HASH_* */
+    uint32_t inner;     /* 1: by what tunnels carry */
+    uint32_t fragments; /* datagrams to remember; 0: none */
+    uint32_t rehash;    /* 1: flows leave an output that nobody reads */
+    uint32_t weights;
 };
+
+struct load_balancer {
+    struct pb_flow flow;
+    void (*split)(void *state, const struct pb_batch *batch, struct pb_outputs *outputs);
+    uint32_t depth;
+    uint32_t outputs;
+    uint64_t modulo; /* see remainder_of() */
+    bool rehash;
+    uint32_t changes;           /* the outputs' when `buckets` were last brought up to date */
+    struct pb_buckets *buckets; /* NULL: multiply and shift, or modulo */
+    struct pb_flow_estimates flows;
+};
+
+/* How packets are looked at: a loop for each, so that what cannot be costs no branch. */
+enum kind {
+    ANY = 0, /* options decide for each packet */
+    SYMMETRIC = 0,
+    SYMMETRIC_2 = SYMMETRIC + 2, /* the tuple */
+    SYMMETRIC_4 = SYMMETRIC + 4,
+    SYMMETRIC_5 = SYMMETRIC + 5,
+    TOEPLITZ = 8,
+    TOEPLITZ_2 = TOEPLITZ + 2,
+    TOEPLITZ_4 = TOEPLITZ + 4,
+    TOEPLITZ_5 = TOEPLITZ + 5,
+};
+
+static inline __attribute__((always_inline)) struct pb_flow_hashes hashes_of(struct load_balancer *balancer,
+                                                                             struct pb_packet *packet, enum kind kind)
+{
+    if (kind == ANY)
+        return pb_flow_hashes(&balancer->flow, packet);
+    if (kind >= TOEPLITZ)
+        return pb_flow_hashes_plain(packet, kind - TOEPLITZ, true, balancer->flow.level);
+    return pb_flow_hashes_plain(packet, kind, false, 0);
+}
+
+/* hash % outputs by two multiplications (Lemire, Kaser and Kurz, "Faster remainder by direct computation", 2019). */
+static inline uint32_t remainder_of(const struct load_balancer *balancer, uint32_t hash)
+{
+    return (uint32_t)((unsigned __int128)(balancer->modulo * hash) * balancer->outputs >> 64);
+}
+
+static inline __attribute__((always_inline)) uint32_t output_of(const struct load_balancer *balancer, uint32_t hash,
+                                                                enum kind kind)
+{
+    bool toeplitz = kind == ANY ? balancer->flow.toeplitz : kind >= TOEPLITZ;
+    if (kind == ANY && balancer->buckets != NULL)
+        return balancer->buckets->now[toeplitz ? hash & 0xffff : pb_hash_seed(hash, balancer->depth) >> 16];
+    return toeplitz ? remainder_of(balancer, hash) : pb_hash_output(hash, balancer->depth, balancer->outputs);
+}
+
+static inline __attribute__((always_inline)) uint32_t pick(struct load_balancer *balancer, struct pb_packet *packet,
+                                                           enum kind kind)
+{
+    struct pb_flow_hashes hashes = hashes_of(balancer, packet, kind);
+    uint32_t output = output_of(balancer, hashes.split, kind);
+    if (kind != ANY || hashes.identity != 0)
+        pb_flow_estimates_add(&balancer->flows, output, hashes.identity);
+    return output;
+}
+
+#define SPLIT(kind)                                                                                                    \
+    static inline uint32_t pick_##kind(void *state, struct pb_packet *packet)                                          \
+    {                                                                                                                  \
+        return pick(state, packet, kind);                                                                              \
+    }                                                                                                                  \
+    static void split_##kind(void *state, const struct pb_batch *batch, struct pb_outputs *outputs)                    \
+    {                                                                                                                  \
+        pb_split(state, batch, outputs, pick_##kind);                                                                  \
+    }
+SPLIT(SYMMETRIC_2)
+SPLIT(SYMMETRIC_4)
+SPLIT(SYMMETRIC_5)
+SPLIT(TOEPLITZ_2)
+SPLIT(TOEPLITZ_4)
+SPLIT(TOEPLITZ_5)
+SPLIT(ANY)
+
+static void choose_split(struct load_balancer *balancer)
+{
+    const struct pb_flow *flow = &balancer->flow;
+    bool toeplitz = flow->toeplitz;
+    if (flow->inner || flow->fragments != NULL || balancer->buckets != NULL)
+        balancer->split = split_ANY;
+    else if (flow->tuple == 2)
+        balancer->split = toeplitz ? split_TOEPLITZ_2 : split_SYMMETRIC_2;
+    else if (flow->tuple == 4)
+        balancer->split = toeplitz ? split_TOEPLITZ_4 : split_SYMMETRIC_4;
+    else
+        balancer->split = toeplitz ? split_TOEPLITZ_5 : split_SYMMETRIC_5;
+}
+
+static int open_buckets(struct load_balancer *balancer, const struct load_balancer_config *options, struct pb_error *error)
+{
+    if (options->weights == 0 && !balancer->rehash)
+        return 0;
+    if (options->weights != 0 && options->weights != balancer->outputs)
+        return pb_fail(error, EINVAL, "brick \"LoadBalancer\": %u weights for %u outputs; give one for each output",
+                       options->weights, balancer->outputs);
+    double weights[PB_OUTPUTS_MAX], sum = 0;
+    memcpy(weights, options + 1, options->weights * sizeof(weights[0]));
+    for (uint32_t i = 0; i < options->weights; i++)
+        sum += weights[i];
+    if (options->weights != 0 && !(sum > 0))
+        return pb_fail(error, EINVAL, "brick \"LoadBalancer\": all weights are 0; give one output more");
+    enum pb_bucket_homes homes = !balancer->flow.toeplitz ? PB_HOMES_RANGES
+                                 : options->weights == 0  ? PB_HOMES_TOEPLITZ
+                                                          : PB_HOMES_SCATTERED;
+    return pb_buckets_open(&balancer->buckets, balancer->outputs, options->weights == 0 ? NULL : weights, homes, error);
+}
+
+/* A table for as many datagrams as asked, or more. */
+static int open_fragments(struct load_balancer *balancer, uint32_t datagrams, struct pb_error *error)
+{
+    uint32_t entries = PB_FRAGMENTS_MIN;
+    while (entries < datagrams)
+        entries *= 2;
+    return datagrams == 0 ? 0 : pb_fragments_open(&balancer->flow.fragments, entries, error);
+}
+
+static void fini(void *state)
+{
+    struct load_balancer *balancer = state;
+    pb_buckets_close(balancer->buckets);
+    pb_fragments_close(balancer->flow.fragments);
+    pb_flow_estimates_close(&balancer->flows);
+    *balancer = (struct load_balancer){0};
+}
 
 static int init(void *state, const void *config, const struct pb_brick_setup *setup, struct pb_error *error)
 {
-    (void)error;
     const struct load_balancer_config *options = config;
-    *(struct pb_flow_split *)state =
-        (struct pb_flow_split){.tuple = options->tuple, .depth = setup->depth, .outputs = setup->outputs};
-    return 0;
+    struct load_balancer *balancer = state;
+    *balancer = (struct load_balancer){
+        .flow = {.tuple = options->tuple,
+                 .level = setup->level,
+                 .toeplitz = options->hash == HASH_TOEPLITZ,
+                 .inner = options->inner != 0,
+                 .counters = setup->counters},
+        .depth = setup->depth,
+        .outputs = setup->outputs,
+        .modulo = UINT64_MAX / setup->outputs + 1,
+        .rehash = options->rehash != 0,
+        .changes = UINT32_MAX,
+    };
+    int status = pb_flow_estimates_open(&balancer->flows, setup->outputs, setup->output_counters, error);
+    if (status == 0)
+        status = open_buckets(balancer, options, error);
+    if (status == 0)
+        status = open_fragments(balancer, options->fragments, error);
+    if (status < 0)
+        fini(state);
+    else
+        choose_split(balancer);
+    return status;
+}
+
+/* Readers came or went: their flows move. */
+static void refresh(struct load_balancer *balancer, const struct pb_outputs *outputs)
+{
+    bool living[PB_OUTPUTS_MAX];
+    for (uint32_t i = 0; i < outputs->count; i++)
+        living[i] = !pb_output_deserted(outputs, i);
+    balancer->changes = outputs->changes;
+    pb_buckets_set_living(balancer->buckets, living);
 }
 
 static void process(void *state, const struct pb_batch *batch, struct pb_outputs *outputs)
 {
-    pb_flow_split(state, batch, outputs);
+    struct load_balancer *balancer = state;
+    if (balancer->rehash && balancer->changes != outputs->changes)
+        refresh(balancer, outputs);
+    pb_flow_begin(&balancer->flow, batch);
+    balancer->split(state, batch, outputs);
 }
+
+static const struct pb_counter_desc counters[PB_FLOW_COUNTERS] = {PB_FLOW_COUNTER_DESCS};
+
+static const struct pb_counter_desc output_counters[] = {
+    {"flows", PB_COUNTER_TOTAL, "flows", "distinct flows since the start, estimated: standard error 2.6 %"},
+};
 
 static const struct pb_brick load_balancer = {
     .name = "LoadBalancer",
     .config_bytes = sizeof(struct load_balancer_config),
-    .state_bytes = sizeof(struct pb_flow_split),
+    .config_tail = true,
+    .state_bytes = sizeof(struct load_balancer),
     .outputs_min = 1,
     .outputs_max = PB_OUTPUTS_MAX,
+    .counters = counters,
+    .counters_count = PB_FLOW_COUNTERS,
+    .output_counters = output_counters,
+    .output_counters_count = 1,
     .init = init,
     .process = process,
+    .fini = fini,
 };
 PB_BRICK(load_balancer);

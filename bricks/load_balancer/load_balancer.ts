@@ -1,6 +1,21 @@
 // LoadBalancer: splits traffic over its outputs so that each connection stays together. See README.md.
 import { abi } from '../../engine/abi.ts';
 import type { BrickDescriptor } from '../../engine/graph.ts';
+import type { Options } from '../../engine/options.ts';
+
+/** As load_balancer.c reads them: six numbers, then the weights. */
+function pack({ tuple, hash, tunnel, fragments, on_dead, weights }: Options): Uint8Array {
+  const shares = Array.isArray(weights) ? weights : [];
+  const numbers = [
+    Number(tuple),
+    Number(hash === 'toeplitz'),
+    Number(tunnel === 'inner'),
+    Number(fragments),
+    Number(on_dead === 'rehash'),
+    shares.length,
+  ];
+  return Buffer.concat([Buffer.from(Uint32Array.from(numbers).buffer), Buffer.from(Float64Array.from(shares).buffer)]);
+}
 
 export const descriptor: BrickDescriptor = {
   name: 'LoadBalancer',
@@ -9,13 +24,45 @@ export const descriptor: BrickDescriptor = {
     tuple: {
       type: 'integer',
       default: 4,
-      values: [2, 4],
-      text: 'what keeps packets together: 2 addresses; 4 addresses, ports and protocol',
+      values: [2, 4, 5],
+      text: 'what keeps packets together: 2 addresses; 4 addresses and ports; 5 also the protocol',
+    },
+    hash: {
+      type: 'string',
+      default: 'symmetric',
+      values: ['symmetric', 'toeplitz'],
+      text: 'how an output is chosen: evenly; or as packet-bricks does, whose split it keeps',
+    },
+    tunnel: {
+      type: 'string',
+      default: 'outer',
+      values: ['outer', 'inner'],
+      text: "which headers count: a packet's own, or the innermost, seen through tunnels",
+    },
+    fragments: {
+      type: 'integer',
+      default: 0,
+      min: 0,
+      max: abi.fragmentsMax,
+      unit: 'datagrams',
+      text: 'how many fragmented datagrams at a time are kept with their flow, rounded up to a power of two; 0: none',
+    },
+    on_dead: {
+      type: 'string',
+      default: 'keep',
+      values: ['keep', 'rehash'],
+      text: 'what becomes of flows whose output nobody reads: they stay; or the outputs that are read share them',
+    },
+    weights: {
+      type: 'list',
+      min: 0,
+      max: 1e6,
+      text: 'shares of the flows, one number for each output; none given: all alike',
     },
   },
   argument: 'tuple',
   inputs: { min: 1, max: abi.portsMax },
   outputs: { min: 1, max: abi.outputsMax },
   splitsByHash: true,
-  pack: (options) => new Uint8Array(Uint32Array.of(Number(options.tuple)).buffer),
+  pack,
 };

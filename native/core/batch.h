@@ -103,14 +103,19 @@ static inline __attribute__((always_inline)) void pb_split(void *state, const st
                                                            struct pb_outputs *outputs,
                                                            uint32_t (*pick)(void *state, struct pb_packet *packet))
 {
-    for (uint32_t i = 0; i < batch->count; i++) {
-        uint16_t index = batch->index[i];
-        if (i + PB_PREFETCH_PACKETS < batch->count)
-            __builtin_prefetch(batch->packets[batch->index[i + PB_PREFETCH_PACKETS]].data);
-        uint32_t output = pick(state, &batch->packets[index]);
+    /* Copies, which no store of the loop can change, stay in registers. */
+    struct pb_packet *const packets = batch->packets;
+    const uint16_t *const indices = batch->index;
+    struct pb_vector *const *const vectors = outputs->vectors;
+    const uint32_t count = batch->count;
+    for (uint32_t i = 0; i < count; i++) {
+        uint16_t index = indices[i];
+        if (i + PB_PREFETCH_PACKETS < count)
+            __builtin_prefetch(packets[indices[i + PB_PREFETCH_PACKETS]].data);
+        uint32_t output = pick(state, &packets[index]);
         if (output == PB_OUTPUT_NONE)
             continue;
-        struct pb_vector *vector = outputs->vectors[output];
+        struct pb_vector *vector = vectors[output];
         vector->index[vector->count++] = index;
     }
 }

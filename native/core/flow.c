@@ -7,11 +7,20 @@ static void find_headers(const struct pb_flow *flow, const struct pb_packet *pac
     pb_inner_find(packet, walk, inner);
 }
 
+/* The hash to split by, by these headers. */
+static uint32_t hash_of(const struct pb_flow *flow, const struct pb_packet *packet, const struct pb_headers *headers)
+{
+    return flow->toeplitz ? pb_toeplitz_headers(packet, headers, flow->tuple, flow->level)
+                          : pb_hash_headers(packet->data, headers, flow->tuple);
+}
+
 /* May the first fragment of this datagram know more than addresses and protocol? In IPv6 no later
  * fragment says for certain what the datagram carries. */
 static bool is_kept(const struct pb_flow *flow, const struct pb_fragment *fragment)
 {
-    return (flow->tuple == 4 && (fragment->ip_version == 6 || pb_protocol_has_ports(fragment->ip_protocol))) ||
+    bool ports = fragment->ip_version == 6 || pb_protocol_has_ports(fragment->ip_protocol) ||
+                 (flow->toeplitz && fragment->ip_protocol == PB_PROTOCOL_IPV4); /* followed by that hash */
+    return (flow->tuple != 2 && ports) ||
            (flow->inner && (fragment->ip_version == 6 || pb_inner_protocol(fragment->ip_protocol)));
 }
 
@@ -28,7 +37,7 @@ static void look_ahead(struct pb_flow *flow)
         find_headers(flow, packet, &inner);
         if (inner.fragments_count == 0 || inner.fragments[inner.fragments_count - 1].at != 0)
             continue;
-        uint32_t hash = pb_hash_headers(packet->data, &inner.headers, flow->tuple);
+        uint32_t hash = hash_of(flow, packet, &inner.headers);
         for (uint32_t f = 0; f < inner.fragments_count; f++)
             if (is_kept(flow, &inner.fragments[f]))
                 pb_fragments_foresee(flow->fragments, pb_fragments_datagram(flow->fragments, packet->data, &inner.fragments[f]),
@@ -54,17 +63,19 @@ static uint32_t follow(struct pb_flow *flow, const struct pb_packet *packet, str
     return hash;
 }
 
-uint32_t pb_flow_hash_special(struct pb_flow *flow, const struct pb_packet *packet)
+struct pb_flow_hashes pb_flow_hashes_special(struct pb_flow *flow, const struct pb_packet *packet)
 {
     struct pb_inner inner;
     find_headers(flow, packet, &inner);
-    uint32_t hash = pb_hash_headers(packet->data, &inner.headers, flow->tuple);
+    uint32_t hash = hash_of(flow, packet, &inner.headers);
+    uint32_t identity = flow->toeplitz ? pb_hash_headers(packet->data, &inner.headers, flow->tuple) : 0;
     uint32_t count = flow->fragments != NULL ? inner.fragments_count : 0;
     /* From the inside out: only the innermost can be a later fragment, whose hash those around it take. */
     while (count-- > 0) {
         const struct pb_fragment *fragment = &inner.fragments[count];
         if (!is_kept(flow, fragment))
             continue;
+        identity = fragment->at != 0 ? 0 : identity;
         hash = fragment->at != 0 ? follow(flow, packet, &inner, fragment, hash)
                                  : pb_fragments_first(flow->fragments, pb_fragments_datagram(flow->fragments, packet->data, fragment),
                                                       fragment, packet->timestamp_ns, hash);
@@ -75,5 +86,5 @@ uint32_t pb_flow_hash_special(struct pb_flow *flow, const struct pb_packet *pack
         pb_counter_add(&flow->counters[PB_FLOW_TUNNELLED], 1);
     if (inner.reason != PB_INNER_NONE)
         pb_counter_add(&flow->counters[PB_FLOW_TUNNELLED + inner.reason], 1);
-    return hash;
+    return (struct pb_flow_hashes){hash, flow->toeplitz ? identity : hash};
 }

@@ -7,7 +7,7 @@
  * once, as without options; its cost is a few loads more. In a brick:
  *
  *     static uint32_t pick(void *state, struct pb_packet *packet)
- *     { ... pb_flow_hash_with(&state->flow, packet) ... }
+ *     { ... pb_flow_hashes(&state->flow, packet).split ... }
  *     process(): pb_flow_begin(&state->flow, batch); pb_split(state, batch, outputs, pick);
  *
  * By the innermost headers (`inner`): inner.h says what is seen through, how deep,
@@ -34,6 +34,7 @@
 #include "fragments.h"
 #include "hash.h"
 #include "inner.h"
+#include "toeplitz.h"
 
 /* Counters that a brick with these options has, in this order. */
 enum pb_flow_counter {
@@ -56,7 +57,9 @@ enum pb_flow_counter {
         {"fragments_overflow", PB_COUNTER_TOTAL, "datagrams", "given up while incomplete, for lack of table entries"}
 
 struct pb_flow {
-    uint32_t tuple;                 /* 2 or 4 */
+    uint32_t tuple;                 /* 2, 4 or 5 */
+    uint32_t level;                 /* the seed of the Toeplitz hash */
+    bool toeplitz;                  /* split by the hash of toeplitz.h, not by the symmetric one */
     bool inner;                     /* by the innermost headers */
     bool looked_ahead;              /* this batch was searched for first fragments */
     struct pb_fragments *fragments; /* the brick's; NULL: fragments go by addresses and protocol */
@@ -64,15 +67,21 @@ struct pb_flow {
     const struct pb_batch *batch;
 };
 
-/* Before the first pb_flow_hash_with() of each batch. */
+/* Before the first pb_flow_hashes() of each batch. */
 static inline void pb_flow_begin(struct pb_flow *flow, const struct pb_batch *batch)
 {
     flow->batch = batch;
     flow->looked_ahead = false;
 }
 
-/* The hash of a packet that may be a tunnel's or a fragment. */
-uint32_t pb_flow_hash_special(struct pb_flow *flow, const struct pb_packet *packet);
+/* What a packet's flow is split by, and what tells it from others: the symmetric hash does both. */
+struct pb_flow_hashes {
+    uint32_t split;
+    uint32_t identity; /* 0: not known, of a fragment that follows its first one by the Toeplitz hash */
+};
+
+/* Of a packet that may be a tunnel's or a fragment. */
+struct pb_flow_hashes pb_flow_hashes_special(struct pb_flow *flow, const struct pb_packet *packet);
 
 static inline __attribute__((always_inline)) bool pb_flow_is_special(const struct pb_flow *flow, const struct pb_packet *packet)
 {
@@ -81,10 +90,23 @@ static inline __attribute__((always_inline)) bool pb_flow_is_special(const struc
            (flow->inner && pb_inner_possible(packet));
 }
 
-static inline __attribute__((always_inline)) uint32_t pb_flow_hash_with(struct pb_flow *flow, struct pb_packet *packet)
+/* Of a packet by its own headers. The caller may know the tuple and the hash as constants. */
+static inline __attribute__((always_inline)) struct pb_flow_hashes
+pb_flow_hashes_plain(struct pb_packet *packet, uint32_t tuple, bool toeplitz, uint32_t level)
+{
+    uint32_t symmetric = pb_flow_hash(packet, tuple);
+    if (!toeplitz)
+        return (struct pb_flow_hashes){symmetric, symmetric};
+    pb_parse(packet); /* the symmetric hash may have come with the packet */
+    return (struct pb_flow_hashes){pb_toeplitz(packet, tuple, level), symmetric};
+}
+
+static inline __attribute__((always_inline)) struct pb_flow_hashes
+pb_flow_hashes(struct pb_flow *flow, struct pb_packet *packet)
 {
     pb_parse(packet);
-    return pb_flow_is_special(flow, packet) ? pb_flow_hash_special(flow, packet) : pb_flow_hash(packet, flow->tuple);
+    return pb_flow_is_special(flow, packet) ? pb_flow_hashes_special(flow, packet)
+                                            : pb_flow_hashes_plain(packet, flow->tuple, flow->toeplitz, flow->level);
 }
 
 #endif

@@ -4,15 +4,19 @@
 /* IPv4 headers in IPv4 headers that are followed. */
 #define IPIP_DEPTH_MAX 8
 
-/* T of the byte b: the exclusive or of the key rotated left by i, for each bit i that is set; bit 0 is the highest. */
-#define ROTATED(i) (PB_TOEPLITZ_KEY << (i) | PB_TOEPLITZ_KEY >> (16 - (i)))
-#define BIT(b, i) ((b) >> (7 - (i)) & 1 ? ROTATED(i) : 0)
-#define T1(b) (uint16_t)(BIT(b, 0) ^ BIT(b, 1) ^ BIT(b, 2) ^ BIT(b, 3) ^ BIT(b, 4) ^ BIT(b, 5) ^ BIT(b, 6) ^ BIT(b, 7))
-#define T4(b) T1(b), T1((b) + 1), T1((b) + 2), T1((b) + 3)
-#define T16(b) T4(b), T4((b) + 4), T4((b) + 8), T4((b) + 12)
-#define T64(b) T16(b), T16((b) + 16), T16((b) + 32), T16((b) + 48)
+/* The key rotated left by i, twice. */
+#define ROTATED(i) (((PB_TOEPLITZ_KEY << (i) & 0xffff) | PB_TOEPLITZ_KEY >> (16 - (i))) * PB_TOEPLITZ_TWICE)
+/* The hash of the byte b whose highest bit is at place p: for each bit that is set, the key from there on. */
+#define BIT(b, p, i) ((b) >> (7 - (i)) & 1 ? ROTATED((p) + (i)) : 0)
+#define BYTE(b, p)                                                                                                     \
+    BIT(b, p, 0) ^ BIT(b, p, 1) ^ BIT(b, p, 2) ^ BIT(b, p, 3) ^ BIT(b, p, 4) ^ BIT(b, p, 5) ^ BIT(b, p, 6) ^ BIT(b, p, 7)
+#define BYTES_4(b, p) BYTE(b, p), BYTE((b) + 1, p), BYTE((b) + 2, p), BYTE((b) + 3, p)
+#define BYTES_16(b, p) BYTES_4(b, p), BYTES_4((b) + 4, p), BYTES_4((b) + 8, p), BYTES_4((b) + 12, p)
+#define BYTES_64(b, p) BYTES_16(b, p), BYTES_16((b) + 16, p), BYTES_16((b) + 32, p), BYTES_16((b) + 48, p)
+#define BYTES_256(p) BYTES_64(0, p), BYTES_64(64, p), BYTES_64(128, p), BYTES_64(192, p)
 
-const uint16_t pb_toeplitz_bytes[256] = {T64(0), T64(64), T64(128), T64(192)};
+const uint32_t pb_toeplitz_high[256] = {BYTES_256(0)};
+const uint32_t pb_toeplitz_low[256] = {BYTES_256(8)};
 
 /* The exclusive or of the words of both addresses. */
 static uint32_t fold_addresses(const uint8_t *data, const struct pb_headers *headers)
@@ -36,17 +40,12 @@ static uint32_t fold_macs(const struct pb_packet *packet)
 /* The innermost headers of IPv4 in IPv4, as far as they are whole. */
 static struct pb_headers follow_ipip(const struct pb_packet *packet, struct pb_headers headers)
 {
-    for (uint32_t i = 0; i < IPIP_DEPTH_MAX && headers.ip_protocol == PB_PROTOCOL_IPIP && headers.l4_offset != 0; i++) {
-        uint32_t from = headers.l4_offset;
-        struct pb_packet inside;
-        pb_packet_init(&inside, packet->data + from, packet->captured_len - from, packet->captured_len - from, 0,
-                       PB_LINK_RAW);
-        pb_parse(&inside);
-        if (inside.headers.ip_version != 4 || from > UINT16_MAX)
+    struct pb_ip ip;
+    for (uint32_t i = 0; i < IPIP_DEPTH_MAX && headers.ip_protocol == PB_PROTOCOL_IPV4; i++) {
+        if (headers.l4_offset == 0 || headers.l4_offset > UINT16_MAX ||
+            !pb_ip_read(packet->data, packet->captured_len, headers.l4_offset, 4, &ip))
             break;
-        headers = inside.headers;
-        headers.l3_offset = (uint16_t)from;
-        headers.l4_offset += headers.l4_offset != 0 ? from : 0;
+        headers = ip.headers;
     }
     return headers;
 }

@@ -7,16 +7,15 @@
  * bits (two IPv4 addresses and two ports, in network order) that is 96 steps.
  * This key is 50 6d again and again, so it repeats every 16 bits, and:
  *
- * - the 32 bits at place i are 16 bits twice: K rotated left by i, with K =
- *   0x506d. So is the hash: 16 bits twice, 0x10001 times the sum T of those.
- * - places 16 apart take the same bits, so equal bits there cancel: T depends
- *   only on the exclusive or of the input's 16-bit words. (That makes it
+ * - the 32 bits at place i are K rotated left by i, twice, with K = 0x506d: so the
+ *   hash is 16 bits, twice, too.
+ * - places 16 apart take the same bits, so equal bits there cancel: the hash
+ *   depends only on the exclusive or of the input's 16-bit words. (That makes it
  *   symmetric: which of the words is a source does not matter.)
- * - T of a word is T of its high byte, and T of its low byte rotated by 8: one
- *   table of 256 entries.
+ * - what is left is one word: two look-ups, one for each of its bytes.
  *
  * What that costs: 65536 values at the most, and flows whose words cancel
- * (10.0.0.i with 10.1.0.i) have all the same one. `symmetric` has neither flaw.
+ * (10.0.0.i with 10.1.0.i) have all the same one. The symmetric hash has neither flaw.
  */
 #ifndef PB_TOEPLITZ_H
 #define PB_TOEPLITZ_H
@@ -24,23 +23,18 @@
 #include "parse.h"
 
 #define PB_TOEPLITZ_KEY 0x506du
-#define PB_TOEPLITZ_VALUES 65536 /* of T */
-/* The 32-bit hash of packet-bricks from T. */
 #define PB_TOEPLITZ_TWICE 0x10001u
 /* What packet-bricks takes where there are no ports: 0xfffd and 0xfffe with their bytes swapped. */
 #define PB_TOEPLITZ_NO_SOURCE_PORT 0xfdffu
 #define PB_TOEPLITZ_NO_DESTINATION_PORT 0xfeffu
 
-#define PB_PROTOCOL_IPIP 4
+/* The hash of one byte, as the high and as the low one of a word. */
+extern const uint32_t pb_toeplitz_high[256], pb_toeplitz_low[256];
 
-/* T of the bytes 0 to 255, as the high byte of a word. */
-extern const uint16_t pb_toeplitz_bytes[256];
-
-/* T of a word. */
+/* The hash of an input whose words have this exclusive or; bits above the 16 are ignored. */
 static inline uint32_t pb_toeplitz_word(uint32_t word)
 {
-    uint32_t low = pb_toeplitz_bytes[word & 0xff];
-    return pb_toeplitz_bytes[word >> 8 & 0xff] ^ (low << 8 & 0xff00) ^ low >> 8;
+    return pb_toeplitz_high[word >> 8 & 0xff] ^ pb_toeplitz_low[word & 0xff];
 }
 
 /* The exclusive or of four words, loaded from a packet's bytes on a little-endian machine. */
@@ -57,12 +51,12 @@ static inline uint32_t pb_toeplitz_ports(const uint8_t *data, const struct pb_he
     uint8_t protocol = headers->ip_protocol;
     if (tuple == 2 || headers->l4_offset == 0 || (protocol != PB_PROTOCOL_TCP && protocol != PB_PROTOCOL_UDP))
         return (PB_TOEPLITZ_NO_SOURCE_PORT + level) ^ (PB_TOEPLITZ_NO_DESTINATION_PORT + level);
-    const uint8_t *ports = data + headers->l4_offset;
-    return (pb_be16(ports) + level) ^ (pb_be16(ports + 2) + level);
+    uint32_t ports = __builtin_bswap32(pb_load32(data + headers->l4_offset));
+    return ((ports >> 16) + level) ^ (ports + level);
 }
 
 /*
- * T of a packet by these headers, its own or those inside a tunnel; `level` is
+ * The hash of a packet by these headers, its own or those inside a tunnel; `level` is
  * the seed: the bricks from the input to this one, itself included.
  *
  *   tuple 4  addresses and ports of TCP and UDP, each port plus the seed; for all
@@ -84,7 +78,7 @@ static inline __attribute__((always_inline)) uint32_t pb_toeplitz(const struct p
                                                                   uint32_t level)
 {
     const struct pb_headers *headers = &packet->headers;
-    if (headers->ip_version != 4 || headers->ip_protocol == PB_PROTOCOL_IPIP || tuple == 5)
+    if (headers->ip_version != 4 || headers->ip_protocol == PB_PROTOCOL_IPV4 || tuple == 5)
         return pb_toeplitz_headers(packet, headers, tuple, level);
     uint32_t addresses = pb_toeplitz_fold(pb_load64(packet->data + headers->l3_offset + 12));
     return pb_toeplitz_word(addresses ^ pb_toeplitz_ports(packet->data, headers, tuple, level));

@@ -16,6 +16,7 @@
 struct pb_brick_setup {
     uint32_t outputs;
     uint32_t depth;              /* bricks of the same kind between this one and the input */
+    uint32_t level;              /* bricks of any kind from the input to this one, itself included, by the longest way */
     uint32_t config_bytes;       /* of the packed options: more than the table's where that has a config_tail */
     void *control;               /* the brick's control object; NULL where its table has none */
     pb_counter *counters;        /* the values of the table's counters, in its order */

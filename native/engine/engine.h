@@ -55,6 +55,7 @@ struct pb_node {
     uint32_t config_bytes;
     struct pb_control_object *control; /* NULL: its table has none */
     uint32_t depth;
+    uint32_t level; /* see struct pb_brick_setup */
     uint32_t outputs;
     struct pb_edge *edges;       /* one for each output */
     struct pb_vector **vectors;  /* those of the edges, as process() takes them */

@@ -45,6 +45,21 @@ static int prepare_order(struct pb_engine *engine, struct pb_input *input, struc
     return 0;
 }
 
+/* How many bricks a packet of this input passes at the most, up to each of them. */
+static void count_levels(const struct pb_input *input)
+{
+    if (input->node->level == 0)
+        input->node->level = 1;
+    for (uint32_t i = 0; i < input->order_count; i++) {
+        const struct pb_node *node = input->order[i];
+        for (uint32_t o = 0; o < node->outputs; o++) {
+            struct pb_node *to = node->edges[o].to_node;
+            if (to != NULL && to->level <= node->level)
+                to->level = node->level + 1;
+        }
+    }
+}
+
 /* How many copies of a packet of this input can meet in each brick. A brick that
  * does not copy adds its own to each brick below once, over however many edges. */
 static int count_copies(const struct pb_input *input, struct pb_error *error)
@@ -85,6 +100,7 @@ static int prepare_node(struct pb_engine *engine, struct pb_node *node, struct p
         return out_of_memory(error);
     struct pb_brick_setup setup = {.outputs = node->outputs,
                                    .depth = node->depth,
+                                   .level = node->level,
                                    .config_bytes = node->config_bytes,
                                    .control = node->control == NULL ? NULL : pb_control_of(node->control),
                                    .counters = node->counters + PB_BRICK_COUNTERS,
@@ -186,8 +202,10 @@ int pb_graph_prepare(struct pb_engine *engine, struct pb_error *error)
         engine->identity[i] = (uint16_t)i;
     for (uint32_t i = 0; status == 0 && i < engine->inputs_count; i++)
         status = prepare_order(engine, engine->inputs[i], error);
-    for (uint32_t i = 0; status == 0 && i < engine->inputs_count; i++)
+    for (uint32_t i = 0; status == 0 && i < engine->inputs_count; i++) {
+        count_levels(engine->inputs[i]);
         status = count_copies(engine->inputs[i], error);
+    }
     for (uint32_t i = 0; status == 0 && i < engine->nodes_count; i++)
         status = prepare_node(engine, engine->nodes[i], error);
     engine->prepared = status == 0;

@@ -2,8 +2,9 @@
 //
 // A brick that only one other brick feeds stands where that one's output is. A brick with several feeds is a tree of its
 // own, drawn below them; where it is fed, its name and number stand for it.
+import { bricks } from '../../bricks/registry.ts';
 import { applicationPid } from '../../engine/counters.ts';
-import type { Graph } from '../../engine/snapshot.ts';
+import type { Graph, GraphBrick } from '../../engine/snapshot.ts';
 import { bar, type Glyphs } from './glyphs.ts';
 import type { EngineView, Flow, Loss, PortView } from './model.ts';
 import { printable, type Span, span } from './text.ts';
@@ -23,6 +24,14 @@ export interface Row {
 
 /** In front of every row: the engine's name stands out. */
 const indent = ' ';
+
+/** A brick's main option, and those that are not as they are by default. */
+function notableOptions({ name = '', options = {} }: Partial<GraphBrick> = {}): [string, unknown][] {
+  const descriptor = bricks.get(name);
+  const isNotable = (option: string, value: unknown): boolean =>
+    option === descriptor?.argument || value !== descriptor?.options[option]?.default;
+  return Object.entries(options).filter(([option, value]) => isNotable(option, value));
+}
 
 /** What surrounds an engine. */
 export interface GraphContext {
@@ -154,7 +163,7 @@ class Tree {
   /** A brick, and below it what it sends to. */
   #brick(brick: number, lead: string, below: string): void {
     const view = this.#engine.bricks[brick];
-    const options = Object.entries(this.#graph.bricks[brick]?.options ?? {});
+    const options = notableOptions(this.#graph.bricks[brick]);
     this.rows.push({
       lead,
       below: below + this.#context.glyphs.beside,
