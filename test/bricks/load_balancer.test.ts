@@ -26,6 +26,8 @@ import {
 } from '../support/packets.ts';
 import { skipWithout } from '../support/programs.ts';
 
+const indices = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
+
 const root = { after: (done: () => void) => process.on('exit', done) };
 let folder = '';
 before(() => {
@@ -123,7 +125,7 @@ const wrappings6: Readonly<Record<string, PacketOptions>> = {
   'extension in QinQ': { extensions: ['hop', 'routing'], vlans: [{ id: 1, tpid: 0x88a8 }, { id: 2 }] },
 };
 
-for (const tuple of [2, 4]) {
+for (const tuple of [2, 4, 5]) {
   for (const protocol of ['tcp', 'udp', 'sctp'] as const) {
     for (const [version, makeFlow, own] of [
       ['IPv4', flow4, wrappings4],
@@ -186,19 +188,21 @@ test('2-tuple: fragments and whole datagrams of two hosts are in one output, wha
   await assertGroups(groups, 'hosts', 2);
 });
 
-test('4-tuple is the default, and spreads one pair of hosts by port and by protocol', async () => {
+test('4-tuple is the default, and spreads one pair of hosts by port; the 5-tuple also by protocol', async () => {
   const frames = Array.from({ length: 256 }, (_, i) => buildPacket({ ...flow4(1), sourcePort: 1024 + i }));
   const byDefault = await choose(frames, 8);
   assert.deepEqual(byDefault, await choose(frames, 8, 4), 'new("LoadBalancer") is new("LoadBalancer", 4)');
   assert.equal(new Set(byDefault).size, 8);
   assert.equal(new Set(await choose(frames, 8, 2)).size, 1, '2-tuple: one output');
-  const protocols = await Promise.all(
-    Array.from({ length: 24 }, (_, i) => choose([buildPacket(flow4(i, 'tcp')), buildPacket(flow4(i, 'udp'))], 8)),
-  );
-  assert.ok(
-    protocols.some(([tcp, udp]) => tcp !== udp),
-    'the protocol is part of the tuple',
-  );
+  const pairs = indices(256).flatMap((i) => [buildPacket(flow4(i, 'tcp')), buildPacket(flow4(i, 'udp'))]);
+  const together = async (tuple: number): Promise<number> => {
+    const chosen = await choose(pairs, 8, tuple);
+    return indices(256).filter((i) => chosen[2 * i] === chosen[2 * i + 1]).length;
+  };
+  for (const tuple of [2, 4]) assert.equal(await together(tuple), 256, `${tuple}-tuple: the protocol does not matter`);
+  // Of 256 pairs, 32 by chance: 10 to 60 but for once in 100,000.
+  const byChance = await together(5);
+  assert.ok(byChance > 10 && byChance < 60, `5-tuple: ${byChance} of 256 pairs together`);
 });
 
 test('the choice is that of the flow alone: same in another run, another order, another batch', async () => {
@@ -237,17 +241,41 @@ function assertEven(chosen: readonly number[], outputs: number, what: string): v
   );
 }
 
-const indices = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
 const hex = (value: number): string => value.toString(16);
+
+/** Numbers from 0 to less than 1, the same in every run (xorshift32, Marsaglia 2003). */
+function randomNumbers(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) / 2 ** 32;
+  };
+}
+
+function randomFlows(count: number): Flow[] {
+  const random = randomNumbers(20260101);
+  const below = (limit: number): number => Math.floor(random() * limit);
+  const address = (): string => [10 + below(180), below(256), below(256), below(256)].join('.');
+  return indices(count).map(() => ({
+    source: address(),
+    destination: address(),
+    protocol: below(2) === 0 ? 'tcp' : 'udp',
+    sourcePort: 1024 + below(60000),
+    destinationPort: below(1024),
+  }));
+}
 
 /** Sets with structure, as networks have it: each is a list of different flows. */
 const structured: Readonly<Record<string, { readonly tuples: readonly number[]; readonly flows: readonly Flow[] }>> = {
+  '10,000 random flows': { tuples: [2, 4, 5], flows: randomFlows(10_000) },
   '10.0.x.i with 10.1.x.i': {
-    tuples: [2, 4],
+    tuples: [2, 4, 5],
     flows: indices(4096).map((i) => ({ ...flow4(i), sourcePort: 5000, destinationPort: 5000 })),
   },
   'neighbours: 10.0.x.2i with 10.0.x.2i+1': {
-    tuples: [2, 4],
+    tuples: [2, 4, 5],
     flows: indices(4096).map((i) => ({
       ...flow4(0),
       source: `10.0.${i >> 7}.${(2 * i) & 255}`,
@@ -255,7 +283,7 @@ const structured: Readonly<Record<string, { readonly tuples: readonly number[]; 
     })),
   },
   'an address with itself': {
-    tuples: [2, 4],
+    tuples: [2, 4, 5],
     flows: indices(4096).map((i) => ({
       ...flow4(i),
       destination: flow4(i).source,
@@ -264,7 +292,7 @@ const structured: Readonly<Record<string, { readonly tuples: readonly number[]; 
     })),
   },
   'clients of one server': {
-    tuples: [2, 4],
+    tuples: [2, 4, 5],
     flows: indices(4096).map((i) => ({
       ...flow4(0),
       source: `10.0.${i >> 8}.${i & 255}`,
@@ -273,13 +301,13 @@ const structured: Readonly<Record<string, { readonly tuples: readonly number[]; 
     })),
   },
   'all pairs of 64 hosts': {
-    tuples: [2, 4],
+    tuples: [2, 4, 5],
     flows: indices(64).flatMap((a) =>
       indices(a).map((b) => ({ ...flow4(0), source: `10.0.0.${a}`, destination: `10.0.0.${b}` })),
     ),
   },
   'networks: 10.i.0.1 with 10.i.0.2': {
-    tuples: [2, 4],
+    tuples: [2, 4, 5],
     flows: indices(4096).map((i) => ({
       ...flow4(0),
       source: `${10 + (i >> 8)}.${i & 255}.0.1`,
@@ -287,32 +315,32 @@ const structured: Readonly<Record<string, { readonly tuples: readonly number[]; 
     })),
   },
   'sequential ports to one server': {
-    tuples: [4],
+    tuples: [4, 5],
     flows: indices(4096).map((i) => ({ ...flow4(0), sourcePort: 1024 + i })),
   },
   'even ports to one server': {
-    tuples: [4],
+    tuples: [4, 5],
     flows: indices(4096).map((i) => ({ ...flow4(0), sourcePort: 32768 + 2 * i })),
   },
   'the same port at both ends': {
-    tuples: [4],
+    tuples: [4, 5],
     flows: indices(4096).map((i) => ({ ...flow4(0, 'udp'), sourcePort: 16384 + i, destinationPort: 16384 + i })),
   },
   'port p with p+1': {
-    tuples: [4],
+    tuples: [4, 5],
     flows: indices(4096).map((i) => ({
       ...flow4(0, 'udp'),
       sourcePort: 16384 + 2 * i,
       destinationPort: 16385 + 2 * i,
     })),
   },
-  'host and port rise together': { tuples: [4], flows: indices(4096).map((i) => flow4(i)) },
+  'host and port rise together': { tuples: [4, 5], flows: indices(4096).map((i) => flow4(i)) },
   // Every byte of an IPv6 address counts: one of the 16 differs.
   ...Object.fromEntries(
     indices(16).map((byte) => [
       `IPv6, byte ${byte} of the source differs`,
       {
-        tuples: [2, 4],
+        tuples: [2, 4, 5],
         flows: indices(256).map((i) => {
           const groups = [0x2001, 0xdb8, 1, 2, 3, 4, 5, 6];
           const old = groups[byte >> 1] ?? 0;
@@ -323,7 +351,7 @@ const structured: Readonly<Record<string, { readonly tuples: readonly number[]; 
     ]),
   ),
   'IPv6 /64s that differ in one byte, the same at both ends': {
-    tuples: [2, 4],
+    tuples: [2, 4, 5],
     flows: indices(256).map((i) => ({
       ...flow6(0),
       source: `2001:db8:0:${hex(i)}::1`,
@@ -331,7 +359,7 @@ const structured: Readonly<Record<string, { readonly tuples: readonly number[]; 
     })),
   },
   'IPv6 interface numbers rise at both ends': {
-    tuples: [2, 4],
+    tuples: [2, 4, 5],
     flows: indices(4096).map((i) => ({
       ...flow6(0),
       source: `2001:db8::${hex(i + 1)}`,
@@ -404,7 +432,7 @@ const skipTshark = skipWithout('tshark', 'editcap');
 test('demo.pcap: connections as tshark sees them stay together', { skip: skipTshark }, async () => {
   const packets = readCapture(demoCapture).packets;
   const connections = connectionsOf(demoCapture);
-  for (const tuple of [2, 4]) {
+  for (const tuple of [2, 4, 5]) {
     const got = await balance(packets, 4, tuple);
     for (const list of got) assertSubsequence(list, packets, 'order is kept');
     assertSameFrames(got.flat(), packets, 'nothing lost');
@@ -427,7 +455,7 @@ test('corpus: connections as tshark sees them stay together', { skip: skipTshark
     const file = corpusCapture(path);
     const packets = readAnyCapture(file, folder);
     const names = connectionsOf(file);
-    for (const tuple of [2, 4])
+    for (const tuple of [2, 4, 5])
       connections += assertAffinity(packets, names, await balance(packets, 8, tuple), `${path}, ${tuple}-tuple`);
   }
   assert.ok(connections > 500, `${connections} connections`);

@@ -10,6 +10,7 @@ const schemas: OptionSchemas = {
   pace: { type: 'number', default: 0, min: 0, max: 1000, text: 'a pace' },
   name: { type: 'string', text: 'a name' },
   wait: { type: 'boolean', default: false, text: 'a switch' },
+  shares: { type: 'list', min: 0, max: 10, text: 'some numbers' },
 };
 const check = (given: Record<string, OptionValue>): ReturnType<typeof checkOptions> =>
   checkOptions('brick "X"', schemas, given);
@@ -29,6 +30,9 @@ test('values are taken in their own type and as text', () => {
   for (const yes of [true, 1, '1', 'true']) assert.equal(check({ wait: yes }).wait, true);
   for (const no of [false, 0, '0', 'false']) assert.equal(check({ wait: no }).wait, false);
   assert.equal(check({ size: 1 }).size, 1);
+  for (const list of [[1, 2.5, 0], '1,2.5,0', ' 1, 2.5 ,0'])
+    assert.deepEqual(check({ shares: list }).shares, [1, 2.5, 0]);
+  assert.deepEqual(check({ shares: '7' }).shares, [7]);
 });
 
 test('values that do not fit are refused, with the allowed ones', () => {
@@ -49,6 +53,16 @@ test('values that do not fit are refused, with the allowed ones', () => {
     ['wait', 2, /0 or 1/],
     ['wait', 'yes', /0 or 1/],
     ['wait', '', /0 or 1/],
+    ['size', [1], /whole number/],
+    ['name', [1], /string/],
+    ['shares', [], /list of numbers from 0 to 10/],
+    ['shares', '', /list of numbers from 0 to 10/],
+    ['shares', '1,,2', /list of numbers from 0 to 10/],
+    ['shares', [1, 11], /list of numbers from 0 to 10/],
+    ['shares', [1, -1], /list of numbers from 0 to 10/],
+    ['shares', [1, Number.NaN], /list of numbers from 0 to 10/],
+    ['shares', 1, /list of numbers from 0 to 10/],
+    ['shares', true, /list of numbers from 0 to 10/],
   ];
   for (const [option, value, allowed] of bad) {
     assert.throws(
@@ -70,7 +84,7 @@ test('unknown options are refused, with those there are', () => {
   for (const option of ['tupel', 'Tuple', '', 'constructor', 'toString']) {
     assert.throws(
       () => check({ [option]: 1 }),
-      { code: 'OPTION_UNKNOWN', message: /brick "X": no option .*have: tuple, size, pace, name, wait/ },
+      { code: 'OPTION_UNKNOWN', message: /brick "X": no option .*have: tuple, size, pace, name, wait, shares/ },
       option,
     );
   }
