@@ -240,7 +240,7 @@ test("each brick's README agrees with its schema and counters", () => {
     const declared = Object.entries(descriptor.options).map(([name, schema]) => [
       `\`${name}\``,
       schema.type,
-      String(schema.default),
+      String(schema.default ?? 'none'),
       schema.text,
     ]);
     assert.deepEqual(documented, declared, `${folder}: options`);
