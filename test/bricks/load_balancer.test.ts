@@ -1,8 +1,9 @@
 // LoadBalancer: every packet of a connection, both directions, in one output; connections evenly over outputs.
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { before, test } from 'node:test';
+import { test } from 'node:test';
 import { Brick, type BrickArgument } from '../../index.ts';
+import { assertEven, balance, choose, flow4, flow6, folder, indices, randomFlows } from '../support/balancing.ts';
 import {
   assertSameFrames,
   assertSubsequence,
@@ -13,7 +14,7 @@ import {
 } from '../support/capture.ts';
 import { assertAffinity, connectionsOf } from '../support/connections.ts';
 import { runGraph } from '../support/engines.ts';
-import { corpusCapture, corpusManifest, demoCapture, makeFolder, skipCorpus } from '../support/files.ts';
+import { corpusCapture, corpusManifest, demoCapture, skipCorpus } from '../support/files.ts';
 import { readAnyCapture } from '../support/live_bed.ts';
 import {
   buildEcho,
@@ -25,58 +26,6 @@ import {
   reverse,
 } from '../support/packets.ts';
 import { skipWithout } from '../support/programs.ts';
-
-const indices = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
-
-const root = { after: (done: () => void) => process.on('exit', done) };
-let folder = '';
-before(() => {
-  folder = makeFolder(root);
-});
-
-let files = 0;
-
-/** Balances packets over `outputs` captures, through a chain of bricks if `build` makes one; returns what each got. */
-async function balance(packets: readonly Packet[], outputs: number, argument?: BrickArgument): Promise<Packet[][]> {
-  const stem = join(folder, `lb${++files}`);
-  writeCapture(`${stem}-in.pcap`, packets);
-  const names = Array.from({ length: outputs }, (_, i) => `${stem}-${i}.pcap`);
-  const brick = new Brick('LoadBalancer', argument).connectInput(`pcap:${stem}-in.pcap`);
-  await runGraph(brick.connectOutput(...names.map((name) => `pcap:${name}`)));
-  return names.map((name) => [...readCapture(name).packets]);
-}
-
-/** For each input packet, the output it went to: packets have times of their own, so that is unambiguous. */
-function outputOf(packets: readonly Packet[], outputs: readonly (readonly Packet[])[]): number[] {
-  const where = new Map<bigint, number>();
-  outputs.forEach((list, output) => {
-    for (const { timestampNs } of list) where.set(timestampNs, output);
-  });
-  return packets.map(({ timestampNs }) => where.get(timestampNs) ?? -1);
-}
-
-/** The number of the output for each frame. */
-async function choose(frames: readonly Buffer[], outputs: number, argument?: BrickArgument): Promise<number[]> {
-  const packets = timed(frames);
-  const got = await balance(packets, outputs, argument);
-  assertSameFrames(got.flat(), packets, 'all outputs together');
-  const chosen = outputOf(packets, got);
-  assert.ok(!chosen.includes(-1), 'each packet went to an output');
-  return chosen;
-}
-
-const flow4 = (i: number, protocol: Flow['protocol'] = 'tcp'): Flow => ({
-  source: `10.0.${i >> 8}.${i & 255}`,
-  destination: `10.1.${i >> 8}.${i & 255}`,
-  protocol,
-  sourcePort: 30000 + i,
-  destinationPort: 443,
-});
-const flow6 = (i: number, protocol: Flow['protocol'] = 'tcp'): Flow => ({
-  ...flow4(i, protocol),
-  source: `2001:db8:${i.toString(16)}::1`,
-  destination: `2001:db8:ffff::${i.toString(16)}`,
-});
 
 /** Asserts that each group of frames is in one output, and that the groups are not all in the same one. */
 async function assertGroups(
@@ -214,58 +163,7 @@ test('the choice is that of the flow alone: same in another run, another order, 
 
 // ------------------------------------------------------------------------------------------ evenness
 
-/**
- * The value that a chi-square of `freedom` degrees exceeds with probability 0.0001 (Wilson and Hilferty 1931).
- *
- * The hash has no randomness: a set passes always or never. At this level all the sets together would fail a
- * perfect hash once in some hundred hashes.
- */
-function chiSquareLimit(freedom: number): number {
-  const z = 3.719;
-  return freedom * (1 - 2 / (9 * freedom) + z * Math.sqrt(2 / (9 * freedom))) ** 3;
-}
-
-function chiSquare(chosen: readonly number[], outputs: number): number {
-  const counts = Array.from({ length: outputs }, () => 0);
-  for (const output of chosen) counts[output] = (counts[output] ?? 0) + 1;
-  const expected = chosen.length / outputs;
-  return counts.reduce((sum, count) => sum + (count - expected) ** 2 / expected, 0);
-}
-
-function assertEven(chosen: readonly number[], outputs: number, what: string): void {
-  const value = chiSquare(chosen, outputs);
-  const limit = chiSquareLimit(outputs - 1);
-  assert.ok(
-    value <= limit,
-    `${what}: chi-square ${value.toFixed(1)} over ${outputs} outputs exceeds ${limit.toFixed(1)}`,
-  );
-}
-
 const hex = (value: number): string => value.toString(16);
-
-/** Numbers from 0 to less than 1, the same in every run (xorshift32, Marsaglia 2003). */
-function randomNumbers(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) / 2 ** 32;
-  };
-}
-
-function randomFlows(count: number): Flow[] {
-  const random = randomNumbers(20260101);
-  const below = (limit: number): number => Math.floor(random() * limit);
-  const address = (): string => [10 + below(180), below(256), below(256), below(256)].join('.');
-  return indices(count).map(() => ({
-    source: address(),
-    destination: address(),
-    protocol: below(2) === 0 ? 'tcp' : 'udp',
-    sourcePort: 1024 + below(60000),
-    destinationPort: below(1024),
-  }));
-}
 
 /** Sets with structure, as networks have it: each is a list of different flows. */
 const structured: Readonly<Record<string, { readonly tuples: readonly number[]; readonly flows: readonly Flow[] }>> = {
