@@ -10,18 +10,7 @@
 #include "core/flow.h"
 #include "core/toeplitz.h"
 #include "flow_estimate.h"
-
-enum { HASH_SYMMETRIC, HASH_TOEPLITZ };
-
-/* As load_balancer.ts packs it; behind it one weight, a double, for each output, or nothing. */
-struct load_balancer_config {
-    uint32_t tuple;     /* 2, 4 or 5 */
-    uint32_t hash;      /* HASH_* */
-    uint32_t inner;     /* 1: by what tunnels carry */
-    uint32_t fragments; /* datagrams to remember; 0: none */
-    uint32_t rehash;    /* 1: flows leave an output that nobody reads */
-    uint32_t weights;
-};
+#include "load_balancer.h"
 
 struct load_balancer {
     struct pb_flow flow;
@@ -114,7 +103,7 @@ static void choose_split(struct load_balancer *balancer)
         balancer->split = toeplitz ? split_TOEPLITZ_5 : split_SYMMETRIC_5;
 }
 
-static int open_buckets(struct load_balancer *balancer, const struct load_balancer_config *options, struct pb_error *error)
+static int open_buckets(struct load_balancer *balancer, const struct pb_load_balancer_config *options, struct pb_error *error)
 {
     if (options->weights == 0 && !balancer->rehash)
         return 0;
@@ -153,12 +142,12 @@ static void fini(void *state)
 
 static int init(void *state, const void *config, const struct pb_brick_setup *setup, struct pb_error *error)
 {
-    const struct load_balancer_config *options = config;
+    const struct pb_load_balancer_config *options = config;
     struct load_balancer *balancer = state;
     *balancer = (struct load_balancer){
         .flow = {.tuple = options->tuple,
                  .level = setup->level,
-                 .toeplitz = options->hash == HASH_TOEPLITZ,
+                 .toeplitz = options->hash == PB_LOAD_BALANCER_TOEPLITZ,
                  .inner = options->inner != 0,
                  .counters = setup->counters},
         .depth = setup->depth,
@@ -206,7 +195,7 @@ static const struct pb_counter_desc output_counters[] = {
 
 static const struct pb_brick load_balancer = {
     .name = "LoadBalancer",
-    .config_bytes = sizeof(struct load_balancer_config),
+    .config_bytes = sizeof(struct pb_load_balancer_config),
     .config_tail = true,
     .state_bytes = sizeof(struct load_balancer),
     .outputs_min = 1,

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "../bricks/load_balancer/load_balancer.h"
 #include "common.h"
 
 #define PIPES_MAX 64
@@ -84,11 +85,11 @@ static int run_reader(uint32_t pipes, double seconds, char **command)
 static int make_engine(const char *generator, uint32_t pipes, struct pb_error *error)
 {
     int engine = check(pb_engine_create("bench", 512, 0, PB_BATCH_PACKETS_DEFAULT, error), error);
-    uint32_t tuple = 4;
+    const struct pb_load_balancer_config config = {.tuple = 4};
     if (pipes == 1)
         check(pb_engine_add_brick(engine, "Dummy", NULL, 0, 0, 1, 0, error), error);
     else
-        check(pb_engine_add_brick(engine, "LoadBalancer", (const uint8_t *)&tuple, sizeof(tuple), 0, pipes, 0, error), error);
+        check(pb_engine_add_brick(engine, "LoadBalancer", (const uint8_t *)&config, sizeof(config), 0, pipes, 0, error), error);
     check(pb_engine_add_input(engine, "null", "", generator, -1, error), error);
     check(pb_engine_connect_input(engine, 0, 0, error), error);
     for (uint32_t i = 0; i < pipes; i++) {

@@ -10,6 +10,7 @@
  */
 #include <sys/wait.h>
 
+#include "../bricks/load_balancer/load_balancer.h"
 #include "common.h"
 #include "engine/engine.h"
 
@@ -48,9 +49,10 @@ static uint64_t drops(const struct pb_port *port, enum pb_counter_kind kind)
 
 static int make_engine(const char *interface, uint32_t pipes, struct pb_error *error)
 {
-    uint32_t tuple = 4, outputs = pipes > 0 ? pipes : 4;
+    const struct pb_load_balancer_config config = {.tuple = 4};
+    uint32_t outputs = pipes > 0 ? pipes : 4;
     int engine = check(pb_engine_create("bench", 2048, 1, PB_BATCH_PACKETS_DEFAULT, error), error);
-    check(pb_engine_add_brick(engine, "LoadBalancer", (const uint8_t *)&tuple, sizeof(tuple), 0, outputs, 0, error), error);
+    check(pb_engine_add_brick(engine, "LoadBalancer", (const uint8_t *)&config, sizeof(config), 0, outputs, 0, error), error);
     check(pb_engine_add_input(engine, "packet", interface, "", -1, error), error);
     check(pb_engine_connect_input(engine, 0, 0, error), error);
     for (uint32_t i = 0; i < outputs; i++) {

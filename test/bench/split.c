@@ -9,6 +9,7 @@
  * hash, split into 4 vectors, flows counted); the same with hash = "toeplitz";
  * the same, symmetric, with tunnel = "inner" and fragments.
  */
+#include "../bricks/load_balancer/load_balancer.h"
 #include "common.h"
 #include "core/flow.h"
 #include "engine/brick.h"
@@ -83,12 +84,7 @@ struct balancer {
     pb_counter counters[64], output_counters[OUTPUTS];
 };
 
-/* What load_balancer.ts packs. */
-struct options {
-    uint32_t tuple, toeplitz, inner, fragments, rehash, weights;
-};
-
-static void open_balancer(struct balancer *balancer, struct options options)
+static void open_balancer(struct balancer *balancer, struct pb_load_balancer_config options)
 {
     struct pb_error error = {0};
     balancer->brick = pb_brick_find("LoadBalancer");
@@ -134,9 +130,9 @@ int main(int argc, char **argv)
     uint32_t sink = 0;
     static struct balancer plain, bricks, options;
     make_frames();
-    open_balancer(&plain, (struct options){.tuple = 4});
-    open_balancer(&bricks, (struct options){.tuple = 4, .toeplitz = 1});
-    open_balancer(&options, (struct options){.tuple = 4, .inner = 1, .fragments = PB_FRAGMENTS_DEFAULT});
+    open_balancer(&plain, (struct pb_load_balancer_config){.tuple = 4});
+    open_balancer(&bricks, (struct pb_load_balancer_config){.tuple = 4, .hash = PB_LOAD_BALANCER_TOEPLITZ});
+    open_balancer(&options, (struct pb_load_balancer_config){.tuple = 4, .inner = 1, .fragments = PB_FRAGMENTS_DEFAULT});
     for (int i = 0; i < runs; i++) {
         double bit_serial = run_toeplitz(seconds, &sink);
         double symmetric = run_balancer(&plain, seconds, &sink);

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../bricks/load_balancer/load_balancer.h"
 #include "accounts.h"
 
 static char output_file[] = "/tmp/bricks-corpus-XXXXXX";
@@ -19,10 +20,12 @@ static uint64_t packets_seen;
 
 static void connect_chain(int engine, const char *capture, struct pb_error *error)
 {
-    const uint32_t tuples[] = {4, 2};
+    /* Every option at once, and none. */
+    const struct pb_load_balancer_config all = {.tuple = 5, .hash = PB_LOAD_BALANCER_TOEPLITZ, .inner = 1, .fragments = 64, .rehash = 1};
+    const struct pb_load_balancer_config none = {.tuple = 2};
     int duplicator = pb_engine_add_brick(engine, "Duplicator", (const uint8_t *)"", 0, 0, 2, 0, error);
-    int balancer = pb_engine_add_brick(engine, "LoadBalancer", (const uint8_t *)&tuples[0], 4, 0, 7, 0, error);
-    int second = pb_engine_add_brick(engine, "LoadBalancer", (const uint8_t *)&tuples[1], 4, 0, 3, 1, error);
+    int balancer = pb_engine_add_brick(engine, "LoadBalancer", (const uint8_t *)&all, sizeof(all), 0, 7, 0, error);
+    int second = pb_engine_add_brick(engine, "LoadBalancer", (const uint8_t *)&none, sizeof(none), 0, 3, 1, error);
     int merge = pb_engine_add_brick(engine, "Merge", (const uint8_t *)"", 0, 0, 1, 0, error);
     int writer = pb_engine_add_brick(engine, "PcapWriter", (const uint8_t *)"", 0, 0, 1, 0, error);
     CHECK(writer >= 0);

@@ -9,17 +9,20 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../bricks/load_balancer/load_balancer.h"
 #include "accounts.h"
 
 static struct pb_error error;
 
+/* Options of a LoadBalancer. */
+static const struct pb_load_balancer_config by_4 = {.tuple = 4};
+
 /* Generator, LoadBalancer, `pipes` pipes name}0 .. */
 static int make_balancer(const char *engine_name, const char *generator, uint32_t pipes, const char *pipe_options)
 {
-    const uint32_t tuple = 4;
     int engine = pb_engine_create(engine_name, 64, -1, 64, &error);
     CHECK(engine > 0);
-    CHECK(pb_engine_add_brick(engine, "LoadBalancer", (const uint8_t *)&tuple, 4, 0, pipes, 0, &error) == 0);
+    CHECK(pb_engine_add_brick(engine, "LoadBalancer", (const uint8_t *)&by_4, sizeof(by_4), 0, pipes, 0, &error) == 0);
     CHECK(pb_engine_add_input(engine, "null", "", generator, -1, &error) == 0);
     CHECK(pb_engine_connect_input(engine, 0, 0, &error) == 0);
     for (uint32_t i = 0; i < pipes; i++) {
@@ -71,8 +74,8 @@ static void test_cycle_refused(void)
 /* `first` outputs, merged, then `second` outputs, merged, to a sink. */
 static int make_diamonds(const char *brick, uint32_t first, uint32_t second)
 {
-    const uint32_t tuple = 4, bytes = strcmp(brick, "LoadBalancer") == 0 ? 4 : 0;
-    const uint8_t *config = (const uint8_t *)&tuple;
+    const uint32_t bytes = strcmp(brick, "LoadBalancer") == 0 ? sizeof(by_4) : 0;
+    const uint8_t *config = (const uint8_t *)&by_4;
     int engine = pb_engine_create("m", 64, -1, 64, &error);
     CHECK(pb_engine_add_brick(engine, brick, config, bytes, 0, first, 0, &error) == 0);
     CHECK(pb_engine_add_brick(engine, "Merge", config, 0, 0, 1, 0, &error) == 1);
@@ -116,10 +119,9 @@ static void test_copies(void)
 /* Many ways between the same bricks are no burden. */
 static void test_many_paths(void)
 {
-    const uint32_t tuple = 4;
     int engine = pb_engine_create("p", 64, -1, 64, &error);
     for (int i = 0; i < 200; i++)
-        CHECK(pb_engine_add_brick(engine, "LoadBalancer", (const uint8_t *)&tuple, 4, 0, 2, 0, &error) == i);
+        CHECK(pb_engine_add_brick(engine, "LoadBalancer", (const uint8_t *)&by_4, sizeof(by_4), 0, 2, 0, &error) == i);
     for (uint32_t i = 199; i > 0; i--)
         for (uint32_t output = 0; output < 2; output++)
             CHECK(pb_engine_connect_brick(engine, i - 1, output, i, &error) == 0);
