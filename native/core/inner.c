@@ -200,6 +200,8 @@ static uint8_t enter_udp(struct pb_cursor *cursor)
         return enter_geneve(cursor);
     case PB_TUNNEL_PORT_GTPU:
         return enter_gtpu(cursor);
+    case PB_TUNNEL_PORT_GRE:
+        return enter_gre(cursor);
     case PB_TUNNEL_PORT_MPLS:
         return pb_link_follow(cursor, PB_ETHERTYPE_MPLS);
     default:
@@ -235,6 +237,8 @@ static uint8_t enter(struct pb_cursor *cursor, const struct pb_ip *ip)
         return enter_etherip(cursor);
     case PB_PROTOCOL_MPLS:
         return pb_link_follow(cursor, PB_ETHERTYPE_MPLS);
+    case PB_PROTOCOL_ETHERNET:
+        return pb_link_follow(cursor, PB_ETHERTYPE_BRIDGED);
     default:
         return 0;
     }

@@ -7,9 +7,11 @@
  *
  * Seen through, in any order and mixture, also with VLAN tags inside:
  *   IP in IP        4in4, 4in6, 6in4, 6in6 (protocols 4 and 41), also behind an
- *                   authentication header; EtherIP (RFC 3378)
+ *                   authentication or routing header; EtherIP (RFC 3378); Ethernet
+ *                   (protocol 143 of RFC 8986)
  *   GRE             RFC 2784 and 2890: checksum, key, sequence number; version 1
- *                   of PPTP (RFC 2637) with PPP; transparent Ethernet (NVGRE)
+ *                   of PPTP (RFC 2637) with PPP; transparent Ethernet (NVGRE);
+ *                   WCCP's redirected packets; in UDP to 4754 (RFC 8086)
  *   ERSPAN          types I, II and III
  *   VXLAN           UDP to 4789 or 8472; Geneve: UDP to 6081, any options
  *   GTP-U           UDP to 2152, extension headers; G-PDU alone carries packets
@@ -40,6 +42,7 @@ extern const struct pb_inner_reason_text pb_inner_reason_texts[PB_INNER_REASONS]
 
 #define PB_TUNNEL_PORT_TEREDO 3544 /* RFC 4380; from or to it, the others only to it */
 #define PB_TUNNEL_PORT_GTPU 2152   /* 3GPP TS 29.281 */
+#define PB_TUNNEL_PORT_GRE 4754    /* RFC 8086 */
 #define PB_TUNNEL_PORT_VXLAN 4789  /* RFC 7348 */
 #define PB_TUNNEL_PORT_VXLAN_LINUX 8472
 #define PB_TUNNEL_PORT_GENEVE 6081 /* RFC 8926 */
@@ -68,7 +71,8 @@ static inline bool pb_inner_protocol(uint8_t protocol)
 {
     const uint64_t low = 1ULL << PB_PROTOCOL_IPV4 | 1ULL << PB_PROTOCOL_UDP | 1ULL << PB_PROTOCOL_IPV6 |
                          1ULL << PB_PROTOCOL_GRE | 1ULL << PB_PROTOCOL_AUTHENTICATION;
-    return protocol < 64 ? low >> protocol & 1 : protocol == PB_PROTOCOL_ETHERIP || protocol == PB_PROTOCOL_MPLS;
+    return protocol < 64 ? low >> protocol & 1 : protocol == PB_PROTOCOL_ETHERIP || protocol == PB_PROTOCOL_MPLS ||
+                                               protocol == PB_PROTOCOL_ETHERNET;
 }
 
 /* Is the UDP header at `udp` that of a tunnel, by its ports? */
@@ -77,6 +81,7 @@ static inline bool pb_inner_udp(const uint8_t *udp)
     switch (pb_be16(udp + 2)) {
     case PB_TUNNEL_PORT_TEREDO:
     case PB_TUNNEL_PORT_GTPU:
+    case PB_TUNNEL_PORT_GRE:
     case PB_TUNNEL_PORT_VXLAN:
     case PB_TUNNEL_PORT_VXLAN_LINUX:
     case PB_TUNNEL_PORT_GENEVE:

@@ -25,6 +25,7 @@
 #define PB_PROTOCOL_SCTP 132
 #define PB_PROTOCOL_UDPLITE 136
 #define PB_PROTOCOL_MPLS 137
+#define PB_PROTOCOL_ETHERNET 143
 
 /* Protocols whose header starts with source and destination port. */
 static inline bool pb_protocol_has_ports(uint8_t protocol)

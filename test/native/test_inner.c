@@ -34,6 +34,12 @@ static uint8_t etherip(struct made *made, uint8_t version)
     return 97;
 }
 
+static uint8_t ethernet(struct made *made, uint8_t version)
+{
+    wrap_ethernet(made, ethertype_of(version), 2);
+    return 143;
+}
+
 static uint8_t gre(struct made *made, uint8_t version)
 {
     uint16_t type = ethertype_of(version);
@@ -61,6 +67,13 @@ static uint8_t gre_mpls(struct made *made, uint8_t version)
     made_put(made, (const uint8_t[]){0, 1, 0, 64, 0, 2, 1, 64}, 8);
     made_put(made, (const uint8_t[]){0, 0, 0x88, 0x47}, 4);
     return 47;
+}
+
+static uint8_t gre_in_udp(struct made *made, uint8_t version)
+{
+    gre(made, version);
+    wrap_udp(made, 50000, 4754);
+    return 17;
 }
 
 /* PPTP: key (payload length, call), sequence and acknowledgment number; PPP with its protocol in one byte. */
@@ -267,7 +280,9 @@ static const struct {
     {"ip in ip", ip_in_ip, false},
     {"authentication header", authenticated, false},
     {"etherip", etherip, false},
+    {"ethernet", ethernet, false},
     {"gre", gre, false},
+    {"gre in udp", gre_in_udp, false},
     {"gre with options", gre_with_options, false},
     {"nvgre", nvgre, false},
     {"mpls in gre", gre_mpls, true},
