@@ -1,6 +1,7 @@
 // Innermost headers and kept fragments over the corpus, against tshark. tshark dissects far more than is seen through here;
 // the rules below say which of the IP headers it finds count, and what they leave must agree packet by packet.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -47,12 +48,25 @@ function buildProgram(t: Pick<TestContext, 'after'>): string {
   const native = join(projectFolder, 'native');
   const program = join(makeFolder(t), 'inner_headers');
   const core = readdirSync(join(native, 'core')).filter((file) => file.endsWith('.c'));
-  run('cc', [
-    ...['-std=c17', '-D_GNU_SOURCE', '-O1', '-fsanitize=address,undefined', '-fno-sanitize-recover=all', '-o', program],
-    ...[join(native, 'include'), native, join(projectFolder, 'test/native')].map((folder) => `-I${folder}`),
-    join(projectFolder, 'test/native/inner_headers.c'),
-    ...core.map((file) => join(native, 'core', file)),
-  ]);
+  const cc = spawnSync(
+    'cc',
+    [
+      ...[
+        '-std=c17',
+        '-D_GNU_SOURCE',
+        '-O1',
+        '-fsanitize=address,undefined',
+        '-fno-sanitize-recover=all',
+        '-o',
+        program,
+      ],
+      ...[join(native, 'include'), native, join(projectFolder, 'test/native')].map((folder) => `-I${folder}`),
+      join(projectFolder, 'test/native/inner_headers.c'),
+      ...core.map((file) => join(native, 'core', file)),
+    ],
+    { encoding: 'utf8' },
+  );
+  assert.equal(cc.status, 0, cc.stderr);
   return program;
 }
 
