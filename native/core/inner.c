@@ -19,14 +19,6 @@
 #define GRE_ERSPAN_III 0x22eb
 #define GRE_WCCP 0x883e
 
-const struct pb_inner_reason_text pb_inner_reason_texts[PB_INNER_REASONS] = {
-    [PB_INNER_NONE] = {"none", "the innermost headers were reached"},
-    [PB_INNER_TRUNCATED] = {"truncated", "tunnel or inner header cut by the capture or by its datagram's end"},
-    [PB_INNER_MALFORMED] = {"malformed", "tunnel or inner header that its standard does not know"},
-    [PB_INNER_TOO_DEEP] = {"too_deep", "headers nested deeper than is looked into"},
-    [PB_INNER_FRAGMENT] = {"fragment", "fragment that may be a tunnel's, without the inner headers"},
-};
-
 /*
  * What follows takes the cursor from behind a header that announces a tunnel to
  * the next IP header and returns its version; 0: there is none, see cursor->reason.

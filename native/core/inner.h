@@ -33,13 +33,6 @@
 /* IP headers inside IP headers that are seen through. */
 #define PB_TUNNEL_DEPTH_MAX 8
 
-/* A reason's name (snake_case) and a line for users, for counters. */
-struct pb_inner_reason_text {
-    const char *name;
-    const char *text;
-};
-extern const struct pb_inner_reason_text pb_inner_reason_texts[PB_INNER_REASONS];
-
 #define PB_TUNNEL_PORT_TEREDO 3544 /* RFC 4380; from or to it, the others only to it */
 #define PB_TUNNEL_PORT_GTPU 2152   /* 3GPP TS 29.281 */
 #define PB_TUNNEL_PORT_GRE 4754    /* RFC 8086 */

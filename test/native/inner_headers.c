@@ -3,7 +3,7 @@
  * capture, for the comparison with tshark in inner_headers.test.ts. Standard input is a pcap
  * file, little-endian, in nanoseconds. One line a packet:
  *
- *   VERSION PROTOCOL SOURCE DESTINATION SPORT DPORT DEPTH REASON HASH KEPT_OUTER KEPT_INNER
+ *   VERSION PROTOCOL SOURCE DESTINATION SPORT DPORT DEPTH HASH KEPT_OUTER KEPT_INNER
  *
  * the innermost headers (first fragments seen through; addresses in hexadecimal, ports 0 where
  * there are none), the flow hash by them, and the flow hash with fragments kept, by the outer
@@ -37,8 +37,8 @@ static void print_headers(struct pb_packet *packet)
     printf("%u %u", headers->ip_version, headers->ip_protocol);
     print_address(addresses, bytes);
     print_address(addresses + bytes, bytes);
-    printf(" %u %u %u %s %08" PRIx32, has_ports ? pb_be16(ports) : 0, has_ports ? pb_be16(ports + 2) : 0, inner.depth,
-           pb_inner_reason_texts[inner.reason].name, bytes == 0 ? 0 : pb_hash_headers(packet->data, headers, 4));
+    printf(" %u %u %u %08" PRIx32, has_ports ? pb_be16(ports) : 0, has_ports ? pb_be16(ports + 2) : 0, inner.depth,
+           bytes == 0 ? 0 : pb_hash_headers(packet->data, headers, 4));
 }
 
 static struct pb_flow make_flow(bool inner)

@@ -131,7 +131,8 @@ static uint32_t hash_without(struct piece piece)
 /* The flow of the pieces below: whole packets, and the hash they have. */
 static struct piece make_whole(uint8_t version)
 {
-    return (struct piece){.version = version, .protocol = PB_PROTOCOL_UDP, .host = 9, .port = 5353, .whole = true, .time_ns = 1000 * SECOND_NS};
+    return (struct piece){.version = version, .protocol = PB_PROTOCOL_UDP, .host = 9, .port = 5353, .whole = true,
+                          .time_ns = 1000 * SECOND_NS};
 }
 
 /* Fragment `n` of three. */
@@ -321,7 +322,8 @@ static void test_tunnel(void)
             uint32_t expected = run_one(plain);
             CHECK_EQUAL(run_one(tunnelled), expected);
             uint32_t hashes[3];
-            run((const struct piece[]){fragment_of(tunnelled, 7, 2), fragment_of(tunnelled, 7, 1), fragment_of(tunnelled, 7, 0)}, 3, hashes);
+            run((const struct piece[]){fragment_of(tunnelled, 7, 2), fragment_of(tunnelled, 7, 1), fragment_of(tunnelled, 7, 0)}, 3,
+                hashes);
             CHECK(hashes[0] == expected && hashes[1] == expected && hashes[2] == expected);
             check_counts(2, 0);
             CHECK_EQUAL(pb_counter_get(&counters[PB_FLOW_TUNNELLED]), 2);
