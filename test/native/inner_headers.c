@@ -78,8 +78,8 @@ int main(void)
         for (uint32_t i = 0; i < count; i++) {
             pb_parse(&packets[i]);
             print_headers(&packets[i]);
-            printf(" %08" PRIx32, pb_flow_hash_with(&outer, &packets[i]));
-            printf(" %08" PRIx32 "\n", pb_flow_hash_with(&inner, &packets[i]));
+            printf(" %08" PRIx32, pb_flow_hashes(&outer, &packets[i]).split);
+            printf(" %08" PRIx32 "\n", pb_flow_hashes(&inner, &packets[i]).split);
         }
         for (uint32_t i = 0; i < count; i++)
             free((void *)(uintptr_t)packets[i].data);
