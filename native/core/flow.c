@@ -38,10 +38,12 @@ static void look_ahead(struct pb_flow *flow)
         if (inner.fragments_count == 0 || inner.fragments[inner.fragments_count - 1].at != 0)
             continue;
         uint32_t hash = hash_of(flow, packet, &inner.headers);
-        for (uint32_t f = 0; f < inner.fragments_count; f++)
-            if (is_kept(flow, &inner.fragments[f]))
-                pb_fragments_foresee(flow->fragments, pb_fragments_datagram(flow->fragments, packet->data, &inner.fragments[f]),
+        for (uint32_t f = 0; f < inner.fragments_count; f++) {
+            const struct pb_fragment *first = &inner.fragments[f];
+            if (is_kept(flow, first))
+                pb_fragments_foresee(flow->fragments, pb_fragments_datagram(flow->fragments, packet->data, first), first,
                                      packet->timestamp_ns, hash);
+        }
     }
 }
 

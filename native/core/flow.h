@@ -15,15 +15,15 @@
  *
  * Fragments kept (`fragments`), in this order:
  * 1. A first fragment has the hash of its flow's whole packets, and the table notes it for
- *    every datagram it begins, outer and inner. Without its ports: addresses and protocol.
+ *    every datagram it begins, outer and inner. Without its ports: as a packet without ports.
  * 2. A later fragment has its datagram's hash (fragments_kept).
  * 3. Packets are never held back. One whose first fragment was not seen has the whole batch
  *    searched for first fragments, once a batch, so reordering within a batch does no harm.
- * 4. Else its addresses and protocol decide (fragments_unmatched), and the table notes that: the
+ * 4. Else what it has decides (addresses; fragments_unmatched), and the table notes that: the
  *    rest of the datagram follows, also its first fragment if that comes within
  *    PB_FRAGMENTS_REORDER_NS. The datagram stays together, apart from its flow.
  * 5. A datagram that the table gave up too early (fragments_overflow) is as in rule 4.
- * Protocols without ports need none of this: all their packets go by addresses and protocol.
+ * Protocols without ports need none of this: all their packets go by what every fragment has.
  * Whoever sends overlapping first fragments with different ports has the later ones follow the
  * last of them.
  */
@@ -62,7 +62,7 @@ struct pb_flow {
     bool toeplitz;                  /* split by the hash of toeplitz.h, not by the symmetric one */
     bool inner;                     /* by the innermost headers */
     bool looked_ahead;              /* this batch was searched for first fragments */
-    struct pb_fragments *fragments; /* the brick's; NULL: fragments go by addresses and protocol */
+    struct pb_fragments *fragments; /* the brick's; NULL: fragments go as packets without ports */
     pb_counter *counters;           /* PB_FLOW_COUNTERS of them */
     const struct pb_batch *batch;
 };

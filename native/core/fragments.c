@@ -17,7 +17,7 @@
 enum state {
     STATE_FREE,
     STATE_FIRST,   /* by its first fragment */
-    STATE_FORESEEN, /* by its first fragment, whose turn is yet to come */
+    STATE_FORESEEN, /* by its first fragment, whose turn is yet to come; its bytes are counted */
     STATE_GUESSED  /* by a later fragment */
 };
 
@@ -112,7 +112,7 @@ static bool is_good(const struct entry *entry, uint32_t tick)
 
 static bool is_complete(const struct entry *entry)
 {
-    return entry->missing == 0 && entry->state != STATE_FORESEEN;
+    return entry->missing == 0;
 }
 
 static struct entry *bucket_of(const struct pb_fragments *table, uint64_t datagram)
@@ -164,16 +164,18 @@ uint32_t pb_fragments_first(struct pb_fragments *table, uint64_t datagram, const
         entry = make(table, datagram, tick, STATE_FIRST, hash);
     else if (!follows && entry->state != STATE_FORESEEN)
         *entry = (struct entry){.tag = entry->tag, .hash = hash, .made = tick};
+    if (entry->state != STATE_FORESEEN)
+        count(entry, fragment);
     entry->state = STATE_FIRST;
-    count(entry, fragment);
     return entry->hash;
 }
 
-void pb_fragments_foresee(struct pb_fragments *table, uint64_t datagram, uint64_t now_ns, uint32_t hash)
+void pb_fragments_foresee(struct pb_fragments *table, uint64_t datagram, const struct pb_fragment *fragment, uint64_t now_ns,
+                          uint32_t hash)
 {
     uint32_t tick = tick_of(now_ns);
     if (find(table, datagram, tick) == NULL)
-        make(table, datagram, tick, STATE_FORESEEN, hash);
+        count(make(table, datagram, tick, STATE_FORESEEN, hash), fragment);
 }
 
 enum pb_fragments_known pb_fragments_later(struct pb_fragments *table, uint64_t datagram,

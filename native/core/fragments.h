@@ -45,7 +45,8 @@ uint32_t pb_fragments_first(struct pb_fragments *table, uint64_t datagram, const
                             uint64_t now_ns, uint32_t hash);
 
 /* The same, before the fragment's turn: kept where nothing is known of the datagram yet. */
-void pb_fragments_foresee(struct pb_fragments *table, uint64_t datagram, uint64_t now_ns, uint32_t hash);
+void pb_fragments_foresee(struct pb_fragments *table, uint64_t datagram, const struct pb_fragment *fragment, uint64_t now_ns,
+                          uint32_t hash);
 
 enum pb_fragments_known {
     PB_FRAGMENTS_UNKNOWN, /* nothing of this datagram was seen */

@@ -97,19 +97,8 @@ function look(program: string, folder: string, packets: readonly Packet[], linkT
     .split('\n')
     .slice(0, -1)
     .map((line) => {
-      const [
-        version = '',
-        ,
-        from = '',
-        to = '',
-        fromPort = '',
-        toPort = '',
-        depth,
-        ,
-        hash = '',
-        outer = '',
-        inner = '',
-      ] = line.split(' ');
+      const [version = '', , from = '', to = '', fromPort = '', toPort = '', depth, hash = '', outer = '', inner = ''] =
+        line.split(' ');
       return {
         headers: version === '0' ? '' : [version, address(from), address(to), fromPort, toPort].join(' '),
         depth: Number(depth),

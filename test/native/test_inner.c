@@ -585,6 +585,61 @@ static void test_inner_lengths(void)
     CHECK(inner.depth == 0 && inner.reason == PB_INNER_TRUNCATED);
 }
 
+/* Each length between the headers hides what lies behind it: here one byte of the inner IP header. */
+static void test_tunnel_lengths(void)
+{
+    static const struct {
+        wrapper wrap;
+        uint32_t at, short_by; /* where the length stands behind the outer IP header; what it counts but the inner packet */
+    } cases[] = {{vxlan, 4, 8 + 8 + 14}, {gtpu, 8 + 2, 0}, {pptp, 4, 1}};
+    for (uint32_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++)
+        for (uint32_t hidden = 0; hidden < 2; hidden++) {
+            struct made made;
+            struct pb_inner inner;
+            make_plain(&made, 4);
+            uint8_t protocol = cases[c].wrap(&made, 4);
+            made_put16(made_bytes(&made) + cases[c].at, cases[c].short_by + 20 - hidden);
+            wrap_ipv4(&made, protocol, 77);
+            wrap_ethernet(&made, PB_ETHERTYPE_IPV4, 2);
+            hash_of(&made, true, &inner);
+            CHECK_EQUAL(inner.depth, !hidden);
+            CHECK_EQUAL(inner.reason, hidden ? PB_INNER_TRUNCATED : PB_INNER_NONE);
+        }
+    for (uint32_t hidden = 0; hidden < 2; hidden++) {
+        struct made made;
+        struct pb_packet packet;
+        make_plain(&made, 4);
+        made_put(&made, (const uint8_t[]){0x11, 0, 0, 1, 0, (uint8_t)(22 - hidden), 0, 0x21}, 8);
+        wrap_ethernet(&made, 0x8864, 2);
+        made_packet(&made, made_length(&made), PB_LINK_ETHERNET, &packet);
+        CHECK_EQUAL(packet.headers.ip_version, hidden ? 0 : 4);
+        made_free(&packet);
+    }
+}
+
+/* Behind a label, IPv4 from 8.0.69.1 reads as a frame that carries IPv4; its checksum tells. Neither IP nor a frame: nothing. */
+static void test_mpls_guesses(void)
+{
+    for (uint32_t c = 0; c < 2; c++) {
+        struct made made;
+        struct pb_packet packet;
+        make_plain(&made, 4);
+        uint8_t *ip = made_bytes(&made);
+        const uint32_t l3 = PB_ETHERNET_BYTES + 4;
+        memcpy(ip + 10, (const uint8_t[]){0, 0, 8, 0, 0x45, 1}, 6);
+        uint16_t checksum = pb_checksum_finish(pb_checksum_add(0, ip, PB_IPV4_BYTES));
+        memcpy(ip + 10, &checksum, 2);
+        if (c == 1)
+            memset(ip, 0x50, 20);
+        made_put(&made, (const uint8_t[]){0, 2, 1, 64}, 4);
+        wrap_ethernet(&made, PB_ETHERTYPE_MPLS, 2);
+        made_packet(&made, made_length(&made), PB_LINK_ETHERNET, &packet);
+        CHECK_EQUAL(packet.headers.ip_version, c == 0 ? 4 : 0);
+        CHECK_EQUAL(packet.headers.l3_offset, c == 0 ? l3 : 0);
+        made_free(&packet);
+    }
+}
+
 /* Make the IPv4 header at the front a fragment's. */
 static void set_ipv4_fragment(struct made *made, uint16_t place)
 {
@@ -653,6 +708,24 @@ static void test_ipv6_fragments(void)
     }
 }
 
+/* Of two fragment headers the first one counts. */
+static void test_two_fragment_headers(void)
+{
+    struct made made;
+    struct pb_packet packet;
+    made_start(&made, 1000, 2000);
+    made_put(&made, (const uint8_t[]){PB_PROTOCOL_TCP, 0, 0, 0x11, 0, 0, 0, 2}, 8);
+    made_put(&made, (const uint8_t[]){44, 0, 0, 1, 0, 0, 0, 1}, 8);
+    wrap_ipv6(&made, 44, 1);
+    wrap_ethernet(&made, PB_ETHERTYPE_IPV6, 2);
+    made_packet(&made, made_length(&made), PB_LINK_ETHERNET, &packet);
+    struct pb_inner inner = find(&packet, PB_INNER_FIRST_FRAGMENTS);
+    CHECK_EQUAL(inner.fragments_count, 1);
+    CHECK_EQUAL(inner.fragments[0].at, 0);
+    CHECK(inner.headers.l4_offset != 0);
+    made_free(&packet);
+}
+
 /* What a link puts before IP is no tunnel: the outer headers lie behind it. */
 static void test_link(void)
 {
@@ -702,7 +775,10 @@ int main(void)
     test_malformed();
     test_no_tunnel();
     test_inner_lengths();
+    test_tunnel_lengths();
+    test_mpls_guesses();
     test_fragments();
+    test_two_fragment_headers();
     test_ipv6_fragments();
     test_link();
     return 0;
