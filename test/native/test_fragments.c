@@ -372,6 +372,12 @@ static void test_overflow(void)
             run_one(fragment_of(whole, id, n));
     check_counts(2000, 0);
     CHECK_EQUAL(pb_counter_get(&counters[PB_FLOW_FRAGMENTS_OVERFLOW]), 0);
+    for (uint32_t id = 2000; id < 3000; id++) { /* also with a first fragment that was looked for ahead */
+        uint32_t hashes[3];
+        run((const struct piece[]){fragment_of(whole, id, 1), fragment_of(whole, id, 0), fragment_of(whole, id, 2)}, 3, hashes);
+    }
+    check_counts(4000, 0);
+    CHECK_EQUAL(pb_counter_get(&counters[PB_FLOW_FRAGMENTS_OVERFLOW]), 0);
 
     open_flow(4, false, PB_FRAGMENTS_MIN);
     const uint32_t datagrams = 1000;
