@@ -244,9 +244,9 @@ test("each brick's README agrees with its schema and counters", () => {
       schema.text,
     ]);
     assert.deepEqual(documented, declared, `${folder}: options`);
-    const counters = nativeBricks.find((brick) => brick.name === descriptor.name)?.counters ?? [];
+    const { counters = [], outputCounters = [] } = nativeBricks.find((brick) => brick.name === descriptor.name) ?? {};
     const section = /^## Counters\n(.*?)^## /ms.exec(text)?.[1] ?? '';
-    for (const counter of counters)
+    for (const counter of [...counters, ...outputCounters])
       assert.match(section, new RegExp(`\`${counter.name}\``), `${folder}: ${counter.name}`);
   }
 });

@@ -18,7 +18,7 @@ export const brickHelp: HelpTable = {
     new: {
       signature: 'new(<type>, [<argument or options>])',
       text: `Makes a brick: ${names.join(', ')}. help("LoadBalancer") shows the options of one.`,
-      example: 'b = Brick.new("LoadBalancer", 4)\nc = Brick.new("LoadBalancer", { tuple = 2 })',
+      example: 'b = Brick.new("LoadBalancer", 4)\nc = Brick.new("LoadBalancer", { tuple = 2, weights = { 1, 3 } })',
     },
     connect_input: {
       signature: 'connect_input(<interfaces>)',
