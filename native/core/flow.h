@@ -90,15 +90,28 @@ static inline __attribute__((always_inline)) bool pb_flow_is_special(const struc
            (flow->inner && pb_inner_possible(packet));
 }
 
+/* Of a packet by its own headers, split by the Toeplitz hash. What both hashes read is read once. */
+static inline __attribute__((always_inline)) struct pb_flow_hashes
+pb_flow_hashes_toeplitz(struct pb_packet *packet, uint32_t tuple, uint32_t level)
+{
+    const struct pb_headers *headers = &packet->headers;
+    pb_parse(packet);
+    if (tuple != 4 || headers->ip_version != 4 || !pb_toeplitz_has_ports(headers))
+        return (struct pb_flow_hashes){pb_toeplitz_headers(packet, headers, tuple, level), pb_flow_hash(packet, tuple)};
+    uint64_t addresses = pb_load64(packet->data + headers->l3_offset + 12);
+    uint32_t ports = pb_load32(packet->data + headers->l4_offset);
+    return (struct pb_flow_hashes){pb_toeplitz_word(pb_toeplitz_fold(addresses) ^ pb_toeplitz_ports(ports, level)),
+                                   pb_hash_ipv4_endpoints(addresses, ports, pb_hash_salt(headers, tuple))};
+}
+
 /* Of a packet by its own headers. The caller may know the tuple and the hash as constants. */
 static inline __attribute__((always_inline)) struct pb_flow_hashes
 pb_flow_hashes_plain(struct pb_packet *packet, uint32_t tuple, bool toeplitz, uint32_t level)
 {
+    if (toeplitz)
+        return pb_flow_hashes_toeplitz(packet, tuple, level);
     uint32_t symmetric = pb_flow_hash(packet, tuple);
-    if (!toeplitz)
-        return (struct pb_flow_hashes){symmetric, symmetric};
-    pb_parse(packet); /* the symmetric hash may have come with the packet */
-    return (struct pb_flow_hashes){pb_toeplitz(packet, tuple, level), symmetric};
+    return (struct pb_flow_hashes){symmetric, symmetric};
 }
 
 static inline __attribute__((always_inline)) struct pb_flow_hashes

@@ -55,14 +55,19 @@ static inline uint64_t pb_hash_salt(const struct pb_headers *headers, uint32_t t
     return headers->ip_version | (tuple == 5 ? (uint64_t)headers->ip_protocol << 8 : 0);
 }
 
+/* The hash of two IPv4 addresses and two ports, the source's in the low half, as loaded. */
+static inline uint32_t pb_hash_ipv4_endpoints(uint64_t addresses, uint64_t ports, uint64_t salt)
+{
+    uint64_t source = (uint32_t)addresses | (ports & 0xffff) << 32;
+    uint64_t destination = addresses >> 32 | ports >> 16 << 32;
+    return pb_hash_endpoints(source, destination, salt);
+}
+
 static inline __attribute__((always_inline)) uint32_t pb_hash_ipv4(const uint8_t *data, const struct pb_headers *headers,
                                                                    uint32_t tuple)
 {
-    const uint8_t *addresses = data + headers->l3_offset + 12;
-    uint64_t ports = pb_hash_ports(data, headers, tuple);
-    uint64_t source = pb_load32(addresses) | (ports & 0xffff) << 32;
-    uint64_t destination = pb_load32(addresses + 4) | ports >> 16 << 32;
-    return pb_hash_endpoints(source, destination, pb_hash_salt(headers, tuple));
+    uint64_t addresses = pb_load64(data + headers->l3_offset + 12);
+    return pb_hash_ipv4_endpoints(addresses, pb_hash_ports(data, headers, tuple), pb_hash_salt(headers, tuple));
 }
 
 /* The flow hash by given headers, outer or inner, of a packet's bytes; the IP version is 4 or 6. */

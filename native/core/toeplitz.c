@@ -54,11 +54,12 @@ uint32_t pb_toeplitz_headers(const struct pb_packet *packet, const struct pb_hea
                              uint32_t level)
 {
     const uint8_t *data = packet->data;
-    if (headers->ip_version == 0) {
-        const struct pb_headers none = {0};
-        return pb_toeplitz_word(fold_macs(packet) ^ pb_toeplitz_ports(data, &none, tuple, level));
-    }
+    const uint32_t no_ports = (PB_TOEPLITZ_NO_SOURCE_PORT + level) ^ (PB_TOEPLITZ_NO_DESTINATION_PORT + level);
+    if (headers->ip_version == 0)
+        return pb_toeplitz_word(fold_macs(packet) ^ no_ports);
     struct pb_headers inner = headers->ip_version == 4 && tuple != 2 ? follow_ipip(packet, *headers) : *headers;
-    uint32_t words = fold_addresses(data, &inner) ^ pb_toeplitz_ports(data, &inner, tuple, level);
+    bool ports = tuple != 2 && pb_toeplitz_has_ports(&inner);
+    uint32_t words = fold_addresses(data, &inner);
+    words ^= ports ? pb_toeplitz_ports(pb_load32(data + inner.l4_offset), level) : no_ports;
     return pb_toeplitz_word(words ^ (tuple == 5 ? inner.ip_protocol : 0));
 }

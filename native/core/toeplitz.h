@@ -44,15 +44,17 @@ static inline uint32_t pb_toeplitz_fold(uint64_t words)
     return __builtin_bswap16((uint16_t)(words ^ words >> 16));
 }
 
-/* The exclusive or of a packet's ports, or what stands for them, each plus the seed. */
-static inline uint32_t pb_toeplitz_ports(const uint8_t *data, const struct pb_headers *headers, uint32_t tuple,
-                                         uint32_t level)
+/* The exclusive or of two ports as loaded, each plus the seed. */
+static inline uint32_t pb_toeplitz_ports(uint32_t ports, uint32_t level)
 {
-    uint8_t protocol = headers->ip_protocol;
-    if (tuple == 2 || headers->l4_offset == 0 || (protocol != PB_PROTOCOL_TCP && protocol != PB_PROTOCOL_UDP))
-        return (PB_TOEPLITZ_NO_SOURCE_PORT + level) ^ (PB_TOEPLITZ_NO_DESTINATION_PORT + level);
-    uint32_t ports = __builtin_bswap32(pb_load32(data + headers->l4_offset));
+    ports = __builtin_bswap32(ports);
     return ((ports >> 16) + level) ^ (ports + level);
+}
+
+/* Whether packet-bricks takes the ports of a packet with these headers. */
+static inline bool pb_toeplitz_has_ports(const struct pb_headers *headers)
+{
+    return headers->l4_offset != 0 && (headers->ip_protocol == PB_PROTOCOL_TCP || headers->ip_protocol == PB_PROTOCOL_UDP);
 }
 
 /*
@@ -72,16 +74,5 @@ static inline uint32_t pb_toeplitz_ports(const uint8_t *data, const struct pb_he
  */
 uint32_t pb_toeplitz_headers(const struct pb_packet *packet, const struct pb_headers *headers, uint32_t tuple,
                              uint32_t level);
-
-/* The same of a parsed packet by its own headers; the usual ones without a call. */
-static inline __attribute__((always_inline)) uint32_t pb_toeplitz(const struct pb_packet *packet, uint32_t tuple,
-                                                                  uint32_t level)
-{
-    const struct pb_headers *headers = &packet->headers;
-    if (headers->ip_version != 4 || headers->ip_protocol == PB_PROTOCOL_IPV4 || tuple == 5)
-        return pb_toeplitz_headers(packet, headers, tuple, level);
-    uint32_t addresses = pb_toeplitz_fold(pb_load64(packet->data + headers->l3_offset + 12));
-    return pb_toeplitz_word(addresses ^ pb_toeplitz_ports(packet->data, headers, tuple, level));
-}
 
 #endif

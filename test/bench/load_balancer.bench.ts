@@ -36,7 +36,7 @@ export async function loadBalancer(programs: string, effort: Effort): Promise<Ro
       unit: 'ns/packet',
       ours: nanoseconds(toeplitz),
       baseline: { name: 'symmetric', values: nanoseconds(symmetric) },
-      target: { ratioMax: 1.5 },
+      target: { ratioMax: 1.25 },
     },
     {
       name: `${one}: tunnel = "inner" and fragments, plain packets`,

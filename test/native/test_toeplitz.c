@@ -3,7 +3,7 @@
  * against one computed bit by bit over all 96 bits, as its definition says.
  */
 #include "check.h"
-#include "core/toeplitz.h"
+#include "core/flow.h"
 
 #define LEVEL 1 /* of a balancer that has no brick above it */
 
@@ -73,8 +73,10 @@ static uint32_t hash_of(const struct frame *frame, uint32_t tuple, uint32_t leve
     memcpy(bytes, frame->bytes, frame->length);
     pb_packet_init(&packet, bytes, frame->length, frame->length, 0, PB_LINK_ETHERNET);
     pb_parse(&packet);
-    uint32_t hash = pb_toeplitz(&packet, tuple, level);
-    CHECK_EQUAL(pb_toeplitz_headers(&packet, &packet.headers, tuple, level), hash);
+    uint32_t hash = pb_toeplitz_headers(&packet, &packet.headers, tuple, level);
+    struct pb_flow_hashes hashes = pb_flow_hashes_plain(&packet, tuple, true, level);
+    CHECK_EQUAL(hashes.split, hash);
+    CHECK_EQUAL(hashes.identity, pb_flow_hash(&packet, tuple));
     free(bytes);
     return hash;
 }
