@@ -30,6 +30,8 @@ export interface BrickDescriptor {
   readonly splitsByHash?: boolean;
   /** Set where its packets visit a program beside the engine before they leave. */
   readonly companion?: CompanionDescriptor;
+  /** The option that does not fit so many outputs, where there is one, and what it may be, in words. */
+  misfit?(options: Options, outputs: number): { readonly option: string; readonly allowed: string } | undefined;
   /** The options as the C side's config struct. */
   pack(options: Options): Uint8Array;
   /** What can be asked of it while it runs, by name: methods of the brick in Lua. Its C side has a control object then. */

@@ -101,6 +101,14 @@ function companionName(engine: string, brick: string, number: number): string {
   return `${plain}${mark}.${brick.toLowerCase()}${number}`;
 }
 
+/** Options that depend on how many outputs there are. */
+function checkFit({ descriptor, options, outputs }: BrickNode): void {
+  const misfit = descriptor.misfit?.(options, outputs.length);
+  if (misfit === undefined) return;
+  const value = JSON.stringify(options[misfit.option]);
+  throw BricksError.of('OPTION_INVALID', { what: `brick "${descriptor.name}"`, value, ...misfit });
+}
+
 class Planner {
   readonly #nodes: BrickNode[] = [];
   readonly #links = new Map<BrickNode, Link>();
@@ -123,6 +131,7 @@ class Planner {
     for (const node of this.#nodes) {
       checkCount(node, 'inputs', node.inputs.length, node.descriptor.inputs);
       checkCount(node, 'outputs', node.outputs.length, node.descriptor.outputs);
+      checkFit(node);
     }
     const consumers = this.#connectInputs();
     this.#connectOutputs(consumers);

@@ -17,6 +17,12 @@ function pack({ tuple, hash, tunnel, fragments, on_dead, weights }: Options): Ui
   return Buffer.concat([Buffer.from(Uint32Array.from(numbers).buffer), Buffer.from(Float64Array.from(shares).buffer)]);
 }
 
+/** Weights are one for each output, and one of them is more than 0. */
+function misfit({ weights }: Options, outputs: number): ReturnType<NonNullable<BrickDescriptor['misfit']>> {
+  if (!Array.isArray(weights) || (weights.length === outputs && weights.some((weight) => weight > 0))) return undefined;
+  return { option: 'weights', allowed: `one number for each of its ${outputs} outputs, not all 0` };
+}
+
 export const descriptor: BrickDescriptor = {
   name: 'LoadBalancer',
   text: 'splits traffic over its outputs, both directions of a connection to the same one',
@@ -64,5 +70,6 @@ export const descriptor: BrickDescriptor = {
   inputs: { min: 1, max: abi.portsMax },
   outputs: { min: 1, max: abi.outputsMax },
   splitsByHash: true,
+  misfit,
   pack,
 };

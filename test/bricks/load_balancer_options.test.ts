@@ -2,10 +2,9 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { Brick, type BrickArgument } from '../../index.ts';
+import { Brick, type BrickArgument, PktEngine } from '../../index.ts';
 import {
   assertEven,
-  balance,
   choose,
   flow4,
   flow6,
@@ -16,7 +15,7 @@ import {
   randomNumbers,
 } from '../support/balancing.ts';
 import { assertSameFrames, readCapture, timed, writeCapture } from '../support/capture.ts';
-import { runGraph } from '../support/engines.ts';
+import { engineName, runGraph } from '../support/engines.ts';
 import { demoCapture } from '../support/files.ts';
 import {
   addressBytes,
@@ -193,11 +192,41 @@ test('weights: shares of the flows are what they say', async () => {
   );
 });
 
-test('weights that do not fit the outputs are refused, by name', async () => {
-  const start = (weights: readonly number[]): Promise<unknown> =>
-    balance(timed([buildPacket(flow4(1))]), 3, { weights });
-  await assert.rejects(start([1, 2]), /brick "LoadBalancer": 2 weights for 3 outputs; give one for each output/);
-  await assert.rejects(start([0, 0, 0]), /brick "LoadBalancer": all weights are 0/);
+test('weights that do not fit the outputs are refused when the brick is linked', () => {
+  const link = (weights: readonly number[]) => () => {
+    const engine = new PktEngine(engineName());
+    try {
+      engine.link(
+        new Brick('LoadBalancer', { weights }).connectInput('null:').connectOutput('null:', 'null:', 'null:'),
+      );
+    } finally {
+      engine.delete();
+    }
+  };
+  const wanted = 'it must be one number for each of its 3 outputs, not all 0';
+  for (const weights of [
+    [1, 2],
+    [1, 2, 3, 4],
+    [0, 0, 0],
+  ]) {
+    const message = `brick "LoadBalancer": option "weights" is ${JSON.stringify(weights)}; ${wanted}`;
+    assert.throws(link(weights), { code: 'OPTION_INVALID', message });
+  }
+  link([0, 0, 1])();
+});
+
+test('weights below another balancer are what they say, too', async () => {
+  const stem = join(folder, 'weights-below');
+  const weights = [1, 2, 3];
+  writeCapture(`${stem}.pcap`, timed(randomFlows(12_000).map((flow) => buildPacket(flow, { payload: 0 }))));
+  const leaf = new Brick('LoadBalancer', { weights })
+    .connectInput('top}0')
+    .connectOutput(...indices(3).map((i) => `pcap:${stem}-${i}.pcap`));
+  const top = new Brick('LoadBalancer', { weights: [3, 1] }).connectInput(`pcap:${stem}.pcap`);
+  await runGraph(top.connectOutput('top{0', 'null:').link(leaf));
+  const chosen = indices(3).flatMap((i) => readCapture(`${stem}-${i}.pcap`).packets.map(() => i));
+  assert.ok(chosen.length > 8000, 'three quarters came through');
+  assertEven(chosen, weights, 'below');
 });
 
 // ------------------------------------------------------------------------------------------ tunnels and fragments
