@@ -174,7 +174,7 @@ static int insert(struct pb_rules *rules, const struct pb_rule *rule, uint64_t n
     if (status < 0)
         return status;
     struct pb_rule_entry *entry = NULL;
-    if (pb_rule_rows_reserve(rules) && pb_rule_heap_reserve(rules))
+    if (pb_rule_rows_reserve(rules) && (rule->duration_ns == 0 || pb_rule_heap_reserve(rules)))
         entry = pb_rule_entry_take(rules);
     if (entry != NULL) {
         fill_entry(rules, entry, space, rule, now_ns);
