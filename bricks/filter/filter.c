@@ -1,11 +1,17 @@
 /*
  * filter.c - Filter: packets that an expression matches to output 0, the others
- * to output 1 where there is one. Engine thread; the state is the executor's.
+ * to output 1 where there is one. Rules that come and go while the engine runs are
+ * asked first (rules.h). Engine thread; the state is the executor's, the rules are
+ * those of the brick's control object.
  *
  * A batch is decided in chunks: every packet of a chunk gets a verdict, the
  * output that it leaves by, then all are sent in order.
  */
 #include "brick.h"
+
+#include <errno.h>
+
+#include "rule_control.h"
 
 #define CHUNK_PACKETS 256
 
@@ -13,9 +19,15 @@
 #define OUTPUT_OTHERS 1
 
 /* Its counters, in the order of the table below. */
-enum counter { FILTERED, COUNTERS };
+enum counter { FILTERED, RULE_DROP, COUNTERS };
+
+/* As filter.ts packs it. */
+struct filter_config {
+    uint32_t packet_time; /* rules go by the packets' timestamps */
+};
 
 struct filter {
+    struct pb_rules *rules;
     pb_counter *counters;
     uint32_t outputs;
 };
@@ -28,55 +40,136 @@ static void decide(struct filter *filter, const struct pb_batch *chunk, uint32_t
         verdicts[i] = OUTPUT_MATCHED;
 }
 
+static void send_one(const struct filter *filter, uint16_t index, uint32_t output, struct pb_outputs *outputs)
+{
+    if (output >= filter->outputs) {
+        pb_counter_add(&filter->counters[FILTERED], 1);
+        return;
+    }
+    struct pb_vector *vector = outputs->vectors[output];
+    vector->index[vector->count++] = index;
+}
+
 /* Send the packets of the chunk by their verdicts; what has no output is dropped, and counted. */
-static void send(struct filter *filter, const struct pb_batch *chunk, const uint32_t *verdicts,
+static void send(const struct filter *filter, const struct pb_batch *chunk, const uint32_t *verdicts,
                  struct pb_outputs *outputs)
 {
-    uint32_t dropped = 0;
+    for (uint32_t i = 0; i < chunk->count; i++)
+        send_one(filter, chunk->index[i], verdicts[i], outputs);
+}
+
+/* Those of the chunk that the expression is to be asked about, in their order. */
+static struct pb_batch select_asked(const struct pb_batch *chunk, const struct pb_rule_verdict *rulings, uint16_t *index)
+{
+    struct pb_batch asked = {.packets = chunk->packets, .index = index};
+    for (uint32_t i = 0; i < chunk->count; i++)
+        if (rulings[i].action == PB_RULE_NONE || rulings[i].action == PB_RULE_MIRROR)
+            index[asked.count++] = chunk->index[i];
+    return asked;
+}
+
+/* Send by what the rules say, and where they say nothing by the verdicts, of which there are as many as were asked. */
+static void send_ruled(const struct filter *filter, const struct pb_batch *chunk, const struct pb_rule_verdict *rulings,
+                       const uint32_t *verdicts, struct pb_outputs *outputs)
+{
     for (uint32_t i = 0; i < chunk->count; i++) {
-        if (verdicts[i] >= filter->outputs) {
-            dropped++;
-            continue;
+        uint16_t index = chunk->index[i];
+        uint32_t output = rulings[i].output;
+        switch (rulings[i].action) {
+        case PB_RULE_DROP:
+            pb_counter_add(&filter->counters[RULE_DROP], 1);
+            break;
+        case PB_RULE_MIRROR:
+            send_one(filter, index, output, outputs);
+            if (*verdicts != output)
+                send_one(filter, index, *verdicts, outputs);
+            verdicts++;
+            break;
+        case PB_RULE_NONE:
+            send_one(filter, index, *verdicts++, outputs);
+            break;
+        default: /* PASS has output 0 */
+            send_one(filter, index, output, outputs);
         }
-        struct pb_vector *vector = outputs->vectors[verdicts[i]];
-        vector->index[vector->count++] = chunk->index[i];
     }
-    if (dropped > 0)
-        pb_counter_add(&filter->counters[FILTERED], dropped);
 }
 
 static int init(void *state, const void *config, const struct pb_brick_setup *setup, struct pb_error *error)
 {
     (void)config;
-    (void)error;
-    *(struct filter *)state = (struct filter){.counters = setup->counters, .outputs = setup->outputs};
-    return 0;
+    *(struct filter *)state =
+        (struct filter){.rules = setup->control, .counters = setup->counters, .outputs = setup->outputs};
+    return pb_rules_attach(setup->control, setup->outputs, error);
+}
+
+static void fini(void *state)
+{
+    pb_rules_detach(((struct filter *)state)->rules);
+}
+
+static void process_chunk(struct filter *filter, const struct pb_batch *chunk, struct pb_outputs *outputs)
+{
+    uint32_t verdicts[CHUNK_PACKETS];
+    struct pb_rule_verdict rulings[CHUNK_PACKETS];
+    uint16_t asked_index[CHUNK_PACKETS];
+    if (!pb_rules_lookup(filter->rules, chunk, rulings)) {
+        decide(filter, chunk, verdicts);
+        send(filter, chunk, verdicts, outputs);
+        return;
+    }
+    const struct pb_batch asked = select_asked(chunk, rulings, asked_index);
+    decide(filter, &asked, verdicts);
+    send_ruled(filter, chunk, rulings, verdicts, outputs);
 }
 
 static void process(void *state, const struct pb_batch *batch, struct pb_outputs *outputs)
 {
-    uint32_t verdicts[CHUNK_PACKETS];
     for (uint32_t first = 0; first < batch->count; first += CHUNK_PACKETS) {
         uint32_t left = batch->count - first;
         const struct pb_batch chunk = {
             .packets = batch->packets, .index = batch->index + first, .count = left < CHUNK_PACKETS ? left : CHUNK_PACKETS};
-        decide(state, &chunk, verdicts);
-        send(state, &chunk, verdicts, outputs);
+        process_chunk(state, &chunk, outputs);
     }
 }
 
+static int open_control(const void *config, uint32_t config_bytes, void **control, struct pb_error *error)
+{
+    (void)config_bytes;
+    const struct filter_config *options = config;
+    *control = pb_rules_make(&(struct pb_rules_options){.packet_time = options->packet_time != 0});
+    return *control == NULL ? pb_fail(error, ENOMEM, "brick \"Filter\": no memory for rules") : 0;
+}
+
+static int command(void *control, const uint8_t *request, uint32_t request_bytes, uint8_t *reply, uint32_t reply_bytes,
+                   struct pb_error *error)
+{
+    return pb_rule_control(control, request, request_bytes, reply, reply_bytes, error);
+}
+
+static void close_control(void *control)
+{
+    pb_rules_free(control);
+}
+
+static const struct pb_brick_control filter_control = {.open = open_control, .command = command, .close = close_control};
+
 static const struct pb_counter_desc counters[COUNTERS] = {
     [FILTERED] = {"filtered", PB_COUNTER_DROP, "packets", "the expression does not match, and there is no second output"},
+    [RULE_DROP] = {"rule_drop", PB_COUNTER_DROP, "packets", "a rule says so"},
 };
 
 static const struct pb_brick filter = {
     .name = "Filter",
+    .config_bytes = sizeof(struct filter_config),
     .state_bytes = sizeof(struct filter),
     .outputs_min = 1,
     .outputs_max = PB_OUTPUTS_MAX,
+    .copies = 1,
     .counters = counters,
     .counters_count = COUNTERS,
+    .control = &filter_control,
     .init = init,
     .process = process,
+    .fini = fini,
 };
 PB_BRICK(filter);

@@ -1,15 +1,25 @@
-// Filter: packets that an expression matches go to output 0, the others to output 1 or nowhere. See README.md.
+// Filter: packets that an expression matches go to output 0, the others to output 1 or nowhere; rules that come and go
+// while the engine runs are asked first. See README.md.
 import { abi } from '../../engine/abi.ts';
 import type { BrickDescriptor } from '../../engine/graph.ts';
+import { commands } from './rules.ts';
 
 export const descriptor: BrickDescriptor = {
   name: 'Filter',
   text: 'packets that an expression matches go to output 0, the others to output 1, where there is one',
   options: {
     expr: { type: 'string', default: '', text: 'what matches, in the language of pcap-filter(7); none: everything' },
+    clock: {
+      type: 'string',
+      default: 'wall',
+      values: ['wall', 'packet'],
+      text: 'what rules begin and end by: "wall", the time of day; "packet", the timestamps of packets',
+    },
   },
   argument: 'expr',
   inputs: { min: 1, max: abi.portsMax },
   outputs: { min: 1, max: abi.outputsMax },
-  pack: () => new Uint8Array(),
+  copies: true,
+  commands,
+  pack: ({ clock }) => new Uint8Array(Uint32Array.of(clock === 'packet' ? 1 : 0).buffer),
 };

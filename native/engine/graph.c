@@ -50,10 +50,21 @@ bool pb_output_deserted(const struct pb_outputs *outputs, uint32_t output)
     return port != NULL && port->port.deserted;
 }
 
+/* What a brick has dropped so far, for any reason. */
+static uint64_t dropped_so_far(const struct pb_node *node)
+{
+    uint64_t dropped = 0;
+    for (uint32_t i = 0; i < node->brick->counters_count; i++)
+        if (node->brick->counters[i].kind == PB_COUNTER_DROP)
+            dropped += pb_counter_get(&node->counters[PB_BRICK_COUNTERS + i]);
+    return dropped;
+}
+
 static void run_node(struct pb_engine *engine, struct pb_node *node, const struct pb_batch *batch)
 {
     struct pb_outputs outputs = {
         .vectors = node->vectors, .count = node->outputs, .changes = engine->output_changes, .edges = node->edges};
+    uint64_t dropped_before = dropped_so_far(node);
     node->brick->process(node->state, batch, &outputs);
     uint64_t sent = 0;
     for (uint32_t i = 0; i < node->outputs; i++) {
@@ -65,8 +76,10 @@ static void run_node(struct pb_engine *engine, struct pb_node *node, const struc
     assert(node->brick->copies || sent <= batch->count);
     pb_counter_add(&node->counters[PB_BRICK_RX_PACKETS], batch->count);
     pb_counter_add(&node->counters[PB_BRICK_TX_PACKETS], sent);
-    if (sent > batch->count)
-        pb_counter_add(&node->counters[PB_BRICK_COPIES], sent - batch->count);
+    /* A batch may lose packets and gain copies. */
+    uint64_t ended = sent + dropped_so_far(node) - dropped_before;
+    if (ended > batch->count)
+        pb_counter_add(&node->counters[PB_BRICK_COPIES], ended - batch->count);
 }
 
 /* Keep what an output refused. */
