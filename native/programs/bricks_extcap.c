@@ -186,7 +186,7 @@ static int print_filter_fault(const char *text)
 
 struct selection {
     const char *text;
-    struct pb_capture_filter filter;
+    struct pb_pcap_code filter;
 };
 
 static int begin_selection(void *arg, uint32_t link_type, struct pb_error *error)
@@ -233,7 +233,7 @@ static int copy_to_fifo(const struct settings *settings, struct pb_pipe_reader *
     int result = pb_capture_copy(&capture, error);
     close(capture.fd);
     if (settings->filter != NULL)
-        pb_capture_filter_free(&selection.filter);
+        pb_pcap_free(&selection.filter);
     return result;
 }
 
