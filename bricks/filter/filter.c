@@ -1,8 +1,8 @@
 /*
  * filter.c - Filter: packets that an expression matches to output 0, the others
- * to output 1 where there is one. Rules that come and go while the engine runs are
- * asked first (rules.h). Engine thread; the state is the executor's, the rules are
- * those of the brick's control object.
+ * to output 1 where there is one (expression.h). Rules that come and go while the
+ * engine runs are asked first (rules.h). Engine thread; the state is the executor's,
+ * rules and expression are those of the brick's control object.
  *
  * A batch is decided in chunks: every packet of a chunk gets a verdict, the
  * output that it leaves by, then all are sent in order.
@@ -11,6 +11,9 @@
 
 #include <errno.h>
 
+#include <stdlib.h>
+
+#include "expression.h"
 #include "rule_control.h"
 
 #define CHUNK_PACKETS 256
@@ -19,25 +22,39 @@
 #define OUTPUT_OTHERS 1
 
 /* Its counters, in the order of the table below. */
-enum counter { FILTERED, RULE_DROP, COUNTERS };
+enum counter { FILTERED, UNSUPPORTED_LINK, RULE_DROP, COUNTERS };
 
 /* As filter.ts packs it. */
 struct filter_config {
     uint32_t packet_time; /* rules go by the packets' timestamps */
+    char expression[];    /* the rest */
+};
+
+/* What is made with the brick. */
+struct control {
+    struct pb_rules *rules;
+    struct pb_expression *expression; /* NULL: everything matches */
 };
 
 struct filter {
     struct pb_rules *rules;
+    const struct pb_expression *expression;
     pb_counter *counters;
     uint32_t outputs;
 };
 
-/* Say where each packet of the chunk goes. */
+/* Say by the expression where each packet of the chunk goes. */
 static void decide(struct filter *filter, const struct pb_batch *chunk, uint32_t *verdicts)
 {
-    (void)filter;
+    if (filter->expression == NULL) {
+        memset(verdicts, OUTPUT_MATCHED, chunk->count * sizeof(*verdicts));
+        return;
+    }
+    uint32_t unsupported = pb_expression_match(filter->expression, chunk, verdicts);
+    if (unsupported > 0)
+        pb_counter_add(&filter->counters[UNSUPPORTED_LINK], unsupported);
     for (uint32_t i = 0; i < chunk->count; i++)
-        verdicts[i] = OUTPUT_MATCHED;
+        verdicts[i] = verdicts[i] != 0 ? OUTPUT_MATCHED : OUTPUT_OTHERS;
 }
 
 static void send_one(const struct filter *filter, uint16_t index, uint32_t output, struct pb_outputs *outputs)
@@ -97,9 +114,12 @@ static void send_ruled(const struct filter *filter, const struct pb_batch *chunk
 static int init(void *state, const void *config, const struct pb_brick_setup *setup, struct pb_error *error)
 {
     (void)config;
-    *(struct filter *)state =
-        (struct filter){.rules = setup->control, .counters = setup->counters, .outputs = setup->outputs};
-    return pb_rules_attach(setup->control, setup->outputs, error);
+    const struct control *control = setup->control;
+    *(struct filter *)state = (struct filter){.rules = control->rules,
+                                              .expression = control->expression,
+                                              .counters = setup->counters,
+                                              .outputs = setup->outputs};
+    return pb_rules_attach(control->rules, setup->outputs, error);
 }
 
 static void fini(void *state)
@@ -132,35 +152,57 @@ static void process(void *state, const struct pb_batch *batch, struct pb_outputs
     }
 }
 
-static int open_control(const void *config, uint32_t config_bytes, void **control, struct pb_error *error)
+static void close_control(void *object)
 {
-    (void)config_bytes;
-    const struct filter_config *options = config;
-    *control = pb_rules_make(&(struct pb_rules_options){.packet_time = options->packet_time != 0});
-    return *control == NULL ? pb_fail(error, ENOMEM, "brick \"Filter\": no memory for rules") : 0;
+    struct control *control = object;
+    pb_expression_free(control->expression);
+    if (control->rules != NULL)
+        pb_rules_free(control->rules);
+    free(control);
 }
 
-static int command(void *control, const uint8_t *request, uint32_t request_bytes, uint8_t *reply, uint32_t reply_bytes,
+static int open_control(const void *config, uint32_t config_bytes, void **object, struct pb_error *error)
+{
+    const struct filter_config *options = config;
+    uint32_t expression_bytes = config_bytes - (uint32_t)sizeof(*options);
+    struct control *control = calloc(1, sizeof(*control));
+    if (control == NULL)
+        return pb_fail(error, ENOMEM, "brick \"Filter\": no memory");
+    int status = 0;
+    if (expression_bytes > 0)
+        status = pb_expression_make(options->expression, expression_bytes, &control->expression, error);
+    if (status == 0) {
+        control->rules = pb_rules_make(&(struct pb_rules_options){.packet_time = options->packet_time != 0});
+        if (control->rules == NULL)
+            status = pb_fail(error, ENOMEM, "brick \"Filter\": no memory for rules");
+    }
+    if (status < 0)
+        close_control(control);
+    else
+        *object = control;
+    return status;
+}
+
+static int command(void *object, const uint8_t *request, uint32_t request_bytes, uint8_t *reply, uint32_t reply_bytes,
                    struct pb_error *error)
 {
-    return pb_rule_control(control, request, request_bytes, reply, reply_bytes, error);
-}
-
-static void close_control(void *control)
-{
-    pb_rules_free(control);
+    struct control *control = object;
+    return pb_rule_control(control->rules, request, request_bytes, reply, reply_bytes, error);
 }
 
 static const struct pb_brick_control filter_control = {.open = open_control, .command = command, .close = close_control};
 
 static const struct pb_counter_desc counters[COUNTERS] = {
     [FILTERED] = {"filtered", PB_COUNTER_DROP, "packets", "the expression does not match, and there is no second output"},
+    [UNSUPPORTED_LINK] = {"unsupported_link", PB_COUNTER_TOTAL, "packets",
+                          "have a link type that the expression cannot be asked about: they do not match"},
     [RULE_DROP] = {"rule_drop", PB_COUNTER_DROP, "packets", "a rule says so"},
 };
 
 static const struct pb_brick filter = {
     .name = "Filter",
     .config_bytes = sizeof(struct filter_config),
+    .config_tail = true,
     .state_bytes = sizeof(struct filter),
     .outputs_min = 1,
     .outputs_max = PB_OUTPUTS_MAX,

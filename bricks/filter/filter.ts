@@ -4,6 +4,9 @@ import { abi } from '../../engine/abi.ts';
 import type { BrickDescriptor } from '../../engine/graph.ts';
 import { commands } from './rules.ts';
 
+const bytesOf = ({ buffer, byteOffset, byteLength }: Uint8Array | Uint32Array): Uint8Array =>
+  new Uint8Array(buffer, byteOffset, byteLength);
+
 export const descriptor: BrickDescriptor = {
   name: 'Filter',
   text: 'packets that an expression matches go to output 0, the others to output 1, where there is one',
@@ -21,5 +24,7 @@ export const descriptor: BrickDescriptor = {
   outputs: { min: 1, max: abi.outputsMax },
   copies: true,
   commands,
-  pack: ({ clock }) => new Uint8Array(Uint32Array.of(clock === 'packet' ? 1 : 0).buffer),
+  pack({ clock, expr }) {
+    return Buffer.concat([Uint32Array.of(clock === 'packet' ? 1 : 0), Buffer.from(String(expr))].map(bytesOf));
+  },
 };

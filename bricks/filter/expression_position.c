@@ -1,0 +1,142 @@
+/*
+ * expression_position.c - finds the mistake in an expression. See expression_position.h.
+ *
+ * libpcap says only "syntax error". So the text is cut behind each of its words:
+ * what comes before the mistake can be completed to an expression that compiles, by
+ * one of a list of endings, and what includes it cannot.
+ */
+#include "expression_position.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/batch.h"
+#include "core/pcap_filter.h"
+#include "expression.h"
+
+#define ENDING_BYTES_MAX 32
+#define CLOSED_MAX 256 /* brackets open at one place */
+
+/* What may have to follow a word: nothing, an operand of a qualifier, the rest of a comparison. */
+static const char *const endings[] = {
+    "", " 1", " ip", " 1.2.3.4", " = 0", " 1 = 0", " host 1.2.3.4", " 1:1:1:1:1:1", " 1-2", " net 10.0.0.0", " port 1",
+    " 255.0.0.0", " ip host 1.2.3.4", " proto 1", " mgt", " type mgt", " beacon", " ::1",
+};
+/* What may have to follow the brackets that were left open: they held a condition, or a number. */
+static const char *const closings[] = {"", " = 0"};
+/* As endings, within the brackets of an accessor. */
+static const char *const accessor_endings[] = {"] = 0", " 0] = 0", " 1] = 0", ":1] = 0"};
+
+static bool compiles(const char *text)
+{
+    struct pb_pcap_code code;
+    char reason[PB_PCAP_REASON_BYTES];
+    /* Not optimized: what matches no packet is an expression all the same. */
+    if (pb_pcap_compile(text, PB_LINK_ETHERNET, false, &code, reason) < 0)
+        return false;
+    pb_pcap_free(&code);
+    return true;
+}
+
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+static bool is_operator(char c)
+{
+    return c != '\0' && strchr("()[]!&|<>=+*%^", c) != NULL;
+}
+
+/* The word that begins at or behind `from`; its length is 0 at the end. */
+static struct pb_expression_word next_word(const char *text, uint32_t from)
+{
+    while (is_space(text[from]))
+        from++;
+    uint32_t end = from;
+    if (is_operator(text[end])) {
+        end++;
+        if (strchr("&|<>=!", text[from]) != NULL && text[end] != '\0' && strchr("&|<>=", text[end]) != NULL)
+            end++;
+    } else {
+        while (text[end] != '\0' && !is_space(text[end]) && !is_operator(text[end]))
+            end++;
+    }
+    return (struct pb_expression_word){.offset = from, .length = end - from};
+}
+
+/* Write what closes the round brackets of `text`; returns whether a square one is open. */
+static bool close_brackets(const char *text, char closing[CLOSED_MAX + 1])
+{
+    uint32_t open = 0;
+    bool accessor = false;
+    for (; *text != '\0'; text++) {
+        if (*text == '(' && open < CLOSED_MAX)
+            closing[open++] = ')';
+        if (*text == ')' && open > 0)
+            open--;
+        if (*text == '[' || *text == ']')
+            accessor = *text == '[';
+    }
+    closing[open] = '\0';
+    return accessor;
+}
+
+/* Whether the first `length` bytes of `text` can begin an expression. */
+static bool is_beginning(const char *text, uint32_t length)
+{
+    char closing[CLOSED_MAX + 1];
+    char *attempt = malloc(length + ENDING_BYTES_MAX + sizeof(closing));
+    if (attempt == NULL)
+        return true;
+    snprintf(attempt, length + 1, "%s", text);
+    bool accessor = close_brackets(attempt, closing);
+    const char *const *list = accessor ? accessor_endings : endings;
+    size_t count = accessor ? sizeof(accessor_endings) / sizeof(*accessor_endings) : sizeof(endings) / sizeof(*endings);
+    bool found = false;
+    for (size_t i = 0; i < 2 * count && !found; i++) {
+        snprintf(attempt + length, ENDING_BYTES_MAX + sizeof(closing), "%s%s%s", list[i / 2], closing, closings[i % 2]);
+        found = compiles(attempt);
+    }
+    free(attempt);
+    return found;
+}
+
+/* The word that `reason` quotes, where it does: libpcap names hosts and ports that it does not know. */
+static bool find_quoted(const char *text, const char *reason, struct pb_expression_word *word)
+{
+    const char *from = strpbrk(reason, "'\""), *to = from == NULL ? NULL : strchr(from + 1, *from);
+    if (to == NULL)
+        return false;
+    for (*word = next_word(text, 0); word->length > 0; *word = next_word(text, word->offset + word->length))
+        if (word->length == (uint32_t)(to - from - 1) && memcmp(text + word->offset, from + 1, word->length) == 0)
+            return true;
+    return false;
+}
+
+struct pb_expression_word pb_expression_find_mistake(const char *text, const char *reason)
+{
+    struct pb_expression_word found;
+    if (find_quoted(text, reason, &found))
+        return found;
+    /* By halves: a beginning's beginnings are beginnings. The words from `low` on are not known to be fine. */
+    struct pb_expression_word *words = malloc((strlen(text) + 1) * sizeof(*words));
+    if (words == NULL)
+        return (struct pb_expression_word){0};
+    uint32_t count = 0;
+    for (words[0] = next_word(text, 0); words[count].length > 0; count++)
+        words[count + 1] = next_word(text, words[count].offset + words[count].length);
+    uint32_t low = 0, high = count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (is_beginning(text, words[middle].offset + words[middle].length))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    found = words[low];
+    free(words);
+    return found;
+}
