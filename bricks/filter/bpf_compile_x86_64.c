@@ -399,6 +399,9 @@ static void emit_packet_start(struct assembler *as)
     PUT(as, 0x45, 0x8b, 0x4a, offsetof(struct pb_packet, captured_len)); /* mov r9d, [r10 + ...] */
     op_registers(as, XOR, RAX, RAX);
     op_registers(as, XOR, R11, R11);
+    for (uint32_t word = 0; word < PB_BPF_MEMORY_WORDS; word++)
+        if ((as->program->unwritten >> word & 1) != 0)
+            move_memory(as, word, RAX, true);
     if (as->program->has_loop) {
         PUT(as, 0xc7, 0x44, 0x24, ROUNDS_OFFSET); /* mov dword [rsp + ...], rounds */
         put4(as, PB_BPF_LOOPS_MAX);
@@ -459,7 +462,7 @@ static void choose_registers(struct assembler *as)
     uint8_t reg = R12;
     for (uint32_t i = 0; i < as->program->count && reg <= R15; i++) {
         const struct pb_bpf_step *step = &as->program->steps[i];
-        if ((step->operation == PB_BPF_ST || step->operation == PB_BPF_STX) && as->memory_register[step->k] == 0)
+        if (pb_bpf_uses_memory(step->operation) && as->memory_register[step->k] == 0)
             as->memory_register[step->k] = reg++;
     }
 }

@@ -39,6 +39,8 @@ uint32_t pb_bpf_interpret(const struct pb_bpf_program *program, const struct pb_
     const uint8_t *data = packet->data;
     const struct pb_bpf_step *step = program->steps;
     uint32_t a = 0, x = 0, memory[PB_BPF_MEMORY_WORDS], rounds = PB_BPF_LOOPS_MAX;
+    if (program->unwritten != 0)
+        memset(memory, 0, sizeof(memory));
     goto *labels[step->operation];
 
 do_LD_W_ABS: LOAD_W(step->k);

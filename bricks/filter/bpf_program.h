@@ -8,7 +8,7 @@
  * not changed any more. Both give the same results for every packet, and those of
  * libpcap's bpf_filter():
  *
- * - A, X are 0 at the start. A load that is not whole within captured_len, and a
+ * - A, X and the memory are 0 at the start (the memory in libpcap whatever it was before). A load that is not whole within captured_len, and a
  *   division by X when that is 0, end the program: the packet does not match.
  * - `len` is the length on the wire. Shifts by X of more than 31 bits give 0.
  * - Jumps go forward, but for "ja", whose offset is signed: libpcap follows chains of
@@ -73,6 +73,12 @@ static inline bool pb_bpf_is_return(enum pb_bpf_operation operation)
     return operation == PB_BPF_RET_K || operation == PB_BPF_RET_A;
 }
 
+static inline bool pb_bpf_uses_memory(enum pb_bpf_operation operation)
+{
+    return operation == PB_BPF_LD_MEM || operation == PB_BPF_LDX_MEM || operation == PB_BPF_ST ||
+           operation == PB_BPF_STX;
+}
+
 /* Decide `count` packets of the array, those of `index`: for each, what the program returns; 0: no match. */
 typedef void (*pb_bpf_code)(const struct pb_packet *packets, const uint16_t *index, uint32_t count, uint32_t *results);
 
@@ -80,6 +86,7 @@ struct pb_bpf_program {
     struct pb_bpf_step *steps;
     uint32_t count;
     bool has_loop;
+    uint32_t unwritten; /* memory words, as bits, that are read before they are written: 0 then */
     /* Machine code; NULL: the interpreter is used. */
     pb_bpf_code code;
     void *mapping;

@@ -23,12 +23,6 @@ static enum pb_bpf_operation operation_of(uint16_t code)
     }
 }
 
-static bool uses_memory(enum pb_bpf_operation operation)
-{
-    return operation == PB_BPF_LD_MEM || operation == PB_BPF_LDX_MEM || operation == PB_BPF_ST ||
-           operation == PB_BPF_STX;
-}
-
 /* The word that an operation writes, as a bit. */
 static uint32_t written_by(const struct pb_bpf_step *step)
 {
@@ -42,7 +36,7 @@ static int decode(const struct pb_bpf_instruction *from, uint32_t at, uint32_t c
     if (operation == PB_BPF_OPERATIONS_COUNT)
         return pb_fail(error, EINVAL, "BPF instruction %u: there is no operation 0x%02x", at, from->code);
     *step = (struct pb_bpf_step){.operation = operation, .k = from->k};
-    if (uses_memory(operation) && from->k >= PB_BPF_MEMORY_WORDS)
+    if (pb_bpf_uses_memory(operation) && from->k >= PB_BPF_MEMORY_WORDS)
         return pb_fail(error, EINVAL, "BPF instruction %u: no memory word %u", at, from->k);
     if ((operation == PB_BPF_DIV_K || operation == PB_BPF_MOD_K) && from->k == 0)
         return pb_fail(error, EINVAL, "BPF instruction %u: division by zero", at);
@@ -72,8 +66,8 @@ static bool narrow(uint16_t *written, uint32_t to, uint32_t with)
     return written[to] != before;
 }
 
-/* No word of the memory is read on any way before it is written: it need not be cleared. */
-static int check_memory(const struct pb_bpf_program *program, struct pb_error *error)
+/* Find the words of the memory that some way through the program reads before it writes them. */
+static int find_unwritten(struct pb_bpf_program *program, struct pb_error *error)
 {
     uint16_t *written = malloc(program->count * sizeof(*written));
     if (written == NULL)
@@ -92,15 +86,13 @@ static int check_memory(const struct pb_bpf_program *program, struct pb_error *e
             changed |= program->has_loop && (new_jt || new_jf);
         }
     }
-    int status = 0;
-    for (uint32_t i = 0; i < program->count && status == 0; i++) {
+    for (uint32_t i = 0; i < program->count; i++) {
         const struct pb_bpf_step *step = &program->steps[i];
-        bool reads = step->operation == PB_BPF_LD_MEM || step->operation == PB_BPF_LDX_MEM;
-        if (reads && (written[i] >> step->k & 1) == 0)
-            status = pb_fail(error, EINVAL, "BPF instruction %u: memory word %u was not written", i, step->k);
+        if (step->operation == PB_BPF_LD_MEM || step->operation == PB_BPF_LDX_MEM)
+            program->unwritten |= 1u << step->k & ~(uint32_t)written[i];
     }
     free(written);
-    return status;
+    return 0;
 }
 
 int pb_bpf_verify(const struct pb_bpf_instruction *instructions, uint32_t count, struct pb_bpf_program *program,
@@ -119,7 +111,7 @@ int pb_bpf_verify(const struct pb_bpf_instruction *instructions, uint32_t count,
         program->has_loop |= status == 0 && program->steps[i].operation == PB_BPF_JA && program->steps[i].jt <= i;
     }
     if (status == 0)
-        status = check_memory(program, error);
+        status = find_unwritten(program, error);
     if (status < 0)
         pb_bpf_free(program);
     return status;

@@ -98,6 +98,12 @@ static bool rejects_all(const char *reason)
     return strcmp(reason, "expression rejects all packets") == 0;
 }
 
+/* A name that was looked up, for as long as that takes, and not found: it will not be for another link type. */
+static bool unknown_name(const char *reason)
+{
+    return strncmp(reason, "unknown host", 12) == 0 || strncmp(reason, "unknown network", 15) == 0;
+}
+
 /* Compile for a link type: 0, also where it has no such expression; or -errno. */
 static int compile_for(struct pb_expression *expression, uint32_t link_type, bool optimize, struct pb_error *error)
 {
@@ -159,15 +165,17 @@ static int compile_all(struct pb_expression *expression, struct pb_error *error)
     struct pb_pcap_code code;
     char reason[PB_PCAP_REASON_BYTES];
     uint32_t length = 0;
-    if (pb_pcap_compile(expression->text, PB_LINK_ETHERNET, false, &code, reason) == 0) {
+    int status = pb_pcap_compile(expression->text, PB_LINK_ETHERNET, false, &code, reason);
+    if (status == 0) {
         length = code.length;
-        pb_pcap_free(&code);
+        if (length <= USUAL_LINKS_MAX) {
+            pb_pcap_free(&code);
+            status = pb_pcap_compile(expression->text, PB_LINK_ETHERNET, true, &code, reason);
+        }
     }
-    bool optimize = length <= USUAL_LINKS_MAX;
-    int status = pb_pcap_compile(expression->text, PB_LINK_ETHERNET, optimize, &code, reason);
     if (status == 0)
         status = add_program(expression, PB_LINK_ETHERNET, &code, error);
-    else if (rejects_all(reason))
+    else if (rejects_all(reason) || unknown_name(reason))
         return explain(expression->text, reason, error);
     else
         status = 0; /* it may be about another link type */
