@@ -4,8 +4,8 @@
  * engine runs are asked first (rules.h). Engine thread; the state is the executor's,
  * rules and expression are those of the brick's control object.
  *
- * A batch is decided in chunks: every packet of a chunk gets a verdict, the
- * output that it leaves by, then all are sent in order.
+ * A batch is decided in chunks: first for every packet of a chunk where it goes,
+ * then all are sent in order.
  */
 #include "brick.h"
 
@@ -43,18 +43,46 @@ struct filter {
     uint32_t outputs;
 };
 
-/* Say by the expression where each packet of the chunk goes. */
-static void decide(struct filter *filter, const struct pb_batch *chunk, uint32_t *verdicts)
+/* Ask the expression about each packet of the chunk: 0: it does not match. */
+static void ask(struct filter *filter, const struct pb_batch *chunk, uint32_t *results)
 {
     if (filter->expression == NULL) {
-        memset(verdicts, OUTPUT_MATCHED, chunk->count * sizeof(*verdicts));
+        memset(results, 0xff, chunk->count * sizeof(*results));
         return;
     }
-    uint32_t unsupported = pb_expression_match(filter->expression, chunk, verdicts);
+    uint32_t unsupported = pb_expression_match(filter->expression, chunk, results);
     if (unsupported > 0)
         pb_counter_add(&filter->counters[UNSUPPORTED_LINK], unsupported);
-    for (uint32_t i = 0; i < chunk->count; i++)
-        verdicts[i] = verdicts[i] != 0 ? OUTPUT_MATCHED : OUTPUT_OTHERS;
+}
+
+/* Send the packets of the chunk by what the expression said. Without branches that depend on it: a processor
+ * that guesses a tenth of them wrong would wait for longer than all of this takes. */
+static void part(const struct filter *filter, const struct pb_batch *chunk, const uint32_t *results,
+                 struct pb_outputs *outputs)
+{
+    uint16_t dropped[CHUNK_PACKETS];
+    struct pb_vector *matched = outputs->vectors[OUTPUT_MATCHED];
+    struct pb_vector *others = filter->outputs > OUTPUT_OTHERS ? outputs->vectors[OUTPUT_OTHERS] : NULL;
+    uint16_t *to_matched = matched->index + matched->count;
+    uint16_t *to_others = others != NULL ? others->index + others->count : dropped;
+    uint32_t yes = 0, no = 0;
+    for (uint32_t i = 0; i < chunk->count; i++) {
+        bool matches = results[i] != 0;
+        to_matched[yes] = to_others[no] = chunk->index[i];
+        yes += matches;
+        no += !matches;
+    }
+    matched->count += yes;
+    if (others != NULL)
+        others->count += no;
+    else
+        pb_counter_add(&filter->counters[FILTERED], no);
+}
+
+/* The output for what the expression said. */
+static uint32_t output_of(uint32_t result)
+{
+    return result != 0 ? OUTPUT_MATCHED : OUTPUT_OTHERS;
 }
 
 static void send_one(const struct filter *filter, uint16_t index, uint32_t output, struct pb_outputs *outputs)
@@ -67,14 +95,6 @@ static void send_one(const struct filter *filter, uint16_t index, uint32_t outpu
     vector->index[vector->count++] = index;
 }
 
-/* Send the packets of the chunk by their verdicts; what has no output is dropped, and counted. */
-static void send(const struct filter *filter, const struct pb_batch *chunk, const uint32_t *verdicts,
-                 struct pb_outputs *outputs)
-{
-    for (uint32_t i = 0; i < chunk->count; i++)
-        send_one(filter, chunk->index[i], verdicts[i], outputs);
-}
-
 /* Those of the chunk that the expression is to be asked about, in their order. */
 static struct pb_batch select_asked(const struct pb_batch *chunk, const struct pb_rule_verdict *rulings, uint16_t *index)
 {
@@ -85,9 +105,9 @@ static struct pb_batch select_asked(const struct pb_batch *chunk, const struct p
     return asked;
 }
 
-/* Send by what the rules say, and where they say nothing by the verdicts, of which there are as many as were asked. */
+/* Send by what the rules say, and where they say nothing by the results, of which there are as many as were asked. */
 static void send_ruled(const struct filter *filter, const struct pb_batch *chunk, const struct pb_rule_verdict *rulings,
-                       const uint32_t *verdicts, struct pb_outputs *outputs)
+                       const uint32_t *results, struct pb_outputs *outputs)
 {
     for (uint32_t i = 0; i < chunk->count; i++) {
         uint16_t index = chunk->index[i];
@@ -98,12 +118,12 @@ static void send_ruled(const struct filter *filter, const struct pb_batch *chunk
             break;
         case PB_RULE_MIRROR:
             send_one(filter, index, output, outputs);
-            if (*verdicts != output)
-                send_one(filter, index, *verdicts, outputs);
-            verdicts++;
+            if (output_of(*results) != output)
+                send_one(filter, index, output_of(*results), outputs);
+            results++;
             break;
         case PB_RULE_NONE:
-            send_one(filter, index, *verdicts++, outputs);
+            send_one(filter, index, output_of(*results++), outputs);
             break;
         default: /* PASS has output 0 */
             send_one(filter, index, output, outputs);
@@ -129,17 +149,17 @@ static void fini(void *state)
 
 static void process_chunk(struct filter *filter, const struct pb_batch *chunk, struct pb_outputs *outputs)
 {
-    uint32_t verdicts[CHUNK_PACKETS];
+    uint32_t results[CHUNK_PACKETS];
     struct pb_rule_verdict rulings[CHUNK_PACKETS];
     uint16_t asked_index[CHUNK_PACKETS];
     if (!pb_rules_lookup(filter->rules, chunk, rulings)) {
-        decide(filter, chunk, verdicts);
-        send(filter, chunk, verdicts, outputs);
+        ask(filter, chunk, results);
+        part(filter, chunk, results, outputs);
         return;
     }
     const struct pb_batch asked = select_asked(chunk, rulings, asked_index);
-    decide(filter, &asked, verdicts);
-    send_ruled(filter, chunk, rulings, verdicts, outputs);
+    ask(filter, &asked, results);
+    send_ruled(filter, chunk, rulings, results, outputs);
 }
 
 static void process(void *state, const struct pb_batch *batch, struct pb_outputs *outputs)
