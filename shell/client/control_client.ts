@@ -50,7 +50,7 @@ function userText(): string {
 }
 
 /** Why a socket could not be connected to, for users. */
-function connectError(path: string, error: Error): BricksError {
+export function connectError(path: string, error: Error): BricksError {
   const code = 'code' in error ? error.code : undefined;
   if (code === 'ENOENT' || code === 'ECONNREFUSED') return BricksError.of('DAEMON_MISSING', { path });
   if (code === 'EACCES' || code === 'EPERM') {

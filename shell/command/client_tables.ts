@@ -1,4 +1,4 @@
-// The commands that talk to a running daemon: bricks-shell, bricks-top, bricks-kill-server.
+// The commands that talk to a running daemon: bricks-shell, bricks-top, bricks-filter, bricks-kill-server.
 import { logLevels } from '../protocol/messages.ts';
 import { keyTexts } from '../top/view.ts';
 import { type Command, commonOptions } from './options.ts';
@@ -12,7 +12,7 @@ export const shellCommand: Command = {
     {
       long: 'json',
       short: 'j',
-      text: 'print results as JSON, one line each; what Lua prints goes to standard error',
+      text: 'print results as JSON, one line each',
     },
     {
       long: 'follow-log',
@@ -25,7 +25,8 @@ export const shellCommand: Command = {
   positionals: [],
   description: [
     `On a terminal bricks-shell is a prompt: BRICKS.help() says what can be typed, Tab completes, Ctrl-C ends what runs, Ctrl-D leaves.
-The daemon and its engines go on. Without a terminal, and without -e, the script on standard input is run.`,
+The daemon and its engines go on. Without a terminal, and without -e, the script on standard input is run. With --json
+what Lua prints goes to standard error.`,
     `Several shells may be used at once. They share one Lua: what one defines the others see, but each sees only what its
 own code prints.`,
   ],
@@ -94,5 +95,56 @@ Leaving it disturbs nothing.`,
   examples: [
     { text: 'the picture of now, for a log or a mail', line: 'bricks-top --once' },
     { text: 'the same without box-drawing characters', line: 'bricks-top --once --ascii' },
+  ],
+};
+
+export const filterCommand: Command = {
+  name: 'bricks-filter',
+  text: 'Adds, removes and lists the rules of a Filter while its engine runs.',
+  options: [
+    { long: 'engine', short: 'e', value: 'name', text: 'the engine of the Filter; needed where several have one' },
+    {
+      long: 'filter',
+      short: 'n',
+      value: 'N',
+      text: 'which Filter of the engine, from 0; needed where it has several',
+    },
+    { long: 'json', short: 'j', text: 'print results as JSON, one line each' },
+    ...commonOptions,
+  ],
+  positionals: ['COMMAND', '[ARGUMENT]...'],
+  description: [
+    `add FIELD=VALUE... adds a rule and prints its id. remove ID... removes rules. list shows them with the packets and bytes
+that they have decided. clear removes all of them.`,
+    `The fields are those of the brick's README. type is connection (src, dst, proto, sport, dport: both directions), flow (the
+same in one direction: src and dst may be prefixes, what is left out matches anything), ip or mac (address, at either end).
+action is drop, pass, mirror or output; the last two have an output. priority, start (seconds since 1970) and duration_s
+are optional.`,
+    `Rules last until they are removed or have expired, or the daemon ends; an engine may stop and start meanwhile. No packet is
+lost by a change.`,
+    `A program that changes rules often had better keep a connection to the control socket: JSON.md of the daemon says what to
+write there.`,
+  ],
+  sections: {
+    Environment: runtimeVariable,
+    Files: controlFiles,
+    'Exit status': {
+      '0': 'success',
+      '1': 'the rule was refused, there is no such rule, or there is no daemon',
+      '2': 'wrong usage',
+    },
+  },
+  examples: [
+    {
+      text: 'take a connection off the monitor for ten minutes',
+      line: `bricks-filter add type=connection src=10.0.0.1 dst=10.0.0.2 proto=tcp sport=50000 dport=443 action=drop duration_s=600`,
+    },
+    {
+      text: 'what DNS servers say, to output 1 as well',
+      line: 'bricks-filter add type=flow proto=udp sport=53 action=mirror output=1',
+    },
+    { text: 'what rules there are', line: 'bricks-filter list' },
+    { text: 'the same for programs', line: 'bricks-filter --json list' },
+    { text: 'remove two of them', line: 'bricks-filter remove 1 2' },
   ],
 };

@@ -26,7 +26,10 @@ export interface Command {
   /** What it does, in one line. */
   readonly text: string;
   readonly options: readonly CommandOption[];
-  /** What stands behind the options, as in "IFACE N": all of them must, but for those in brackets. Empty: nothing may. */
+  /**
+   * What stands behind the options, as in "IFACE N": all of them must, but for those in brackets; one that ends in "..."
+   * any number of times. Empty: nothing may.
+   */
   readonly positionals: readonly string[];
   /** Paragraphs that say how it is used. */
   readonly description: readonly string[];
@@ -78,7 +81,8 @@ export function parseCommand(command: Command, args: readonly string[]): ParsedC
   const given = tokens.flatMap((token) => (token.kind === 'option' && token.value !== undefined ? token.name : []));
   const twice = given.find((name, i) => given.indexOf(name) !== i);
   if (twice !== undefined) throw new UsageError(`option '--${twice}' is given twice`);
-  if (positionals.length > command.positionals.length) {
+  const isOpen = command.positionals.at(-1)?.endsWith('...') === true;
+  if (positionals.length > command.positionals.length && !isOpen) {
     throw new UsageError(`unexpected argument '${positionals[command.positionals.length]}'`);
   }
   const values: Record<string, string> = {};

@@ -1,7 +1,7 @@
 // Every command of this package. The programs parse their command lines by these tables, --help and the manual pages
 // (man_page.ts) are made from them, and tests run their examples.
 
-import { killServerCommand, shellCommand, topCommand } from './client_tables.ts';
+import { filterCommand, killServerCommand, shellCommand, topCommand } from './client_tables.ts';
 import { pipeCommand, runCommand } from './native_tables.ts';
 import { type Command, commonOptions } from './options.ts';
 import { duplicateCommand, loadBalanceCommand, serverCommand } from './server_tables.ts';
@@ -9,6 +9,7 @@ import { engineOptions, engineVariables, fileOption, promptFiles, promptVariable
 
 export {
   duplicateCommand,
+  filterCommand,
   killServerCommand,
   loadBalanceCommand,
   pipeCommand,
@@ -162,6 +163,7 @@ export const commands: readonly Command[] = [
   serverCommand,
   shellCommand,
   topCommand,
+  filterCommand,
   killServerCommand,
   loadBalanceCommand,
   duplicateCommand,

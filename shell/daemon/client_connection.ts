@@ -24,6 +24,7 @@ import {
 import { checkHello, checkRequest } from '../protocol/shapes.ts';
 import { LocalSession } from '../session/local_session.ts';
 import type { Completion, Evaluation } from '../session/session.ts';
+import { JsonClient } from './json_client.ts';
 import type { Log } from './log.ts';
 
 /** How long a client may take to say hello. */
@@ -59,6 +60,8 @@ export class ClientConnection {
   /** "bricks-shell (1234)"; empty until the client has said hello. */
   #name = '';
   #isClosed = false;
+  /** Where the client speaks lines of JSON: it does all the rest. */
+  #jsonClient: JsonClient | undefined;
   /** Settles when the evaluations asked for so far are done. */
   #evaluations: Promise<void> = Promise.resolve();
   #waiting = 0;
@@ -78,6 +81,7 @@ export class ClientConnection {
         this.#end(error);
         closed();
       },
+      lines: (_, bytes) => this.#speakLines(socket, bytes),
     });
     this.#session = new LocalSession(services.interpreter, this.#output());
     const seconds = helloMsMax / 1000;
@@ -92,8 +96,20 @@ export class ClientConnection {
   }
 
   close(reason: string): void {
+    if (this.#jsonClient !== undefined) {
+      this.#jsonClient.close(reason);
+      return;
+    }
     this.#send({ type: 'bye', reason });
     this.#connection.close();
+  }
+
+  #speakLines(socket: Socket, bytes: Buffer): void {
+    clearTimeout(this.#helloTimer);
+    this.#name = 'a client of JSON lines';
+    this.#services.log.write('debug', `${this.#name} has come`);
+    this.#jsonClient = new JsonClient(socket, this.#services.log);
+    this.#jsonClient.receive(bytes);
   }
 
   /** The connection is gone: nobody waits for what its chunks still do. */

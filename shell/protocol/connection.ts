@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net';
 import { type Deferred, deferred } from '../deferred.ts';
 import { clientMessageBytesMax, daemonMessageBytesMax, encodeFrame, FrameReader } from './frame.ts';
+import { lineOpening } from './lines.ts';
 
 /** How long a peer may take to finish a frame that it has begun. */
 const frameMsMax = 10_000;
@@ -14,6 +15,8 @@ export interface ConnectionEvents {
   message(value: unknown): void;
   /** Called once. The error is why, undefined where the peer closed it. */
   closed(error: Error | undefined): void;
+  /** The peer has opened with lines (lines.ts) instead of a frame: from `bytes` on the data is for whoever knows them. */
+  lines?(socket: Socket, bytes: Buffer): void;
 }
 
 export class Connection {
@@ -33,7 +36,7 @@ export class Connection {
     this.#reader = new FrameReader(end === 'daemon' ? clientMessageBytesMax : daemonMessageBytesMax);
     this.#sendBytesMax = end === 'daemon' ? daemonMessageBytesMax : clientMessageBytesMax;
     this.#events = events;
-    socket.on('data', (bytes: Buffer) => this.#receive(bytes));
+    socket.once('data', (bytes: Buffer) => this.#begin(bytes));
     socket.on('error', (error) => {
       this.#error ??= error;
     });
@@ -90,6 +93,15 @@ export class Connection {
   #settleDrained(): void {
     this.#drained?.resolve();
     this.#drained = undefined;
+  }
+
+  #begin(bytes: Buffer): void {
+    if (this.#events.lines !== undefined && bytes[0] === lineOpening) {
+      this.#events.lines(this.#socket, bytes);
+      return;
+    }
+    this.#socket.on('data', (more: Buffer) => this.#receive(more));
+    this.#receive(bytes);
   }
 
   #receive(bytes: Buffer): void {
