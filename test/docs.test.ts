@@ -160,6 +160,7 @@ test('what the README types at the prompt runs, in the daemon', { skip: skipLive
 const needDaemon = [
   'bricks-shell',
   'bricks-top',
+  'bricks-filter',
   'bricks-kill-server',
   'bricks-pipe',
   'bricks-extcap',
@@ -180,7 +181,8 @@ test('every example of the manual pages runs', { skip: skipLive('tcpreplay', 'tc
     for (const { line } of examples) {
       await t.test(`${name}: ${line}`, async (t) => {
         if (needDaemon.includes(name) && !existsSync(join(folder, 'control.sock'))) {
-          const daemon = startOn(t, host, folder, ['bricks-server', '-f', 'scripts/startup-one-thread.lua']);
+          const script = name === 'bricks-filter' ? 'startup-filter.lua' : 'startup-one-thread.lua';
+          const daemon = startOn(t, host, folder, ['bricks-server', '-f', `scripts/${script}`]);
           assert.equal((await daemon.ended()).code, 0, daemon.output());
         }
         const program = startOn(t, host, folder, ['bash', '-o', 'pipefail', '-c', `cd ${folder} && ${line}`]);
