@@ -1,6 +1,5 @@
 /*
- * rule_lookup.c - which rule decides a packet, for a batch at a time. Engine thread,
- * but for the hash and the order of ends, which are pure.
+ * rule_lookup.c - which rule decides a packet, for a batch at a time. Engine thread.
  *
  * Cost: a space is asked in three rounds over at most CHUNK_PACKETS packets, each
  * round fetching what the next one reads. A packet of a table with a million
@@ -8,7 +7,6 @@
  */
 #include <time.h>
 
-#include "core/hash.h"
 #include "rule_table.h"
 
 /* As many as keep all miss buffers of a core busy, and few enough for its first cache. */
@@ -40,34 +38,6 @@ struct question {
     struct pb_rule_entry *candidate;
     uint32_t place; /* of the packet in the chunk */
 };
-
-uint64_t pb_rule_hash(const struct pb_rules *rules, const struct pb_rule_key *key, bool is_wide)
-{
-    const uint64_t *seed = rules->seed;
-    uint64_t ends = is_wide ? pb_hash_mum(key->address[0] ^ seed[0], key->address[1] ^ seed[1]) ^
-                                  pb_hash_mum(key->address[2] ^ seed[1], key->address[3] ^ seed[2])
-                            : pb_hash_mum(key->address[0] ^ seed[0], key->address[2] ^ seed[1]);
-    return pb_hash_mum(ends ^ seed[2], (key->ports | (uint64_t)key->protocol << 32) ^ seed[3]);
-}
-
-/* Without a branch: which end comes first is a coin toss that no processor predicts. */
-bool pb_rule_key_order(struct pb_rule_key *key)
-{
-    uint64_t *a = key->address;
-    uint32_t low = key->ports & 0xffff, high = key->ports >> 16;
-    uint32_t swap = (uint32_t)(a[0] > a[2]) |
-                    ((uint32_t)(a[0] == a[2]) &
-                     ((uint32_t)(a[1] > a[3]) | ((uint32_t)(a[1] == a[3]) & (uint32_t)(low > high))));
-    uint64_t all = -(uint64_t)swap;
-    uint64_t first = (a[0] ^ a[2]) & all, second = (a[1] ^ a[3]) & all;
-    a[0] ^= first;
-    a[2] ^= first;
-    a[1] ^= second;
-    a[3] ^= second;
-    uint32_t shift = swap * 16;
-    key->ports = key->ports << shift | (uint32_t)((uint64_t)key->ports >> (32 - shift));
-    return swap != 0;
-}
 
 static uint64_t wall_ns(void)
 {
@@ -133,15 +103,21 @@ static inline const struct pb_rule_bucket *bucket_of(const struct pb_rule_bucket
     return &buckets->bucket[hash >> 24 & buckets->mask];
 }
 
-/* The number of the entry in a bucket that may have this key, 0 where there is none; from slot *at on. */
-static inline uint32_t find_in_bucket(const struct pb_rule_bucket *bucket, uint64_t hash, uint32_t *at)
+static inline bool is_of(uint64_t slot, uint64_t hash)
 {
-    for (; *at < PB_RULE_SLOTS; ++*at) {
-        uint64_t slot = atomic_load_explicit(&bucket->slots[*at], memory_order_acquire);
-        if ((slot ^ hash) >> 24 == 0 && slot != 0)
-            return (uint32_t)(slot & PB_RULE_ENTRY_MASK);
+    return (slot ^ hash) >> 24 == 0;
+}
+
+/* The number of an entry in a bucket that may have a key of this hash, 0: there is none.
+ * All slots are looked at: where a loop would end no processor predicts. */
+static inline uint32_t find_in_bucket(const struct pb_rule_bucket *bucket, uint64_t hash)
+{
+    uint64_t found = 0;
+    for (uint32_t i = 0; i < PB_RULE_SLOTS; i++) {
+        uint64_t slot = atomic_load_explicit(&bucket->slots[i], memory_order_acquire);
+        found = is_of(slot, hash) ? slot : found;
     }
-    return 0;
+    return (uint32_t)(found & PB_RULE_ENTRY_MASK);
 }
 
 /* Rare: two keys of one hash, or a bucket that has overflowed. */
@@ -150,9 +126,11 @@ static struct pb_rule_entry *find_all(const struct pb_rules *rules, const struct
 {
     for (const struct pb_rule_bucket *bucket = bucket_of(buckets, question->hash); bucket != NULL;
          bucket = atomic_load_explicit(&bucket->overflow, memory_order_acquire)) {
-        uint32_t number, at = 0;
-        for (; (number = find_in_bucket(bucket, question->hash, &at)) != 0; at++) {
-            struct pb_rule_entry *entry = pb_rule_entry_at(rules, number);
+        for (uint32_t i = 0; i < PB_RULE_SLOTS; i++) {
+            uint64_t slot = atomic_load_explicit(&bucket->slots[i], memory_order_acquire);
+            if (slot == 0 || !is_of(slot, question->hash))
+                continue;
+            struct pb_rule_entry *entry = pb_rule_entry_at(rules, slot & PB_RULE_ENTRY_MASK);
             if (pb_rule_key_equal(entry, &question->key))
                 return entry;
         }
@@ -208,8 +186,7 @@ static inline __attribute__((always_inline)) void ask(struct chunk *chunk, const
         count++;
     }
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t at = 0;
-        uint32_t number = find_in_bucket(bucket_of(buckets, questions[i].hash), questions[i].hash, &at);
+        uint32_t number = find_in_bucket(bucket_of(buckets, questions[i].hash), questions[i].hash);
         questions[i].candidate = number == 0 ? NULL : pb_rule_entry_at(rules, number);
         if (number == 0)
             continue;

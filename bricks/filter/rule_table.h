@@ -20,8 +20,8 @@
 #include <stdatomic.h>
 #include <stddef.h>
 
-#include "core/bytes.h"
 #include "core/counters.h"
+#include "core/hash.h"
 #include "rules.h"
 
 /* Which packets a space is asked for, and by which fields. */
@@ -155,10 +155,35 @@ static inline bool pb_rule_key_equal(const struct pb_rule_entry *entry, const st
             (entry->ports ^ key->ports) | (uint64_t)(entry->protocol ^ key->protocol)) == 0;
 }
 
-/* rule_lookup.c: the hash of a key; `is_wide`: addresses fill both words. */
-uint64_t pb_rule_hash(const struct pb_rules *rules, const struct pb_rule_key *key, bool is_wide);
-/* Put the ends of a connection in order; true where that swapped them. */
-bool pb_rule_key_order(struct pb_rule_key *key);
+/* The hash of a key; `is_wide`: addresses fill both of their words. */
+static inline uint64_t pb_rule_hash(const struct pb_rules *rules, const struct pb_rule_key *key, bool is_wide)
+{
+    const uint64_t *seed = rules->seed;
+    uint64_t ends = is_wide ? pb_hash_mum(key->address[0] ^ seed[0], key->address[1] ^ seed[1]) ^
+                                  pb_hash_mum(key->address[2] ^ seed[1], key->address[3] ^ seed[2])
+                            : pb_hash_mum(key->address[0] ^ seed[0], key->address[2] ^ seed[1]);
+    return pb_hash_mum(ends ^ seed[2], (key->ports | (uint64_t)key->protocol << 32) ^ seed[3]);
+}
+
+/* Put the ends of a connection in order; true where that swapped them. Without a branch:
+ * which end comes first is a coin toss that no processor predicts. */
+static inline bool pb_rule_key_order(struct pb_rule_key *key)
+{
+    uint64_t *a = key->address;
+    uint32_t low = key->ports & 0xffff, high = key->ports >> 16;
+    uint32_t swap = (uint32_t)(a[0] > a[2]) |
+                    ((uint32_t)(a[0] == a[2]) &
+                     ((uint32_t)(a[1] > a[3]) | ((uint32_t)(a[1] == a[3]) & (uint32_t)(low > high))));
+    uint64_t all = -(uint64_t)swap;
+    uint64_t first = (a[0] ^ a[2]) & all, second = (a[1] ^ a[3]) & all;
+    a[0] ^= first;
+    a[2] ^= first;
+    a[1] ^= second;
+    a[3] ^= second;
+    uint32_t shift = swap * 16;
+    key->ports = key->ports << shift | (uint32_t)((uint64_t)key->ports >> (32 - shift));
+    return swap != 0;
+}
 
 static inline bool pb_rule_space_is_wide(const struct pb_rule_space *space)
 {

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "../bricks/filter/rules.h"
+#include "../bricks/filter/rule_control.h"
 #include "check.h"
 
 #define SECOND 1000000000ull
@@ -494,6 +494,44 @@ static void test_refusals(void)
     pb_rules_free(rules);
 }
 
+/* Requests of any bytes: refused in one line, or carried out within the reply's bounds. */
+static void test_requests(void)
+{
+    struct pb_rules *rules = pb_rules_make(&(struct pb_rules_options){0});
+    struct pb_error error;
+    struct {
+        struct pb_rule_request head;
+        struct pb_rule rule[4];
+    } request;
+    uint32_t taken = 0, refused = 0;
+    for (uint32_t round = 0; round < 100000; round++) {
+        for (uint32_t i = 0; i < 4; i++)
+            request.rule[i] = random_rule(0);
+        if (random_below(2) == 0)
+            ((uint8_t *)request.rule)[random_below(sizeof(request.rule))] = (uint8_t)random_below(256);
+        request.head = (struct pb_rule_request){.operation = random_below(6), .count = random_below(6)};
+        uint32_t bytes = random_below(2) ? (uint32_t)sizeof(request.head) : random_below(sizeof(request) + 1);
+        if (random_below(2))
+            bytes = (uint32_t)(sizeof(request.head) + request.head.count * (request.head.operation == PB_RULE_ADD ? 64 : 8));
+        bytes = bytes < sizeof(request) ? bytes : (uint32_t)sizeof(request);
+        /* Of just that size each, so that a byte beyond is one that the sanitizer knows. */
+        uint32_t reply_bytes = random_below(400);
+        uint8_t *sent = malloc(bytes), *reply = malloc(reply_bytes);
+        memcpy(sent, &request, bytes);
+        int status = pb_rule_control(rules, sent, bytes, reply, reply_bytes, &error);
+        CHECK(status <= (int)reply_bytes);
+        CHECK(status >= 0 || strncmp(error.text, "rule: ", 6) == 0);
+        taken += status >= 0;
+        refused += status < 0;
+        free(sent);
+        free(reply);
+    }
+    CHECK(taken > 1000 && refused > 1000);
+    pb_rules_clear(rules);
+    CHECK_EQUAL(pb_rules_memory_bytes(rules), 0);
+    pb_rules_free(rules);
+}
+
 /* ------------------------------------------------- changed while it is read */
 
 static _Atomic bool stop;
@@ -586,6 +624,7 @@ int main(void)
 {
     test_refusals();
     test_wall_clock();
+    test_requests();
     test_model();
     test_many(7);
     test_many(MANY);
