@@ -12,7 +12,7 @@
  *
  *   rdi packets   rsi next index   rbx end of indices   rbp next result
  *   r8 data   r9 captured_len   r10 packet   eax A   r11d X   rcx, rdx scratch
- *   r12d to r15d the first memory words used; the others and the rounds on the stack
+ *   r12d to r15d the first memory words used; the others, rounds, link type on the stack
  */
 #include "bpf_program.h"
 
@@ -37,7 +37,9 @@ int pb_bpf_compile(struct pb_bpf_program *program)
 /* Frames of Ethernet are no shorter, but where they were cut or not yet padded. */
 #define FRAME_BYTES_MIN 60
 #define ROUNDS_OFFSET (4 * PB_BPF_MEMORY_WORDS) /* on the stack, behind the memory words */
-#define STACK_BYTES (ROUNDS_OFFSET + 8)
+#define LINK_TYPE_OFFSET (ROUNDS_OFFSET + 4)
+#define FIRST_OFFSET (ROUNDS_OFFSET + 8) /* where the indices begin */
+#define STACK_BYTES (ROUNDS_OFFSET + 16)
 #define NOWHERE UINT32_MAX
 
 /* Registers by their numbers. */
@@ -54,7 +56,7 @@ struct assembler {
     uint32_t long_bytes; /* what the other version needs of a packet */
     uint32_t *places;  /* of the steps: those of the checked version behind the others */
     uint32_t *tables;  /* of the chains, by their first step */
-    uint32_t next, reject, result; /* places: the next packet; no match; eax is the result */
+    uint32_t next, reject, result, done; /* places: the next packet; no match; eax is the result; the end */
     uint8_t memory_register[PB_BPF_MEMORY_WORDS]; /* 0: on the stack */
 };
 
@@ -397,6 +399,9 @@ static void emit_packet_start(struct assembler *as)
     PUT(as, 0x4c, 0x8d, 0x14, 0x07);                        /* lea r10, [rdi + rax] */
     PUT(as, 0x4d, 0x8b, 0x42, offsetof(struct pb_packet, data));         /* mov r8, [r10 + ...] */
     PUT(as, 0x45, 0x8b, 0x4a, offsetof(struct pb_packet, captured_len)); /* mov r9d, [r10 + ...] */
+    PUT(as, 0x41, 0x0f, 0xb7, 0x4a, offsetof(struct pb_packet, link_type)); /* movzx ecx, word [r10 + ...] */
+    PUT(as, 0x3b, 0x4c, 0x24, LINK_TYPE_OFFSET);                            /* cmp ecx, [rsp + ...] */
+    jump_if(as, NOT_EQUAL, as->done);
     op_registers(as, XOR, RAX, RAX);
     op_registers(as, XOR, R11, R11);
     for (uint32_t word = 0; word < PB_BPF_MEMORY_WORDS; word++)
@@ -420,6 +425,8 @@ static void emit(struct assembler *as)
     PUT(as, 0x89, 0xd2);                                                 /* mov edx, edx */
     PUT(as, 0x48, 0x8d, 0x1c, 0x56);                                     /* lea rbx, [rsi + 2 * rdx] */
     PUT(as, 0x48, 0x89, 0xcd);                                           /* mov rbp, rcx */
+    PUT(as, 0x44, 0x89, 0x44, 0x24, LINK_TYPE_OFFSET);                   /* mov [rsp + ...], r8d */
+    PUT(as, 0x48, 0x89, 0x74, 0x24, FIRST_OFFSET);                       /* mov [rsp + ...], rsi */
     jump(as, as->next);
     uint32_t start = as->used;
     emit_packet_start(as);
@@ -435,6 +442,10 @@ static void emit(struct assembler *as)
     as->next = as->used;
     PUT(as, 0x48, 0x39, 0xde);       /* cmp rsi, rbx */
     jump_if(as, NOT_EQUAL, start);
+    as->done = as->used;
+    PUT(as, 0x48, 0x89, 0xf0);                                                 /* mov rax, rsi */
+    PUT(as, 0x48, 0x2b, 0x44, 0x24, FIRST_OFFSET);                             /* sub rax, [rsp + ...] */
+    PUT(as, 0xd1, 0xe8);                                                       /* shr eax, 1 */
     PUT(as, 0x48, 0x83, 0xc4, STACK_BYTES);                                    /* add rsp, ... */
     PUT(as, 0x41, 0x5f, 0x41, 0x5e, 0x41, 0x5d, 0x41, 0x5c, 0x5d, 0x5b, 0xc3); /* pop them, ret */
     emit_tables(as);

@@ -79,8 +79,10 @@ static inline bool pb_bpf_uses_memory(enum pb_bpf_operation operation)
            operation == PB_BPF_STX;
 }
 
-/* Decide `count` packets of the array, those of `index`: for each, what the program returns; 0: no match. */
-typedef void (*pb_bpf_code)(const struct pb_packet *packets, const uint16_t *index, uint32_t count, uint32_t *results);
+/* Decide packets of the array, the first of the `count` that `index` names, as far as they have that link type: for
+ * each, what the program returns; 0: no match. Returns how many. */
+typedef uint32_t (*pb_bpf_code)(const struct pb_packet *packets, const uint16_t *index, uint32_t count,
+                                uint32_t *results, uint32_t link_type);
 
 struct pb_bpf_program {
     struct pb_bpf_step *steps;
@@ -106,16 +108,16 @@ int pb_bpf_compile(struct pb_bpf_program *program);
 /* What the program returns for one packet. */
 uint32_t pb_bpf_interpret(const struct pb_bpf_program *program, const struct pb_packet *packet);
 
-/* Decide packets of a batch. */
-static inline void pb_bpf_run(const struct pb_bpf_program *program, const struct pb_packet *packets,
-                              const uint16_t *index, uint32_t count, uint32_t *results)
+/* The same, by machine code or the interpreter. */
+static inline uint32_t pb_bpf_run(const struct pb_bpf_program *program, const struct pb_packet *packets,
+                                  const uint16_t *index, uint32_t count, uint32_t *results, uint32_t link_type)
 {
-    if (program->code != NULL) {
-        program->code(packets, index, count, results);
-        return;
-    }
-    for (uint32_t i = 0; i < count; i++)
+    if (program->code != NULL)
+        return program->code(packets, index, count, results, link_type);
+    uint32_t i = 0;
+    for (; i < count && packets[index[i]].link_type == link_type; i++)
         results[i] = pb_bpf_interpret(program, &packets[index[i]]);
+    return i;
 }
 
 #endif

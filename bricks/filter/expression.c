@@ -223,30 +223,40 @@ void pb_expression_free(struct pb_expression *expression)
     free(expression);
 }
 
-/* How many packets from `first` on are of its link type, as far as `end`; fetches the data of those ahead. */
-static uint32_t run_length(const struct pb_batch *batch, uint32_t first, uint32_t end)
+/* Fetch the data of packets that are decided next. */
+static void fetch(const struct pb_batch *batch, uint32_t first)
+{
+    uint32_t end = first + GROUP_PACKETS < batch->count ? first + GROUP_PACKETS : batch->count;
+    for (uint32_t i = first; i < end; i++)
+        __builtin_prefetch(batch->packets[batch->index[i]].data);
+}
+
+/* Packets for which there is no program, from the front of a group on: none matches. Returns how many. */
+static uint32_t skip(const struct pb_batch *batch, uint32_t first, uint32_t end, uint32_t *results)
 {
     uint16_t link_type = batch->packets[batch->index[first]].link_type;
     uint32_t i = first;
     for (; i < end && batch->packets[batch->index[i]].link_type == link_type; i++)
-        if (i + GROUP_PACKETS < batch->count)
-            __builtin_prefetch(batch->packets[batch->index[i + GROUP_PACKETS]].data);
+        results[i] = 0;
     return i - first;
 }
 
 uint32_t pb_expression_match(const struct pb_expression *expression, const struct pb_batch *batch, uint32_t *results)
 {
-    uint32_t unsupported = 0;
+    uint32_t unsupported = 0, end = 0;
     for (uint32_t first = 0, count; first < batch->count; first += count) {
+        if (first == end) {
+            end = first + GROUP_PACKETS < batch->count ? first + GROUP_PACKETS : batch->count;
+            fetch(batch, end);
+        }
         uint16_t link_type = batch->packets[batch->index[first]].link_type;
         uint16_t program = link_type < LINK_TYPES ? expression->by_link[link_type] : NO_PROGRAM;
-        count = run_length(batch, first, first + GROUP_PACKETS < batch->count ? first + GROUP_PACKETS : batch->count);
         if (program == NO_PROGRAM || program == MATCHES_NOTHING) {
-            memset(results + first, 0, count * sizeof(*results));
+            count = skip(batch, first, end, results);
             unsupported += program == NO_PROGRAM ? count : 0;
         } else {
-            pb_bpf_run(&expression->programs[program].program, batch->packets, batch->index + first, count,
-                       results + first);
+            count = pb_bpf_run(&expression->programs[program].program, batch->packets, batch->index + first,
+                               end - first, results + first, link_type);
         }
     }
     return unsupported;

@@ -59,9 +59,10 @@ static inline uint32_t bed_run(const struct pb_bpf_program *program, const struc
     uint32_t expected = pb_bpf_interpret(program, packet);
     uint32_t results[4] = {~expected, ~expected, ~expected, 0x5eed};
     if (program->code != NULL) {
-        program->code(packets, index, 3, results);
+        bed_require(program->code(packets, index, 3, results, PB_LINK_ETHERNET) == 3, "machine code stops early");
         bed_require(results[0] == expected && results[1] == expected && results[2] == expected,
                     "machine code and interpreter differ");
+        bed_require(program->code(packets, index, 3, results, 101) == 0, "machine code does not stop at a link type");
         bed_require(results[3] == 0x5eed, "machine code writes more results than packets");
     }
     if (code != NULL)
