@@ -65,10 +65,14 @@ static void part(const struct filter *filter, const struct pb_batch *chunk, cons
     struct pb_vector *others = filter->outputs > OUTPUT_OTHERS ? outputs->vectors[OUTPUT_OTHERS] : NULL;
     uint16_t *to_matched = matched->index + matched->count;
     uint16_t *to_others = others != NULL ? others->index + others->count : dropped;
+    const uint16_t *index = chunk->index;
+    const uint32_t count = chunk->count;
     uint32_t yes = 0, no = 0;
-    for (uint32_t i = 0; i < chunk->count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
+        uint16_t packet = index[i];
         bool matches = results[i] != 0;
-        to_matched[yes] = to_others[no] = chunk->index[i];
+        to_matched[yes] = packet;
+        to_others[no] = packet;
         yes += matches;
         no += !matches;
     }

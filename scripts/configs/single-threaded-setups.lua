@@ -77,6 +77,14 @@ function sampleSetup:mrg_config(pe, iface, second)
   return pe:link(merge:link(lb))
 end
 
+-- The traffic is split in two by flow: an application (pipe 0) gets its half as it is, of the other half one (pipe 2) gets
+-- what `expr` matches, default "tcp", and one (pipe 3) the rest.
+function sampleSetup:lbfilt_config(pe, iface, expr)
+  local lb = Brick.new("LoadBalancer", 4):connect_input(iface):connect_outputs(iface, 2)
+  local filter = Brick.new("Filter", expr or "tcp"):connect_input(iface .. "}1"):connect_output(pipes(iface, 2, 2))
+  return pe:link(lb:link(filter))
+end
+
 -- The captures in PCAPDIR are played to one application. `iface` only names its pipe.
 function sampleSetup:pcapr_config(pe, iface)
   return pe:link(Brick.new("PcapReader"):connect_input(PCAPDIR, iface):connect_output(iface .. "{0"))

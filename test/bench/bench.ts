@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import { parseArgs } from 'node:util';
 import { daemon } from './daemon.bench.ts';
+import { filter } from './filter.bench.ts';
 import { filterRules } from './filter_rules.bench.ts';
 import { idle } from './idle.bench.ts';
 import { latency } from './latency.bench.ts';
@@ -20,6 +21,7 @@ import { tcpdump } from './tcpdump.bench.ts';
 
 const benchmarks: Record<string, (programs: string, effort: Effort) => Promise<Row[]>> = {
   loadBalancer,
+  filter,
   filterRules,
   pipes,
   nodeReader,

@@ -1,11 +1,11 @@
 /*
  * filter.c - what the Filter brick's expressions cost beside libpcap's bpf_filter().
  *
- *   filter TERMS SECONDS_PER_RUN RUNS
+ *   filter TERMS FIRST SECONDS_PER_RUN RUNS
  *
  * Both decide the same packets, a mix that stays in the cache, by the same
- * expression of TERMS terms ("host", "tcp port", "udp dst port" in turn), on one
- * core, taking turns. Prints for each pair one line: packets/s of bpf_filter(), a
+ * expression of TERMS terms ("host", "tcp port", "udp dst port" in turn, from number
+ * FIRST on), on one core, taking turns. Prints for each pair one line: packets/s of bpf_filter(), a
  * call for each packet; packets/s of the brick with two outputs, batches of 256.
  */
 #include "common.h"
@@ -46,10 +46,10 @@ static void make_packets(void)
     }
 }
 
-static void make_text(uint32_t terms, char *text, size_t bytes)
+static void make_text(uint32_t terms, uint32_t first, char *text, size_t bytes)
 {
-    for (uint32_t i = 0; i < terms; i++) {
-        const char *joint = i == 0 ? "" : " or ";
+    for (uint32_t i = first; i < first + terms; i++) {
+        const char *joint = i == first ? "" : " or ";
         int used = i % 3 == 0   ? snprintf(text, bytes, "%shost 10.0.%u.7", joint, i)
                    : i % 3 == 1 ? snprintf(text, bytes, "%stcp port %u", joint, 1000 + i)
                                 : snprintf(text, bytes, "%sudp dst port %u", joint, 1000 + i);
@@ -94,8 +94,8 @@ static double run_brick(const struct pb_brick *brick, void *state, double second
 
 int main(int argc, char **argv)
 {
-    if (argc != 4) {
-        fprintf(stderr, "usage: filter TERMS SECONDS_PER_RUN RUNS\n");
+    if (argc != 5) {
+        fprintf(stderr, "usage: filter TERMS FIRST SECONDS_PER_RUN RUNS\n");
         return 2;
     }
     struct pb_error error;
@@ -103,7 +103,7 @@ int main(int argc, char **argv)
     char reason[PB_PCAP_REASON_BYTES];
     static struct { uint32_t packet_time; char text[8192]; } config;
     static pb_counter counters[16];
-    make_text((uint32_t)atoi(argv[1]), config.text, sizeof(config.text));
+    make_text((uint32_t)atoi(argv[1]), (uint32_t)atoi(argv[2]), config.text, sizeof(config.text));
     make_packets();
     check(pb_pcap_load("this benchmark", &error), &error);
     void *library = dlopen("libpcap.so.0.8", RTLD_NOW);
@@ -117,9 +117,9 @@ int main(int argc, char **argv)
     check(brick->control->open(&config, setup.config_bytes, &setup.control, &error), &error);
     void *state = aligned_alloc(64, (brick->state_bytes + 63) / 64 * 64);
     check(brick->init(state, &config, &setup, &error), &error);
-    for (int i = 0; i < atoi(argv[3]); i++) {
+    for (int i = 0; i < atoi(argv[4]); i++) {
         uint64_t theirs = 0, ours = 0;
-        double libpcap = run_libpcap(&code, atof(argv[2]), &theirs), mine = run_brick(brick, state, atof(argv[2]), &ours);
+        double libpcap = run_libpcap(&code, atof(argv[3]), &theirs), mine = run_brick(brick, state, atof(argv[3]), &ours);
         if (theirs != ours || theirs == 0) {
             fprintf(stderr, "%llu and %llu packets match\n", (unsigned long long)theirs, (unsigned long long)ours);
             return 1;

@@ -36,6 +36,7 @@ const passing: Readonly<Record<string, (input: string, output: string) => Brick>
   Duplicator: (input, output) => new Brick('Duplicator').connectInput(`pcap:${input}`).connectOutput(`pcap:${output}`),
   LoadBalancer: (input, output) =>
     new Brick('LoadBalancer').connectInput(`pcap:${input}`).connectOutput(`pcap:${output}`),
+  Filter: (input, output) => new Brick('Filter').connectInput(`pcap:${input}`).connectOutput(`pcap:${output}`),
   PcapReader: (input, output) => new Brick('PcapReader').connectInput(input).connectOutput(`pcap:${output}`),
   PcapWriter: (input, output) => new Brick('PcapWriter').connectInput(`pcap:${input}`).connectOutput(output),
 };

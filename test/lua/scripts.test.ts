@@ -27,6 +27,7 @@ const singleThreaded: [string, number, number][] = [
   ['lbmrg_config(pe, "eth3")', 1, 2],
   ['lbmrgpcap_config(pe, "eth3")', 1, 3],
   ['mrg_config(pe, "eth3", "eth2")', 4, 1],
+  ['lbfilt_config(pe, "eth3", "tcp port 80")', 3, 1],
   ['pcapr_config(pe, "eth3")', 1, 0],
   ['pcapw_config(pe, "eth3")', 4, 2],
   ['dummy_config(pe, "eth3")', 1, 0],
