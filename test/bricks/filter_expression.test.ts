@@ -130,7 +130,7 @@ test("libpcap's own tests of expressions on captures", { skip: skipCorpus || ski
         return;
       }
       await runGraph(brick.connectInput(`pcap:${input}`).connectOutput(`pcap:${output}`));
-      const all = readAnyCapture(input, folderOfTest);
+      const all = input.endsWith('ng') ? readAnyCapture(input, folderOfTest) : readCapture(input).packets;
       const wanted = all.filter((_, i) => (expected[i] ?? 0) !== 0);
       const matched = readCapture(output).packets.map(({ data }) => data.toString('hex'));
       assert.deepEqual(
