@@ -33,6 +33,7 @@ uint32_t pb_bpf_interpret(const struct pb_bpf_program *program, const struct pb_
 {
     static const void *const labels[PB_BPF_OPERATIONS_COUNT] = {
 #define LABEL(name, code) [PB_BPF_##name] = &&do_##name,
+        /* cppcheck-suppress assignBoolToPointer; the address of a label, which it takes for "and" */
         PB_BPF_OPERATIONS(LABEL)
 #undef LABEL
     };

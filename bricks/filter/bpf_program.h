@@ -8,8 +8,9 @@
  * not changed any more. Both give the same results for every packet, and those of
  * libpcap's bpf_filter():
  *
- * - A, X and the memory are 0 at the start (the memory in libpcap whatever it was before). A load that is not whole within captured_len, and a
- *   division by X when that is 0, end the program: the packet does not match.
+ * - A, X and the memory are 0 at the start (the memory in libpcap whatever it was
+ *   before). A load that is not whole within captured_len, and a division by X when
+ *   that is 0, end the program: the packet does not match.
  * - `len` is the length on the wire. Shifts by X of more than 31 bits give 0.
  * - Jumps go forward, but for "ja", whose offset is signed: libpcap follows chains of
  *   headers ("ip6 protochain") by a loop. A packet that takes more than
