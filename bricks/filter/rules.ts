@@ -117,14 +117,34 @@ function remove(control: BrickControl, argument: unknown): boolean | number {
   }
 }
 
-function list(control: BrickControl): ListedRule[] {
-  const rules: ListedRule[] = [];
-  for (;;) {
-    const view = request('list', requestRules, 0, rules.at(-1)?.id ?? 0);
-    const reply = send(control, view, requestRules * listedRuleBytes);
-    for (let at = 0; at < reply.length; at += listedRuleBytes) rules.push(unpackRule(reply, at));
-    if (reply.length < requestRules * listedRuleBytes) return rules;
+/** Which part of the rules is listed: ids above `after`, `max` of them at the most. */
+function checkPart(argument: unknown): { after: number; max: number } {
+  const part = { after: 0, max: Number.MAX_SAFE_INTEGER };
+  for (const [field, value] of Object.entries(argument ?? {})) {
+    const what = `rules: ${field} ${JSON.stringify(value)}`;
+    if (field !== 'after' && field !== 'max') {
+      throw BricksError.of('ARGUMENT_INVALID', { what, problem: 'there is no such field', hint: 'have: after, max' });
+    }
+    const least = field === 'after' ? 0 : 1;
+    if (!Number.isSafeInteger(value) || Number(value) < least) {
+      const hint = 'write { after = 1000, max = 1000 }';
+      throw BricksError.of('ARGUMENT_INVALID', { what, problem: `not a whole number from ${least}`, hint });
+    }
+    part[field] = Number(value);
   }
+  return part;
+}
+
+function list(control: BrickControl, argument: unknown): ListedRule[] {
+  const { after, max } = checkPart(argument);
+  const rules: ListedRule[] = [];
+  while (rules.length < max) {
+    const count = Math.min(requestRules, max - rules.length);
+    const reply = send(control, request('list', count, 0, rules.at(-1)?.id ?? after), count * listedRuleBytes);
+    for (let at = 0; at < reply.length; at += listedRuleBytes) rules.push(unpackRule(reply, at));
+    if (reply.length < count * listedRuleBytes) break;
+  }
+  return rules;
 }
 
 function clear(control: BrickControl): number {
@@ -145,6 +165,10 @@ export const commands: Readonly<Record<string, BrickCommand>> = {
     text: 'removes a rule; returns whether it was there, of a list how many were',
     run: remove,
   },
-  rules: { signature: 'rules()', text: 'a list of the rules, with their packets and bytes', run: list },
+  rules: {
+    signature: 'rules([{ after = <id>, max = <number> }])',
+    text: 'a list of the rules, or of a part of them, with their packets and bytes',
+    run: list,
+  },
   clear: { signature: 'clear()', text: 'removes all rules; returns how many there were', run: clear },
 };

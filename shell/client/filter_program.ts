@@ -1,7 +1,11 @@
 // bricks-filter: one command for the rules of a Filter of the daemon.
 import type { ListedRule } from '../../bricks/filter/rule_text.ts';
 import { exitStatus, type ParsedCommand, UsageError } from '../command/options.ts';
-import { JsonConnection } from './json_connection.ts';
+import { flushed, surviveLostStreams } from '../prompt/terminal.ts';
+import { type JsonAnswer, JsonConnection } from './json_connection.ts';
+
+/** Rules in one answer: more keep the daemon from others for longer than they like. */
+const listedMax = 5000;
 
 type Request = Readonly<Record<string, unknown>>;
 
@@ -34,7 +38,7 @@ function requestsOf([command = '', ...args]: readonly string[]): Request[] {
     throw new UsageError(`no command "${command}"; have: add, remove, list, clear`);
   }
   if (args.length > 0) throw new UsageError(`${command}: unexpected argument '${args[0]}'`);
-  return [{ op: `filter.${command}` }];
+  return [{ op: `filter.${command}`, ...(command === 'list' && { max: listedMax }) }];
 }
 
 /** Which packets a rule matches: `tcp 10.0.0.1:50000 <-> 10.0.0.2:443`. */
@@ -54,6 +58,7 @@ function timeText({ start, duration_s: duration }: ListedRule): string {
   return start * 1000 > Date.now() ? `from ${time(start)}` : '-';
 }
 
+/** Columns as wide as these rules need. */
 function tableText(rules: readonly ListedRule[]): string {
   const rows = rules.map((rule) => [
     String(rule.id),
@@ -95,15 +100,26 @@ function whichFilter({ engine, filter }: ParsedCommand['values']): Request {
   return { ...(engine !== undefined && { engine }), ...(filter !== undefined && { filter: Number(filter) }) };
 }
 
+/** Everything there is to an operation's answer: a long list comes in parts. */
+async function askAll(connection: JsonConnection, request: Request): Promise<JsonAnswer> {
+  const answer = await connection.ask(request);
+  const { op, max } = request;
+  const rules = answer.result as ListedRule[];
+  if (op !== 'filter.list' || !answer.ok || rules.length < Number(max)) return answer;
+  const rest = await askAll(connection, { ...request, after: rules.at(-1)?.id });
+  return rest.ok ? { ok: true, result: rules.concat(rest.result as ListedRule[]) } : rest;
+}
+
 /** Runs the program; the exit status. */
 export async function runFilter({ values, switches, positionals }: ParsedCommand): Promise<number> {
   const requests = requestsOf(positionals);
   const which = whichFilter(values);
   const [command = ''] = positionals;
+  surviveLostStreams();
   const connection = await JsonConnection.open();
   let status: number = exitStatus.success;
   for (const request of requests) {
-    const { ok, result, error } = await connection.ask({ ...which, ...request });
+    const { ok, result, error } = await askAll(connection, { ...which, ...request });
     const isMissing = ok && command === 'remove' && result === false;
     if (!ok || isMissing) {
       const missing = `rule ${String(request.rule)}: there is no such rule; it was removed, or has expired`;
@@ -114,5 +130,6 @@ export async function runFilter({ values, switches, positionals }: ParsedCommand
     }
   }
   connection.close();
+  await flushed(process.stdout);
   return status;
 }

@@ -7,7 +7,7 @@ import { exitStatus, type ParsedCommand, UsageError } from '../command/options.t
 import { deferred } from '../deferred.ts';
 import { outcomeText } from '../prompt/outcome_text.ts';
 import { Prompt } from '../prompt/prompt.ts';
-import { isInteractive, surviveLostStreams } from '../prompt/terminal.ts';
+import { flushed, isInteractive, surviveLostStreams } from '../prompt/terminal.ts';
 import type { LogLevel } from '../protocol/messages.ts';
 import type { Evaluation } from '../session/session.ts';
 import { ControlClient } from './control_client.ts';
@@ -65,13 +65,6 @@ function asLines(outcome: Evaluation): Evaluation {
   if (outcome.kind !== 'done') return outcome;
   const text = outcome.values.map((value) => value.text).join('\n');
   return { kind: 'done', values: text === '' ? [] : [{ text, isObject: false }] };
-}
-
-/** Writes what is buffered before the process ends: a pipe takes its time. */
-function flushed(stream: NodeJS.WriteStream): Promise<void> {
-  return new Promise((resolve) => {
-    stream.write('', () => resolve());
-  });
 }
 
 /** The first signal ends the chunk, which takes a moment; without one, or with the second, the program ends at once. */

@@ -56,8 +56,9 @@ export const filterOperations: Readonly<Record<string, (request: JsonRequest) =>
     return run(request, 'remove', request.rule);
   },
   'filter.list': (request) => {
-    mayHave(request);
-    return run(request, 'rules');
+    mayHave(request, 'after', 'max');
+    const { after, max } = request;
+    return run(request, 'rules', { ...(after !== undefined && { after }), ...(max !== undefined && { max }) });
   },
   'filter.clear': (request) => {
     mayHave(request);

@@ -15,6 +15,13 @@ export function surviveLostStreams(): void {
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 }
 
+/** Writes what is buffered before the process ends: a pipe takes its time. */
+export function flushed(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => {
+    stream.write('', () => resolve());
+  });
+}
+
 /** To be called after a hang-up, before the process ends: Node would set the terminal's modes back, and abort as there is none. */
 export function leaveTerminal(): void {
   for (const fd of [0, 1, 2]) closeSync(fd);

@@ -36,6 +36,8 @@ const dns: Flow = {
 const web6: Flow = { ...web, source: '2001:db8::1', destination: '2001:db8:1::1' };
 const connection = { type: 'connection', src: '10.0.0.1', dst: '10.0.1.1', proto: 'tcp', sport: 50000, dport: 80 };
 
+const webOf6 = { ...connection, src: web6.source, dst: web6.destination };
+
 /** The frames of each kind that rules tell apart; all of them are different. */
 const kinds: Readonly<Record<string, readonly Buffer[]>> = {
   web: [buildPacket(web), buildPacket(web, { payload: 99, vlans: [{ id: 5 }] })],
@@ -141,6 +143,47 @@ test('a batch that loses packets and gains copies: both are counted', async () =
   ]);
   assert.deepEqual(outputs, [without(of('web', 'web back')), of('dns', 'dns back', 'other'), []]);
   assert.equal(drops?.rule_drop, 4);
+});
+
+/** Why expressions cannot be compiled here, or false. */
+function skipExpressions(): string | false {
+  try {
+    new Brick('Filter', 'udp');
+    return false;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+test('what no rule decides is for the expression', { skip: skipExpressions() }, async () => {
+  const rules = [
+    { ...connection, action: 'pass' },
+    { type: 'flow', src: '10.0.0.2', action: 'mirror', output: 2 },
+    { type: 'flow', proto: 'icmp', action: 'mirror', output: 1 },
+    { ...webOf6, action: 'output', output: 2 },
+  ];
+  const { outputs } = await filterBy(rules, { expr: 'udp' });
+  const matched = of('web', 'web back', 'dns', 'dns back', 'other');
+  const mirrored = of('dns', 'other', 'web6', 'web6 back');
+  assert.deepEqual(outputs, [matched, of('web, other port', 'web, fragments', 'ping'), mirrored]);
+});
+
+test('a copy of what the expression does not match is sent, and the packet counted as filtered', {
+  skip: skipExpressions(),
+}, async () => {
+  const input = join(folder, 'filtered.pcap');
+  writeCapture(input, packets);
+  const brick = new Brick('Filter', 'udp').connectInput(`pcap:${input}`).connectOutput('null:');
+  brick.call('add', [
+    { ...connection, action: 'mirror', output: 0 },
+    { type: 'flow', proto: 'icmp', action: 'drop' },
+  ]);
+  const stats = await runGraph(brick);
+  const udp = of('dns', 'dns back', 'other').length;
+  const mirrored = of('web', 'web back').length;
+  assert.deepEqual(stats.bricks[0]?.outputs, [udp + mirrored]);
+  assert.deepEqual(stats.bricks[0]?.drops, { filtered: packets.length - udp - 1, rule_drop: 1 });
+  assert.equal(stats.copies, mirrored);
 });
 
 test('of several rules the highest priority decides, of equal ones the oldest', async () => {
@@ -327,6 +370,23 @@ test('a list is added whole or not at all, however long', () => {
   );
   assert.equal((brick.call('add', plain) as number[]).length, 5000);
   assert.equal((brick.call('rules') as ListedRule[]).length, 5001);
+});
+
+test('a long list is read in parts', () => {
+  const brick = new Brick('Filter');
+  const ids = brick.call(
+    'add',
+    Array.from({ length: 9000 }, (_, i) => ({ type: 'flow', src: `10.${i >> 8}.${i & 255}.1`, action: 'drop' })),
+  ) as number[];
+  const idsOf = (part: object): number[] => (brick.call('rules', part) as ListedRule[]).map(({ id }) => id);
+  assert.deepEqual(idsOf({}), ids);
+  assert.deepEqual(idsOf({ max: 5000 }), ids.slice(0, 5000));
+  assert.deepEqual(idsOf({ after: ids[4999] }), ids.slice(5000));
+  assert.deepEqual(idsOf({ after: ids[10], max: 3 }), ids.slice(11, 14));
+  assert.deepEqual(idsOf({ after: ids.at(-1) }), []);
+  assert.throws(() => brick.call('rules', { max: 0 }), /max 0: not a whole number from 1; /);
+  assert.throws(() => brick.call('rules', { after: 'x' }), /after "x": not a whole number from 0; /);
+  assert.throws(() => brick.call('rules', { from: 1 }), /from 1: there is no such field; have: after, max/);
 });
 
 test('rules outlive stops; an engine without the outputs that they name does not start', async () => {

@@ -264,6 +264,9 @@ test('a client that does not read its answers is not read from, and others are s
   const resident = /^VmRSS:\s*(\d+) kB/m.exec(readFileSync(`/proc/${runtime.pid()}/status`, 'utf8'));
   assert.ok(Number(resident?.[1]) < 1_000_000, `the daemon holds ${resident?.[1]} kB`);
   greedy.destroy();
+  assert.equal(listed('-e', 'e0').length, 5000, 'read in parts, the last of which is empty');
+  good.write('{"op":"filter.list","engine":"e0","after":1,"max":2}\n');
+  assert.equal(((await good.next()).result as ListedRule[]).length, 2);
   good.write('{"op":"filter.clear","engine":"e0"}\n');
   assert.equal((await good.next()).result, 5000);
 });
