@@ -41,7 +41,7 @@ int pb_pcap_load(const char *what, struct pb_error *error)
         return 0;
     void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
     if (library == NULL)
-        return pb_fail(error, ENOENT, "%s needs libpcap, and " LIBRARY " cannot be loaded: install the package libpcap0.8",
+        return pb_fail(error, ENOENT, "%s needs libpcap, and " LIBRARY " cannot be loaded: install the package libpcap0.8, or use none",
                        what);
     if (find(library, "pcap_fopen_offline", &pcap.fopen_offline) && find(library, "pcap_compile", &pcap.compile) &&
         find(library, "bpf_filter", &pcap.filter) && find(library, "pcap_freecode", &pcap.freecode) &&
