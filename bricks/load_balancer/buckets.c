@@ -17,11 +17,17 @@ static uint64_t mix(uint64_t x)
     return x ^ x >> 31;
 }
 
-/* Smaller is better: the time to the first event of a process with that weight as its rate. */
-static double cost_of(const struct pb_buckets *buckets, uint32_t bucket, uint32_t output)
+/* A number between 0 and 1 for each bucket and output. */
+static double draw(uint32_t bucket, uint32_t output)
 {
     uint32_t drawn = (uint32_t)(mix((uint64_t)output << 32 | bucket) >> 32);
-    return -log(((double)drawn + 0.5) / 4294967296.0) / buckets->weights[output];
+    return ((double)drawn + 0.5) / 4294967296.0;
+}
+
+/* Smaller is better: the time to the first event of a process with that weight as its rate. */
+static double cost_of(const struct pb_buckets *buckets, double drawn, uint32_t output)
+{
+    return -log(drawn) / buckets->weights[output];
 }
 
 /* A bijection of 16 bits: numbers that differ in few bits are far apart. */
@@ -83,12 +89,17 @@ struct list {
 /* The best of `list` and of `best`, which is one of them or PB_OUTPUTS_MAX: none. Of equals the lowest number. */
 static uint32_t best_of(const struct pb_buckets *buckets, uint32_t bucket, const struct list *list, uint32_t best)
 {
-    double least = best == PB_OUTPUTS_MAX ? INFINITY : cost_of(buckets, bucket, best);
+    double least = best == PB_OUTPUTS_MAX ? INFINITY : cost_of(buckets, draw(bucket, best), best);
     for (uint32_t i = 0; i < list->count; i++) {
-        double cost = cost_of(buckets, bucket, list->output[i]);
-        if (cost < least || (cost == least && list->output[i] < best)) {
+        uint32_t output = list->output[i];
+        double drawn = draw(bucket, output);
+        /* -log(x) is more than 1 - x: most need no logarithm, which would be most of the work. */
+        if ((1 - drawn) / buckets->weights[output] >= least)
+            continue;
+        double cost = cost_of(buckets, drawn, output);
+        if (cost < least || (cost == least && output < best)) {
             least = cost;
-            best = list->output[i];
+            best = output;
         }
     }
     return best;

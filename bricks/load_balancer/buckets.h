@@ -45,7 +45,8 @@ int pb_buckets_open(struct pb_buckets **buckets, uint32_t outputs, const double 
                     struct pb_error *error);
 
 /* Who lives now. Where nobody does, every bucket is at home. An output of weight 0
- * takes none of another's. Costs about a millisecond for each output that came or went. */
+ * takes none of another's. Costs up to 1 ms where one output comes or goes, 0.1 s where half of 1024
+ * go at once. */
 void pb_buckets_set_living(struct pb_buckets *buckets, const bool *living);
 
 void pb_buckets_close(struct pb_buckets *buckets);
