@@ -43,7 +43,8 @@ export class Brick implements BrickNode {
       }
       given = { [main]: argument };
     }
-    this.options = checkOptions(what, this.descriptor.options, given);
+    const checked = checkOptions(what, this.descriptor.options, given);
+    this.options = this.descriptor.complete?.(checked) ?? checked;
     if (this.descriptor.commands !== undefined)
       this.control = new BrickControl(type, this.descriptor.pack(this.options));
   }
@@ -63,6 +64,11 @@ export class Brick implements BrickNode {
       });
     }
     return commands[command]?.run(this.control, argument);
+  }
+
+  /** What the user is to know of a brick that was made: `Flowgen id: 4660`. */
+  get greeting(): string | undefined {
+    return this.descriptor.greeting?.(this.options);
   }
 
   get inputs(): readonly string[] {

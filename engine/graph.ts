@@ -32,6 +32,10 @@ export interface BrickDescriptor {
   readonly companion?: CompanionDescriptor;
   /** The option that does not fit so many outputs, where there is one, and what it may be, in words. */
   misfit?(options: Options, outputs: number): { readonly option: string; readonly allowed: string } | undefined;
+  /** Fills in what is chosen anew for each brick, and checks what a schema cannot say. Throws OPTION_INVALID. */
+  complete?(options: Options): Options;
+  /** What the user is told when a brick is made, where there is something to tell: one line. */
+  greeting?(options: Options): string;
   /** The options as the C side's config struct. */
   pack(options: Options): Uint8Array;
   /** What can be asked of it while it runs, by name: methods of the brick in Lua. Its C side has a control object then. */

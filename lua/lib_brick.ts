@@ -66,7 +66,9 @@ export function openBrick(L: LuaState, scheduler: Scheduler): ObjectType<Brick> 
     new: (caller) => {
       const args = new Arguments(caller, 'Brick.new');
       const name = args.string(1, "the brick's type");
-      return type.push(caller, new Brick(name, args.value(2, 'its options, or the value of its main one')));
+      const brick = new Brick(name, args.value(2, 'its options, or the value of its main one'));
+      if (brick.greeting !== undefined) scheduler.print(Buffer.from(`${brick.greeting}\n`));
+      return type.push(caller, brick);
     },
   });
   return type;

@@ -32,7 +32,7 @@ struct pb_packet {
     uint16_t link_type;    /* LINKTYPE_ number (pcap): PB_LINK_* */
 
     uint8_t parsed;     /* pb_parse() has run: `headers` holds */
-    uint8_t hash_tuple; /* which flow_hash holds: 0 none, 2, 4, 5, or PB_HASH_TUPLE_MARK */
+    uint8_t hash_tuple; /* which flow_hash holds: 0 none, 2, 4, 5, or a PB_HASH_TUPLE_ below */
     struct pb_headers headers;
     uint32_t flow_hash;
 };
@@ -68,12 +68,26 @@ static inline void pb_packet_set_mark(struct pb_packet *packet, uint32_t mark)
     packet->flow_hash = mark;
 }
 
+/* flow_hash holds what the network card computed for receive-side scaling, until a brick
+ * wants the hash of this program: bricks that go by the card's come first. */
+#define PB_HASH_TUPLE_NIC 254
+
+static inline void pb_packet_set_nic_hash(struct pb_packet *packet, uint32_t hash)
+{
+    packet->hash_tuple = PB_HASH_TUPLE_NIC;
+    packet->flow_hash = hash;
+}
+
+struct pb_copies;
+
 /* Some packets of an array, in order of arrival. An index may stand in it
  * more than once where copies have met again (Duplicator into Merge). */
 struct pb_batch {
     struct pb_packet *packets;
     const uint16_t *index;
     uint32_t count;
+    uint8_t owned;            /* bits: what may be changed in place (core/rewrite.h) */
+    struct pb_copies *copies; /* room for changed copies of packets; theirs to use who say `rewrites` */
 };
 
 /* What goes to one output: the executor owns `index` and has made it large enough. */

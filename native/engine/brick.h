@@ -4,13 +4,15 @@
  * A brick's C file defines one table and registers it with PB_BRICK(). Bricks
  * are found by name. process() runs on the engine thread, takes a batch and
  * says which packets go to which output; it does no I/O, allocates nothing,
- * takes no lock, and never changes the batch's order.
+ * takes no lock, and never changes the batch's order. It changes no packet but
+ * those that core/rewrite.h gives it.
  */
 #ifndef PB_BRICK_H
 #define PB_BRICK_H
 
 #include "../core/batch.h"
 #include "../core/counters.h"
+#include "../core/rewrite.h"
 
 /* What init() learns about its place in the graph. */
 struct pb_brick_setup {
@@ -46,6 +48,7 @@ struct pb_brick {
     uint32_t outputs_min;
     uint32_t outputs_max;
     uint32_t copies;       /* 1: a packet may go to several outputs; 0: to one at the most */
+    uint32_t rewrites;     /* 1: it changes packets, by pb_packet_own() or pb_packet_copy() */
     const struct pb_counter_desc *counters; /* its own, behind those every brick has */
     uint32_t counters_count;
     const struct pb_counter_desc *output_counters; /* its own of each output, beside the packets to it */

@@ -1,7 +1,8 @@
 /*
  * engine.h - the inside of an engine, shared by the files of this folder:
- * control.c, controls.c and life.c (the control ABI), graph.c (making and running
- * the graph), loop.c (the thread), describe.c (texts for the control plane).
+ * control.c, controls.c and life.c (the control ABI), prepare.c and graph.c (making
+ * and running the graph), rewrite.c (room for packets that bricks change), loop.c (the
+ * thread), describe.c (texts for the control plane).
  *
  * The control thread makes and changes everything here while the engine thread
  * does not exist; while it runs, only `stopping`, `state` and the counters are
@@ -77,9 +78,11 @@ struct pb_pending {
 struct pb_input {
     struct pb_port port;
     struct pb_node *node;
-    struct pb_packet *packets;
+    struct pb_packet *packets; /* of a batch, then of copies */
+    struct pb_copies copies;
     struct pb_node **order; /* the nodes its packets can reach, parents first */
     uint32_t order_count;
+    uint8_t *owned;         /* by place in order: what the node may change in place */
     bool *reaches;              /* by output index: its packets can get there */
     struct pb_pending *pending; /* by output index; only of pausable inputs */
     uint32_t pending_outputs;   /* how many of them hold something */
@@ -112,7 +115,7 @@ struct pb_engine {
     pb_counter *counters;
     uint32_t output_changes; /* see pb_port_set_deserted() */
     uint16_t *identity; /* 0, 1, 2, ...: the index of a whole batch */
-    uint16_t *tally;    /* for joining edges in order of arrival */
+    uint32_t *tally;    /* for joining edges in order of arrival */
     bool prepared;      /* vectors, order and counters are made */
 
     pthread_t thread;
@@ -127,6 +130,13 @@ int pb_graph_prepare(struct pb_engine *engine, struct pb_error *error);
 int pb_graph_prepare_inputs(struct pb_engine *engine, struct pb_error *error);
 void pb_graph_free(struct pb_engine *engine);
 void pb_node_free(struct pb_node *node);
+
+/* rewrite.c: allocate an input's descriptors, and room for the copies of `rewritten` of each
+ * packet in all bricks that change them. */
+int pb_rewrite_prepare(struct pb_engine *engine, struct pb_input *input, uint64_t rewritten, struct pb_error *error);
+/* What each brick may change in place, once opening has decided whether the port lends for writing. */
+void pb_rewrite_decide(struct pb_input *input);
+void pb_rewrite_free(struct pb_input *input);
 
 /* graph.c: */
 /* Carry `count` packets of the input through the bricks to the outputs. */

@@ -29,6 +29,30 @@ static struct pb_batch join_edges(struct pb_engine *engine, struct pb_node *node
     return (struct pb_batch){.index = node->joined.index, .count = joined};
 }
 
+/* The same where some packets are changed copies, which stand in for their originals: a
+ * counting sort by origin. Of one packet's copies that of the edge connected first comes first. */
+static struct pb_batch join_copies(struct pb_engine *engine, const struct pb_copies *copies, struct pb_node *node,
+                                   uint32_t count, bool whole)
+{
+    uint32_t *end = engine->tally, joined = 0;
+    for (uint32_t i = 0; i < count; i++)
+        end[i] = whole ? 1 : 0;
+    for (struct pb_edge *edge = node->into; edge != NULL; edge = edge->next_into_node)
+        for (uint32_t i = 0; i < edge->vector.count; i++)
+            end[pb_copy_origin(copies, edge->vector.index[i])]++;
+    for (uint32_t i = 0; i < count; i++)
+        end[i] = joined += end[i];
+    /* Edges are listed from the last connected to the first, so places are taken from the end. */
+    for (struct pb_edge *edge = node->into; edge != NULL; edge = edge->next_into_node)
+        for (; edge->vector.count > 0; edge->vector.count--) {
+            uint16_t index = edge->vector.index[edge->vector.count - 1];
+            node->joined.index[--end[pb_copy_origin(copies, index)]] = index;
+        }
+    for (uint32_t i = 0; whole && i < count; i++)
+        node->joined.index[--end[i]] = (uint16_t)i;
+    return (struct pb_batch){.index = node->joined.index, .count = joined};
+}
+
 /* What has arrived at a node, and an empty vector behind it. */
 static struct pb_batch gather(struct pb_engine *engine, struct pb_input *input, struct pb_node *node, uint32_t count)
 {
@@ -41,7 +65,8 @@ static struct pb_batch gather(struct pb_engine *engine, struct pb_input *input, 
         edge->vector.count = 0;
         return (struct pb_batch){.index = edge->vector.index, .count = arrived};
     }
-    return join_edges(engine, node, count, whole);
+    return input->copies.count > 0 ? join_copies(engine, &input->copies, node, count, whole)
+                                   : join_edges(engine, node, count, whole);
 }
 
 bool pb_output_deserted(const struct pb_outputs *outputs, uint32_t output)
@@ -95,10 +120,14 @@ static void hold(struct pb_engine *engine, struct pb_input *input, uint32_t outp
 
 void pb_graph_run(struct pb_engine *engine, struct pb_input *input, uint32_t count)
 {
+    input->copies.count = 0;
+    input->copies.used = 0;
     for (uint32_t i = 0; i < input->order_count; i++) {
         struct pb_node *node = input->order[i];
         struct pb_batch batch = gather(engine, input, node, count);
         batch.packets = input->packets;
+        batch.copies = &input->copies;
+        batch.owned = input->owned[i];
         if (batch.count > 0)
             run_node(engine, node, &batch);
     }

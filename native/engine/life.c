@@ -40,7 +40,7 @@ static int open_ports(struct pb_engine *engine, struct pb_error *error)
     }
     for (uint32_t i = 0; i < engine->inputs_count; i++) {
         struct pb_port *port = &engine->inputs[i]->port;
-        port->exhausted = port->endless = false;
+        port->exhausted = port->endless = port->writable = false;
         int status = port->driver->open(port, error);
         if (status < 0) {
             close_ports(engine, i, engine->outputs_count);

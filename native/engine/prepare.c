@@ -36,10 +36,9 @@ static void sort_from(struct pb_input *input, struct pb_node *node, bool *seen)
 static int prepare_order(struct pb_engine *engine, struct pb_input *input, struct pb_error *error)
 {
     bool seen[PB_BRICKS_MAX] = {false};
-    input->packets = calloc(engine->batch_packets, sizeof(*input->packets));
     input->order = calloc(engine->nodes_count, sizeof(*input->order));
     input->reaches = calloc(engine->outputs_count + 1, sizeof(*input->reaches));
-    if (input->packets == NULL || input->order == NULL || input->reaches == NULL)
+    if (input->order == NULL || input->reaches == NULL)
         return out_of_memory(error);
     sort_from(input, input->node, seen);
     return 0;
@@ -61,10 +60,12 @@ static void count_levels(const struct pb_input *input)
 }
 
 /* How many copies of a packet of this input can meet in each brick. A brick that
- * does not copy adds its own to each brick below once, over however many edges. */
-static int count_copies(const struct pb_input *input, struct pb_error *error)
+ * does not copy adds its own to each brick below once, over however many edges.
+ * Those that meet in bricks which change packets are summed up in *rewritten. */
+static int count_copies(const struct pb_input *input, uint64_t *rewritten, struct pb_error *error)
 {
     uint64_t copies[PB_BRICKS_MAX] = {0};
+    *rewritten = 0;
     copies[input->node->index] = 1;
     for (uint32_t i = 0; i < input->order_count; i++) {
         struct pb_node *node = input->order[i];
@@ -74,6 +75,8 @@ static int count_copies(const struct pb_input *input, struct pb_error *error)
                            "Duplicators", node->brick->name, (unsigned long long)here, PB_COPIES_MAX);
         if (here > node->copies)
             node->copies = (uint32_t)here;
+        if (node->brick->rewrites)
+            *rewritten += here;
         bool added[PB_BRICKS_MAX] = {false};
         for (uint32_t o = 0; o < node->outputs; o++) {
             const struct pb_node *to = node->edges[o].to_node;
@@ -84,6 +87,13 @@ static int count_copies(const struct pb_input *input, struct pb_error *error)
         }
     }
     return 0;
+}
+
+static int prepare_packets(struct pb_engine *engine, struct pb_input *input, struct pb_error *error)
+{
+    uint64_t rewritten;
+    int status = count_copies(input, &rewritten, error);
+    return status < 0 ? status : pb_rewrite_prepare(engine, input, rewritten, error);
 }
 
 static int prepare_node(struct pb_engine *engine, struct pb_node *node, struct pb_error *error)
@@ -163,10 +173,9 @@ static void unprepare(struct pb_engine *engine)
         free_pending(engine, input);
         free(input->reaches);
         free(input->order);
-        free(input->packets);
+        pb_rewrite_free(input);
         input->reaches = NULL;
         input->order = NULL;
-        input->packets = NULL;
         input->order_count = 0;
     }
     for (uint32_t i = 0; i < engine->nodes_count; i++) {
@@ -184,7 +193,8 @@ static void unprepare(struct pb_engine *engine)
     }
     free(engine->identity);
     free(engine->tally);
-    engine->identity = engine->tally = NULL;
+    engine->identity = NULL;
+    engine->tally = NULL;
     pb_counters_close(&engine->page);
     engine->prepared = false;
 }
@@ -195,7 +205,7 @@ int pb_graph_prepare(struct pb_engine *engine, struct pb_error *error)
         return 0;
     int status = prepare_counters(engine, error);
     engine->identity = calloc(engine->batch_packets, sizeof(uint16_t));
-    engine->tally = calloc(engine->batch_packets, sizeof(uint16_t));
+    engine->tally = calloc(engine->batch_packets, sizeof(uint32_t));
     if (status == 0 && (engine->identity == NULL || engine->tally == NULL))
         status = out_of_memory(error);
     for (uint32_t i = 0; status == 0 && i < engine->batch_packets; i++)
@@ -204,7 +214,7 @@ int pb_graph_prepare(struct pb_engine *engine, struct pb_error *error)
         status = prepare_order(engine, engine->inputs[i], error);
     for (uint32_t i = 0; status == 0 && i < engine->inputs_count; i++) {
         count_levels(engine->inputs[i]);
-        status = count_copies(engine->inputs[i], error);
+        status = prepare_packets(engine, engine->inputs[i], error);
     }
     for (uint32_t i = 0; status == 0 && i < engine->nodes_count; i++)
         status = prepare_node(engine, engine->nodes[i], error);
@@ -219,6 +229,7 @@ int pb_graph_prepare_inputs(struct pb_engine *engine, struct pb_error *error)
     for (uint32_t i = 0; i < engine->inputs_count; i++) {
         struct pb_input *input = engine->inputs[i];
         input->done = false;
+        pb_rewrite_decide(input);
         if (!input->port.pausable || input->pending != NULL)
             continue;
         input->pending = calloc(engine->outputs_count + 1, sizeof(*input->pending));

@@ -2,8 +2,8 @@
  * null.c - driver "null": a sink that counts, and a generator for benchmarks.
  *
  * The generator writes UDP over IPv4 (or IPv6) frames of one length in as many
- * frames as a batch holds, and gives them the addresses and ports of the next
- * flows in turn. Flow i is 10.x.y.z (i in the lower 24 bits) to 192.168.0.1,
+ * frames as a batch holds, and gives them the headers of the next flows in turn:
+ * bricks may have changed them. Flow i is 10.x.y.z (i in the lower 24 bits) to 192.168.0.1,
  * source port 1024 + i mod 60000. Engine thread; it owns the frames.
  */
 #include <endian.h>
@@ -21,11 +21,13 @@
 #define IPV4_BYTES 20
 #define IPV6_BYTES 40
 #define UDP_BYTES 8
+#define HEADERS_BYTES_MAX (ETHERNET_BYTES + IPV6_BYTES + UDP_BYTES)
 
 struct generator {
     uint8_t *frames;
     uint32_t frame_bytes;
     uint32_t stride; /* between two frames */
+    uint8_t headers[HEADERS_BYTES_MAX]; /* as every frame begins, but for its flow */
     uint32_t flows;
     uint32_t next_flow;
     uint64_t packets_left; /* UINT64_MAX: no end */
@@ -77,22 +79,23 @@ static void init_frame(const struct generator *generator, uint8_t *frame)
     put16(udp + 4, generator->frame_bytes - (uint32_t)(udp - frame));
 }
 
-/* Give a frame the addresses of a flow. */
+/* Give a frame the headers of a flow. */
 static void set_flow(const struct generator *generator, uint8_t *frame, uint32_t flow)
 {
     uint8_t *ip = frame + ETHERNET_BYTES;
     uint32_t big_endian;
     if (generator->ipv6) {
+        memcpy(frame, generator->headers, ETHERNET_BYTES + IPV6_BYTES + UDP_BYTES);
         big_endian = htobe32(flow);
         memcpy(ip + 20, &big_endian, sizeof(big_endian));
         uint8_t *udp = ip + IPV6_BYTES;
         put16(udp, 1024 + flow % 60000);
-        put16(udp + 6, 0);
         uint32_t udp_bytes = generator->frame_bytes - ETHERNET_BYTES - IPV6_BYTES;
         /* The payload is zeros: the header is all there is to add. */
         put_checksum(udp + 6, pb_checksum_add(pb_checksum_pseudo(ip + 8, 16, 17, udp_bytes), udp, UDP_BYTES));
         return;
     }
+    memcpy(frame, generator->headers, ETHERNET_BYTES + IPV4_BYTES + UDP_BYTES);
     big_endian = htobe32(10u << 24 | (flow & 0xffffff));
     memcpy(ip + 12, &big_endian, sizeof(big_endian));
     put16(ip + IPV4_BYTES, 1024 + flow % 60000);
@@ -126,8 +129,10 @@ static int open_generator(struct pb_port *port, struct pb_error *error)
     }
     for (uint32_t i = 0; i < port->batch_packets; i++)
         init_frame(generator, generator->frames + (size_t)i * generator->stride);
+    memcpy(generator->headers, generator->frames, HEADERS_BYTES_MAX);
     generator->ipv4_sum = pb_checksum_add(0, generator->frames + ETHERNET_BYTES, IPV4_BYTES);
     port->pausable = pb_port_option_boolean(port, "pausable");
+    port->writable = true; /* headers are written anew for each batch */
     port->state = generator;
     return 0;
 }

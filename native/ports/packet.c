@@ -65,14 +65,25 @@ bool pb_packet_is_up(struct pb_packet_socket *s)
     return pb_packet_ask(s, SIOCGIFFLAGS, &answer) && (answer.ifr_flags & IFF_UP);
 }
 
-bool pb_packet_has_link(struct pb_packet_socket *s)
+/* One of ethtool's questions with a number as the answer: `unknown` where the device has none. */
+static uint32_t ask_ethtool(struct pb_packet_socket *s, uint32_t question, uint32_t unknown)
 {
     struct ifreq answer;
-    struct ethtool_value link = {.cmd = ETHTOOL_GLINK};
+    struct ethtool_value value = {.cmd = question};
     if (!pb_packet_ask(s, SIOCGIFNAME, &answer))
-        return false;
-    answer.ifr_data = (char *)&link;
-    return ioctl(s->fd, SIOCETHTOOL, &answer) < 0 || link.data != 0;
+        return 0;
+    answer.ifr_data = (char *)&value;
+    return ioctl(s->fd, SIOCETHTOOL, &answer) < 0 ? unknown : value.data;
+}
+
+bool pb_packet_has_link(struct pb_packet_socket *s)
+{
+    return ask_ethtool(s, ETHTOOL_GLINK, 1) != 0;
+}
+
+bool pb_packet_has_nic_hash(struct pb_packet_socket *s)
+{
+    return (ask_ethtool(s, ETHTOOL_GFLAGS, 0) & ETH_FLAG_RXHASH) != 0;
 }
 
 void pb_packet_lost(struct pb_port *port, struct pb_packet_socket *s)
@@ -197,6 +208,7 @@ int pb_packet_open(struct pb_port *port, struct pb_packet_socket *s, const char 
                        "(setcap cap_net_raw+ep PROGRAM)", port->name);
     if (s->fd < 0)
         return pb_fail(error, errno, "port \"%s\": packet socket: %s", port->name, pb_errno_text(errno));
+    port->writable = port->role == PB_PORT_INPUT; /* the ring is ours until a block goes back */
     result = port->role == PB_PORT_INPUT ? pb_packet_rx_open(port, s, error)
                                          : pb_packet_tx_open(port, s, link.mtu, error);
     if (result < 0)

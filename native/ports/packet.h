@@ -47,6 +47,7 @@ struct pb_packet_rx {
     uint32_t offset;      /* in it, of the next packet */
     uint32_t limit;       /* bytes of it that hold packets */
     uint32_t walked;      /* blocks before `block` whose packets are lent out until rx_release() */
+    bool has_nic_hash;    /* the card computes receive hashes, and the kernel hands them over */
     uint32_t lingers;     /* short sleeps left in which the last block of a removed interface may come */
     struct pb_packet_group *group; /* of the engines that share the interface; NULL: none */
 };

@@ -88,16 +88,18 @@ static uint8_t *restore_tag(uint8_t *data, const struct tpacket3_hdr *frame)
     return data - PB_PACKET_VLAN_BYTES;
 }
 
-static void rx_packet(struct pb_packet *packet, struct tpacket3_hdr *frame, uint16_t link_type)
+static void rx_packet(const struct pb_packet_socket *s, struct pb_packet *packet, struct tpacket3_hdr *frame)
 {
     uint8_t *data = (uint8_t *)frame + frame->tp_mac;
     uint32_t added = 0;
-    if ((frame->tp_status & TP_STATUS_VLAN_VALID) && frame->tp_snaplen >= MAC_BYTES && link_type == PB_LINK_ETHERNET) {
+    if ((frame->tp_status & TP_STATUS_VLAN_VALID) && frame->tp_snaplen >= MAC_BYTES && s->link_type == PB_LINK_ETHERNET) {
         data = restore_tag(data, frame);
         added = PB_PACKET_VLAN_BYTES;
     }
     pb_packet_init(packet, data, frame->tp_snaplen + added, frame->tp_len + added,
-                   frame->tp_sec * UINT64_C(1000000000) + frame->tp_nsec, link_type);
+                   frame->tp_sec * UINT64_C(1000000000) + frame->tp_nsec, s->link_type);
+    if (s->rx.has_nic_hash)
+        pb_packet_set_nic_hash(packet, frame->hv1.tp_rxhash);
     /* A sender on this host (a container, the peer of a veth) has left the checksum to
      * hardware that this frame will not meet. */
     if (frame->tp_status & TP_STATUS_CSUMNOTREADY)
@@ -119,7 +121,7 @@ uint32_t pb_packet_rx_batch(struct pb_port *port, struct pb_packet *packets, uin
         }
         uint32_t next = frame->tp_next_offset;
         __builtin_prefetch((uint8_t *)frame + next);
-        rx_packet(&packets[count], frame, s->link_type);
+        rx_packet(s, &packets[count], frame);
         bytes += packets[count++].wire_len;
         if (--rx->left == 0)
             rx_block_done(rx);
@@ -256,13 +258,16 @@ int pb_packet_rx_open(struct pb_port *port, struct pb_packet_socket *s, struct p
 {
     bool outgoing = pb_port_option_boolean(port, "outgoing");
     int64_t ring_mb = pb_port_option_integer(port, "ring_mb");
-    s->rx = (struct pb_packet_rx){.blocks = (uint32_t)((ring_mb << 20) / BLOCK_BYTES)};
+    s->rx = (struct pb_packet_rx){.blocks = (uint32_t)((ring_mb << 20) / BLOCK_BYTES),
+                                  .has_nic_hash = pb_packet_has_nic_hash(s)};
     /* The ring must be there before the socket is bound: no frame goes past it. */
     struct tpacket_req3 request = {.tp_block_size = BLOCK_BYTES,
                                    .tp_block_nr = s->rx.blocks,
                                    .tp_frame_size = 2048,
                                    .tp_frame_nr = BLOCK_BYTES / 2048 * s->rx.blocks,
-                                   .tp_retire_blk_tov = BLOCK_RETIRE_MS};
+                                   .tp_retire_blk_tov = BLOCK_RETIRE_MS,
+                                   /* Without a card's hash the kernel would compute one of its own, with a secret key. */
+                                   .tp_feature_req_word = s->rx.has_nic_hash ? TP_FT_REQ_FILL_RXHASH : 0};
     if (pb_packet_set_option(s, PACKET_VERSION, TPACKET_V3) < 0 ||
         pb_packet_set_option(s, PACKET_RESERVE, PB_PACKET_VLAN_BYTES) < 0 ||
         (!outgoing && pb_packet_set_option(s, PACKET_IGNORE_OUTGOING, 1) < 0))

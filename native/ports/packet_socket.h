@@ -18,6 +18,8 @@ bool pb_packet_ask(struct pb_packet_socket *s, unsigned long request, struct ifr
 bool pb_packet_is_up(struct pb_packet_socket *s);
 /* True also where the device cannot tell. */
 bool pb_packet_has_link(struct pb_packet_socket *s);
+/* Whether the device computes a hash of what it receives (ethtool -K ... rxhash). */
+bool pb_packet_has_nic_hash(struct pb_packet_socket *s);
 /* It carries nothing: set down or gone, with a report for each change. */
 void pb_packet_lost(struct pb_port *port, struct pb_packet_socket *s);
 

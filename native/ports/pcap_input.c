@@ -384,6 +384,7 @@ int pcap_input_open(struct pb_port *port, struct pb_error *error)
     input->source.fd = -1;
     port->state = input;
     port->pausable = true;
+    port->writable = input->passes_left == 1; /* a later pass may read the same bytes */
     int result = input_begin(port, error);
     if (result < 0)
         pcap_input_close(port);

@@ -7,7 +7,8 @@
  * on the engine thread.
  *
  * Receiving lends memory: the packets of rx_batch() stay valid until
- * rx_release(), and rx_batch() is never called again before it.
+ * rx_release(), and rx_batch() is never called again before it. A port that says
+ * `writable` lets bricks change their bytes until then.
  *
  * Accounting is the driver's duty: each packet offered to tx_batch() ends as
  * exactly one of: sent (pb_port_sent), dropped with a reason (one of the
@@ -63,6 +64,7 @@ struct pb_port {
 
     bool pausable;  /* input: the engine may leave it unread, nothing is lost */
     bool endless;   /* input: pausable, but nobody waits for its end */
+    bool writable;  /* input: bricks may change what it lends, up to captured_len: no later packet shows it */
     bool exhausted; /* input: no packet will come any more; set by rx_batch() */
     _Atomic bool awaited;   /* output: sources that can pause wait for its reader to come; set by open(), then by
                                the control thread */

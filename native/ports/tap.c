@@ -276,6 +276,7 @@ static int tap_open(struct pb_port *port, struct pb_error *error)
     if (tap == NULL)
         return pb_fail(error, ENOMEM, "port \"%s\": out of memory", port->name);
     port->state = tap;
+    port->writable = true; /* the arena is overwritten by the next batch */
     int result = 0;
     tap->query_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (tap->query_fd < 0)

@@ -116,7 +116,7 @@ static double run_balancer(const struct balancer *balancer, double seconds, uint
         make_batch(packets, &flow);
         for (uint32_t o = 0; o < OUTPUTS; o++)
             vectors[o].count = 0;
-        balancer->brick->process(balancer->state, &(struct pb_batch){packets, identity, BATCH}, &outputs);
+        balancer->brick->process(balancer->state, &(struct pb_batch){.packets = packets, .index = identity, .count = BATCH}, &outputs);
         *sink += vectors[0].count;
         done += BATCH;
     } while ((end = now_s()) - start < seconds);

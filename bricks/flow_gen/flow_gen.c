@@ -1,0 +1,131 @@
+/*
+ * flow_gen.c - FlowGen: puts the flow into the MAC addresses, so that switches deliver
+ * each flow to where its destination address was last seen as a source.
+ * Engine thread; the state is the executor's.
+ */
+#include "brick.h"
+#include "core/rss_hash.h"
+
+#define MACS_BYTES 12 /* destination and source */
+#define HASH_AT 2     /* behind the prefix */
+
+/* As flow_gen.ts packs it. */
+struct flow_gen_config {
+    uint32_t id;     /* 24 bits */
+    uint32_t tuple;  /* of the hash in software: 2 or 4 */
+    uint16_t prefix; /* first two bytes of destination addresses */
+    uint8_t software; /* 1: never the card's hash */
+    uint8_t trailer;  /* 1: append the original addresses */
+};
+_Static_assert(sizeof(struct flow_gen_config) == 12, "as packed");
+
+enum flow_gen_counter { LINK_TYPE, TOO_SHORT, UNHASHED, NO_TRAILER, COUNTERS };
+
+struct flow_gen {
+    uint8_t macs[MACS_BYTES]; /* of every packet, but for the hash */
+    struct flow_gen_config config;
+    pb_counter *counters;
+};
+
+static int init(void *state, const void *config, const struct pb_brick_setup *setup, struct pb_error *error)
+{
+    (void)error;
+    struct flow_gen *flow_gen = state;
+    memcpy(&flow_gen->config, config, sizeof(flow_gen->config));
+    flow_gen->counters = setup->counters;
+    uint32_t id = flow_gen->config.id;
+    uint16_t prefix = flow_gen->config.prefix;
+    memcpy(flow_gen->macs, (const uint8_t[]){(uint8_t)(prefix >> 8), (uint8_t)prefix}, 2);
+    memcpy(flow_gen->macs + 6,
+           (const uint8_t[]){0xba, 0xda, 0x55, (uint8_t)(id >> 16), (uint8_t)(id >> 8), (uint8_t)id}, 6);
+    pb_rss_prepare();
+    return 0;
+}
+
+/* The counter of the reason why a packet must not be sent on; COUNTERS: there is none. */
+static inline enum flow_gen_counter objection(const struct pb_packet *packet)
+{
+    if (packet->link_type != PB_LINK_ETHERNET)
+        return LINK_TYPE;
+    return packet->captured_len < PB_ETHERNET_BYTES ? TOO_SHORT : COUNTERS;
+}
+
+/* The card's hash where it has computed one. The kernel makes one up for packets that are
+ * not IP, which cards do not hash: those have 0 whoever computes it. */
+static inline uint32_t hash_of(const struct flow_gen *flow_gen, struct pb_packet *packet)
+{
+    if (packet->hash_tuple != PB_HASH_TUPLE_NIC || flow_gen->config.software)
+        return pb_rss_hash(packet, flow_gen->config.tuple);
+    pb_parse(packet);
+    return packet->ip_version != 0 ? packet->flow_hash : 0;
+}
+
+static inline void write_macs(const struct flow_gen *flow_gen, struct pb_packet *packet, uint32_t hash)
+{
+    uint8_t *data = pb_packet_bytes(packet);
+    memcpy(data, flow_gen->macs, MACS_BYTES);
+    const uint8_t low_first[] = {(uint8_t)hash, (uint8_t)(hash >> 8), (uint8_t)(hash >> 16), (uint8_t)(hash >> 24)};
+    memcpy(data + HASH_AT, low_first, sizeof(low_first));
+    if (packet->ip_version == 0) {
+        pb_counter_add(&flow_gen->counters[UNHASHED], 1);
+        packet->hash_tuple = 0; /* its flow hash is that of its addresses, which are others now */
+    }
+}
+
+/* A copy with its addresses behind it, or a packet without where there is no room, or
+ * where the frame's end is not there. */
+static uint16_t append_macs(const struct flow_gen *flow_gen, const struct pb_batch *batch, uint16_t index)
+{
+    const struct pb_packet *packet = &batch->packets[index];
+    if (packet->captured_len != packet->wire_len || packet->wire_len > PB_FRAME_BYTES_LIVE_MAX - MACS_BYTES) {
+        pb_counter_add(&flow_gen->counters[NO_TRAILER], 1);
+        return pb_packet_own(batch, index);
+    }
+    index = pb_packet_copy(batch, index, MACS_BYTES);
+    struct pb_packet *copy = &batch->packets[index];
+    memcpy(pb_packet_bytes(copy) + copy->captured_len, copy->data, MACS_BYTES);
+    copy->captured_len += MACS_BYTES;
+    copy->wire_len += MACS_BYTES;
+    return index;
+}
+
+static void process(void *state, const struct pb_batch *batch, struct pb_outputs *outputs)
+{
+    const struct flow_gen *flow_gen = state;
+    struct pb_vector *vector = outputs->vectors[0];
+    for (uint32_t i = 0; i < batch->count; i++) {
+        uint16_t index = batch->index[i];
+        if (i + PB_PREFETCH_PACKETS < batch->count)
+            __builtin_prefetch(batch->packets[batch->index[i + PB_PREFETCH_PACKETS]].data, 1);
+        enum flow_gen_counter reason = objection(&batch->packets[index]);
+        if (reason != COUNTERS) {
+            pb_counter_add(&flow_gen->counters[reason], 1);
+            continue;
+        }
+        uint32_t hash = hash_of(flow_gen, &batch->packets[index]);
+        index = flow_gen->config.trailer ? append_macs(flow_gen, batch, index) : pb_packet_own(batch, index);
+        write_macs(flow_gen, &batch->packets[index], hash);
+        vector->index[vector->count++] = index;
+    }
+}
+
+static const struct pb_counter_desc counters[COUNTERS] = {
+    [LINK_TYPE] = {"link_type", PB_COUNTER_DROP, "packets", "not Ethernet: without MAC addresses"},
+    [TOO_SHORT] = {"too_short", PB_COUNTER_DROP, "packets", "shorter than an Ethernet header"},
+    [UNHASHED] = {"unhashed", PB_COUNTER_TOTAL, "packets", "not IP, or cut within the IP header: sent with hash 0"},
+    [NO_TRAILER] = {"no_trailer", PB_COUNTER_TOTAL, "packets", "cut, or too long for a trailer: sent without"},
+};
+
+static const struct pb_brick flow_gen = {
+    .name = "FlowGen",
+    .config_bytes = sizeof(struct flow_gen_config),
+    .state_bytes = sizeof(struct flow_gen),
+    .outputs_min = 1,
+    .outputs_max = 1,
+    .rewrites = 1,
+    .counters = counters,
+    .counters_count = COUNTERS,
+    .init = init,
+    .process = process,
+};
+PB_BRICK(flow_gen);
