@@ -23,22 +23,25 @@ void pb_parse_any(struct pb_packet *packet);
 
 /* Untagged Ethernet, IPv4 without options, not fragmented, four bytes of the
  * next header there: most packets, decided by a few loads (about 2 ns). */
+static inline __attribute__((always_inline)) bool pb_packet_is_usual(const struct pb_packet *packet)
+{
+    const uint8_t *data = packet->data, *ip = data + PB_ETHERNET_BYTES;
+    if (packet->link_type != PB_LINK_ETHERNET || packet->captured_len < PB_ETHERNET_BYTES + PB_IPV4_BYTES + 4)
+        return false;
+    /* Total length covers the ports; flags and offset but for "don't fragment" are zero. */
+    return pb_be16(data + 12) == PB_ETHERTYPE_IPV4 && ip[0] == 0x45 && pb_be16(ip + 2) >= PB_IPV4_BYTES + 4 &&
+           (pb_be16(ip + 6) & 0x3fff) == 0;
+}
+
 static inline __attribute__((always_inline)) bool pb_parse_usual(struct pb_packet *packet)
 {
-    const uint8_t *data = packet->data;
-    const uint32_t l4 = PB_ETHERNET_BYTES + PB_IPV4_BYTES;
-    if (packet->link_type != PB_LINK_ETHERNET || packet->captured_len < l4 + 4)
-        return false;
-    const uint8_t *ip = data + PB_ETHERNET_BYTES;
-    /* Total length covers the ports; flags and offset but for "don't fragment" are zero. */
-    if (pb_be16(data + 12) != PB_ETHERTYPE_IPV4 || ip[0] != 0x45 || pb_be16(ip + 2) < PB_IPV4_BYTES + 4 ||
-        (pb_be16(ip + 6) & 0x3fff) != 0)
+    if (!pb_packet_is_usual(packet))
         return false;
     packet->parsed = 1;
     packet->headers.ip_version = 4;
-    packet->headers.ip_protocol = ip[9];
+    packet->headers.ip_protocol = packet->data[PB_ETHERNET_BYTES + 9];
     packet->headers.l3_offset = PB_ETHERNET_BYTES;
-    packet->headers.l4_offset = l4;
+    packet->headers.l4_offset = PB_ETHERNET_BYTES + PB_IPV4_BYTES;
     return true;
 }
 

@@ -35,6 +35,7 @@ static inline uint16_t pb_copy_origin(const struct pb_copies *copies, uint16_t i
 /* What of a batch a brick may change in place: bits of pb_batch.owned. */
 #define PB_OWNED_LENT 1   /* packets of the port */
 #define PB_OWNED_COPIES 2 /* copies that a brick above has made */
+#define PB_OWNED_ALL (PB_OWNED_LENT | PB_OWNED_COPIES)
 
 /* A copy of the packet with `room` writable bytes behind it, for what the brick appends: it
  * adds them to captured_len and wire_len itself. Length and room are PB_FRAME_BYTES_MAX at the

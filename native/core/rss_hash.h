@@ -12,6 +12,8 @@
 #ifndef PB_RSS_HASH_H
 #define PB_RSS_HASH_H
 
+#include <endian.h>
+
 #include "parse.h"
 
 /* The longest input: two IPv6 addresses and two ports. */
@@ -23,12 +25,15 @@ extern uint32_t pb_rss_table[PB_RSS_INPUT_BYTES][256];
 /* Fill the tables, once. Control thread, before an engine thread uses them. */
 void pb_rss_prepare(void);
 
-/* The part of the hash of `count` bytes that stand at `place` in the input. */
-static inline __attribute__((always_inline)) uint32_t pb_rss_bytes(const uint8_t *bytes, uint32_t place, uint32_t count)
+/* The part of the hash of 4 or 8 bytes (`count`) that stand at `place` in the input. They are
+ * loaded together, low byte first: half the loads. */
+static inline __attribute__((always_inline)) uint32_t pb_rss_word(const uint8_t *bytes, uint32_t place, uint32_t count)
 {
+    uint64_t word = count == 8 ? htole64(pb_load64(bytes)) : htole32(pb_load32(bytes));
     uint32_t hash = 0;
+#pragma GCC unroll 8
     for (uint32_t i = 0; i < count; i++)
-        hash ^= pb_rss_table[place + i][bytes[i]];
+        hash ^= pb_rss_table[place + i][(uint8_t)(word >> 8 * i)];
     return hash;
 }
 
@@ -41,15 +46,17 @@ static inline uint32_t pb_rss_hash(struct pb_packet *packet, uint32_t tuple)
     uint32_t hash, addresses_bytes;
     if (packet->ip_version == 4) {
         addresses_bytes = 8;
-        hash = pb_rss_bytes(ip + 12, 0, 8);
+        hash = pb_rss_word(ip + 12, 0, 8);
     } else if (packet->ip_version == 6) {
         addresses_bytes = 32;
-        hash = pb_rss_bytes(ip + 8, 0, 32);
+        hash = 0;
+        for (uint32_t place = 0; place < 32; place += 8)
+            hash ^= pb_rss_word(ip + 8 + place, place, 8);
     } else {
         return 0;
     }
     if (tuple == 4 && packet->l4_offset != 0 && pb_protocol_has_ports(packet->ip_protocol))
-        hash ^= pb_rss_bytes(packet->data + packet->l4_offset, addresses_bytes, 4);
+        hash ^= pb_rss_word(packet->data + packet->l4_offset, addresses_bytes, 4);
     return hash;
 }
 

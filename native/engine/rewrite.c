@@ -62,7 +62,7 @@ void pb_rewrite_decide(struct pb_input *input)
     for (uint32_t i = 0; i < input->order_count; i++) {
         const struct pb_node *node = input->order[i];
         uint8_t here = shared[node->index];
-        input->owned[i] = (uint8_t)~(here | (input->port.writable ? 0 : PB_OWNED_LENT));
+        input->owned[i] = PB_OWNED_ALL & ~(here | (input->port.writable ? 0 : PB_OWNED_LENT));
         uint8_t leave = (uint8_t)(seen[node->index] | (node->brick->rewrites ? PB_OWNED_COPIES : 0));
         for (uint32_t o = 0; o < node->outputs; o++) {
             const struct pb_node *to = node->edges[o].to_node;
