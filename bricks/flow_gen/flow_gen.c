@@ -11,7 +11,6 @@
 #define MACS_BYTES 12 /* destination and source */
 #define HASH_AT 2     /* behind the prefix */
 #define USUAL_ADDRESSES_AT (PB_ETHERNET_BYTES + 12)
-#define DROPPED UINT32_MAX
 
 /* As flow_gen.ts packs it. */
 struct flow_gen_config {
@@ -89,13 +88,13 @@ static uint16_t append_macs(const struct flow_gen *flow_gen, const struct pb_bat
     return index;
 }
 
-/* Any packet: its new index, or DROPPED. */
+/* Any packet: its new index, or PB_OUTPUT_NONE. */
 static uint32_t rewrite(const struct flow_gen *flow_gen, const struct pb_batch *batch, uint16_t index)
 {
     enum flow_gen_counter reason = objection(&batch->packets[index]);
     if (reason != COUNTERS) {
         pb_counter_add(&flow_gen->counters[reason], 1);
-        return DROPPED;
+        return PB_OUTPUT_NONE;
     }
     uint32_t hash = hash_of(flow_gen, &batch->packets[index]);
     index = flow_gen->config.trailer ? append_macs(flow_gen, batch, index) : pb_packet_own(batch, index);
@@ -133,7 +132,7 @@ static void process(void *state, const struct pb_batch *shared_batch, struct pb_
             __builtin_prefetch(batch.packets[batch.index[i + PB_PREFETCH_PACKETS]].data, 1);
         if (!in_place || !rewrite_usual(&flow_gen, &batch.packets[index]))
             index = rewrite(&flow_gen, &batch, (uint16_t)index);
-        if (index != DROPPED)
+        if (index != PB_OUTPUT_NONE)
             *sent++ = (uint16_t)index;
     }
     vector->count = (uint32_t)(sent - vector->index);

@@ -22,7 +22,7 @@ static struct pb_error error;
 static int add_brick(int engine, const char *brick, uint32_t outputs)
 {
     uint32_t bytes = strcmp(brick, "FlowGen") == 0 ? sizeof(flow_gen_config) : 0;
-    return check(pb_engine_add_brick(engine, brick, flow_gen_config, bytes, outputs, 0, &error), &error);
+    return check(pb_engine_add_brick(engine, brick, flow_gen_config, bytes, 0, outputs, 0, &error), &error);
 }
 
 static void add_sink(int engine, uint32_t brick, uint32_t output)

@@ -25,7 +25,7 @@ static struct flow_gen_config flow_gen_of(uint32_t id)
 
 static int add_flow_gen(int engine, struct flow_gen_config config)
 {
-    return pb_engine_add_brick(engine, "FlowGen", (const uint8_t *)&config, sizeof(config), 1, 0, &error);
+    return pb_engine_add_brick(engine, "FlowGen", (const uint8_t *)&config, sizeof(config), 0, 1, 0, &error);
 }
 
 static int make_engine(uint32_t batch, const char *input_options)
@@ -139,7 +139,7 @@ static int build(struct graph *graph, const char *input_options, uint32_t *seed)
         if (kind == FLOW_GEN)
             CHECK_EQUAL(add_flow_gen(engine, flow_gen_of(i + 1)), i);
         else
-            CHECK_EQUAL(pb_engine_add_brick(engine, names[kind], (const uint8_t *)&tuple, kind == BALANCER ? 4 : 0,
+            CHECK_EQUAL(pb_engine_add_brick(engine, names[kind], (const uint8_t *)&tuple, kind == BALANCER ? 4 : 0, 0,
                                             graph->node[i].outputs, i, &error), i);
     }
     CHECK(pb_engine_connect_input(engine, 0, 0, &error) == 0);
@@ -373,9 +373,9 @@ static void test_hash_forgotten(void)
             bed_frames[i].bytes[11] = (uint8_t)i;
         }
         int engine = make_engine(16, writable ? "writable=1" : "");
-        CHECK(pb_engine_add_brick(engine, "LoadBalancer", (const uint8_t *)&tuple, 4, 2, 0, &error) == 0);
+        CHECK(pb_engine_add_brick(engine, "LoadBalancer", (const uint8_t *)&tuple, 4, 0, 2, 0, &error) == 0);
         CHECK(add_flow_gen(engine, flow_gen_of(1)) == 1);
-        CHECK(pb_engine_add_brick(engine, "LoadBalancer", (const uint8_t *)&tuple, 4, 2, 0, &error) == 2);
+        CHECK(pb_engine_add_brick(engine, "LoadBalancer", (const uint8_t *)&tuple, 4, 0, 2, 0, &error) == 2);
         CHECK(pb_engine_connect_input(engine, 0, 0, &error) == 0);
         for (uint32_t o = 0; o < 2; o++)
             CHECK(pb_engine_connect_brick(engine, 0, o, 1, &error) == 0);
