@@ -41,10 +41,13 @@ const passing: Readonly<Record<string, (input: string, output: string) => Brick>
   PcapWriter: (input, output) => new Brick('PcapWriter').connectInput(`pcap:${input}`).connectOutput(output),
 };
 
-test('each brick of the registry is tested here, but Script, whose packets an engine receives twice: script.test.ts', () => {
+/** Bricks with tests of their own: FlowGen changes packets, those of Script are received twice by an engine. */
+const testedElsewhere = ['FlowGen', 'Script'];
+
+test('each brick of the registry is tested here, or has its own reason', () => {
   assert.deepEqual(
     [...bricks.keys()].filter((name) => !(name in passing)),
-    ['Script'],
+    testedElsewhere,
   );
 });
 
