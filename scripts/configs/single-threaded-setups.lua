@@ -104,4 +104,9 @@ function sampleSetup:dummy_config(pe, iface)
   return pe:link(Brick.new("Dummy"):connect_input(iface):connect_output(iface .. "{0"))
 end
 
+-- The traffic goes to `out`, with its flows in the MAC addresses. `id`: what workers know this FlowGen by; nil: at random.
+function sampleSetup:flowgen_config(pe, iface, out, id)
+  return pe:link(Brick.new("FlowGen", { id = id }):connect_input(iface):connect_output(out))
+end
+
 return sampleSetup

@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util';
 import { daemon } from './daemon.bench.ts';
 import { filter } from './filter.bench.ts';
 import { filterRules } from './filter_rules.bench.ts';
+import { flowGen } from './flow_gen.bench.ts';
 import { idle } from './idle.bench.ts';
 import { latency } from './latency.bench.ts';
 import { loadBalancer } from './load_balancer.bench.ts';
@@ -23,6 +24,7 @@ const benchmarks: Record<string, (programs: string, effort: Effort) => Promise<R
   loadBalancer,
   filter,
   filterRules,
+  flowGen,
   pipes,
   nodeReader,
   tcpdump,

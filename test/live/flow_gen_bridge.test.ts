@@ -112,49 +112,67 @@ async function deliver(t: TestContext, bed: LiveBed, workers: readonly Worker[],
 /** What a worker is to get: every packet of the flows that are its own. */
 const share = (isOwn: (flow: number) => boolean): number[] => flows.map((_, i) => (isOwn(i) ? packetsOfFlow : 0));
 
-test('a switch delivers each flow to the worker that announced it', {
-  skip: skipLive('tcpdump', 'tcpreplay'),
-}, async (t) => {
-  assert.equal(new Set(flows.map(macText)).size, flows.length);
-  const bed = makeLiveBed(t);
-  const workers = makeSwitch(t, bed);
-  const place = { namespace: bed.receiver, runtimeFolder: bed.runtimeFolder };
-  const brick = { type: 'FlowGen', argument: generatorId, inputs: [engineInterface], outputs: ['out0'] };
-  const engines = startEngines(t, place, [{ name: 'flows', links: [{ brick }] }]);
-  assert.equal(await engines.started(), undefined);
+/** What sends flows into the switch: an engine of this API, or the script for users. */
+const generators: Readonly<Record<string, (t: TestContext, bed: LiveBed) => Promise<() => Promise<void>>>> = {
+  'an engine': async (t, bed) => {
+    const place = { namespace: bed.receiver, runtimeFolder: bed.runtimeFolder };
+    const brick = { type: 'FlowGen', argument: generatorId, inputs: [engineInterface], outputs: ['out0'] };
+    const engines = startEngines(t, place, [{ name: 'flows', links: [{ brick }] }]);
+    assert.equal(await engines.started(), undefined);
+    return async () => {
+      const stats = await engines.stop('flows');
+      assert.equal(stats.dropped, 0);
+      assert.equal(stats.txPackets, 3 * (flows.length * packetsOfFlow + 1));
+      await engines.quit();
+    };
+  },
+  'scripts/startup-flowgen.lua': async (t, bed) => {
+    const line = ['node', '--import', 'tsx', 'shell/bricks.ts', '-f', 'scripts/startup-flowgen.lua'];
+    const { command, args } = bed.receiver.inside(...line);
+    const own = { BRICKS_IFACE: engineInterface, BRICKS_SWITCH: 'out0', BRICKS_FLOWGEN_ID: '0x1234' };
+    const env = { ...process.env, ...own, BRICKS_RUNTIME_DIR: bed.runtimeFolder };
+    const bricks = start(t, command, args, { stdio: ['ignore', 'pipe', 'pipe'], env });
+    await bricks.until(/Flowgen id: 4660\n(?:.*\n)*Engine e0 reads in0 and sends flows to out0/);
+    return async () => {
+      assert.equal((await bricks.interrupt()).code, 0, bricks.output());
+    };
+  },
+};
 
-  const everything = share(() => true);
-  assert.deepEqual(
-    await deliver(t, bed, workers, 1),
-    [everything, everything, everything],
-    'unknown flows are flooded',
-  );
+for (const [name, startGenerator] of Object.entries(generators)) {
+  test(`a switch delivers each flow to the worker that announced it: ${name}`, {
+    skip: skipLive('tcpdump', 'tcpreplay'),
+  }, async (t) => {
+    assert.equal(new Set(flows.map(macText)).size, flows.length);
+    const bed = makeLiveBed(t);
+    const workers = makeSwitch(t, bed);
+    const stopGenerator = await startGenerator(t, bed);
 
-  workers.forEach((worker, i) => {
+    const everything = share(() => true);
+    assert.deepEqual(await deliver(t, bed, workers, 1), [everything, everything, everything], 'unknown: flooded');
+
+    workers.forEach((worker, i) => {
+      announce(
+        bed,
+        worker,
+        `own${i}`,
+        flows.filter((_, f) => f % workerCount === i),
+      );
+    });
+    const shares = workers.map((_, i) => share((f) => f % workerCount === i));
+    assert.deepEqual(await deliver(t, bed, workers, 2), shares, 'announced flows go to their workers alone');
+
+    // The first worker leaves: the second takes over what was its own.
+    const [, second] = workers;
+    assert.ok(second !== undefined);
     announce(
       bed,
-      worker,
-      `own${i}`,
-      flows.filter((_, f) => f % workerCount === i),
+      second,
+      'taken',
+      flows.filter((_, f) => f % workerCount === 0),
     );
+    const taken = [share(() => false), share((f) => f % workerCount < 2), share((f) => f % workerCount === 2)];
+    assert.deepEqual(await deliver(t, bed, workers, 3), taken, 'flows follow the worker that takes them over');
+    await stopGenerator();
   });
-  const shares = workers.map((_, i) => share((f) => f % workerCount === i));
-  assert.deepEqual(await deliver(t, bed, workers, 2), shares, 'announced flows go to their workers alone');
-
-  // The first worker leaves: the second takes over what was its own.
-  const [, second] = workers;
-  assert.ok(second !== undefined);
-  announce(
-    bed,
-    second,
-    'taken',
-    flows.filter((_, f) => f % workerCount === 0),
-  );
-  const taken = [share(() => false), share((f) => f % workerCount < 2), share((f) => f % workerCount === 2)];
-  assert.deepEqual(await deliver(t, bed, workers, 3), taken, 'flows follow the worker that takes them over');
-
-  const stats = await engines.stop('flows');
-  assert.equal(stats.dropped, 0);
-  assert.equal(stats.txPackets, 3 * (flows.length * packetsOfFlow + 1));
-  await engines.quit();
-});
+}

@@ -31,6 +31,7 @@ const singleThreaded: [string, number, number][] = [
   ['pcapr_config(pe, "eth3")', 1, 0],
   ['pcapw_config(pe, "eth3")', 4, 2],
   ['dummy_config(pe, "eth3")', 1, 0],
+  ['flowgen_config(pe, "eth3", "eth2", 0x1234)', 1, 0],
 ];
 
 for (const [call, outputs, edges] of singleThreaded) {
