@@ -14,6 +14,8 @@
 #ifndef PB_PARSE_H
 #define PB_PARSE_H
 
+#include <endian.h>
+
 #include "bytes.h"
 #include "ip.h"
 #include "link.h"
@@ -28,9 +30,10 @@ static inline __attribute__((always_inline)) bool pb_packet_is_usual(const struc
     const uint8_t *data = packet->data, *ip = data + PB_ETHERNET_BYTES;
     if (packet->link_type != PB_LINK_ETHERNET || packet->captured_len < PB_ETHERNET_BYTES + PB_IPV4_BYTES + 4)
         return false;
-    /* Total length covers the ports; flags and offset but for "don't fragment" are zero. */
-    return pb_be16(data + 12) == PB_ETHERTYPE_IPV4 && ip[0] == 0x45 && pb_be16(ip + 2) >= PB_IPV4_BYTES + 4 &&
-           (pb_be16(ip + 6) & 0x3fff) == 0;
+    /* The ethertype, and version and length of the header, in one look. Total length covers
+     * the ports; flags and offset but for "don't fragment" are zero. */
+    return (pb_load32(data + 12) & htobe32(0xffffff00)) == htobe32(PB_ETHERTYPE_IPV4 << 16 | 0x4500) &&
+           pb_be16(ip + 2) >= PB_IPV4_BYTES + 4 && (pb_be16(ip + 6) & 0x3fff) == 0;
 }
 
 static inline __attribute__((always_inline)) bool pb_parse_usual(struct pb_packet *packet)

@@ -9,6 +9,20 @@ static const uint8_t key[] = {
 
 uint32_t pb_rss_table[PB_RSS_INPUT_BYTES][256];
 
+#if defined(__x86_64__)
+uint64_t pb_rss_polynomial[2];
+
+static void prepare_polynomial(void)
+{
+    for (uint32_t bit = 0; bit < 95; bit++)
+        pb_rss_polynomial[(bit + 1) / 64] |= (uint64_t)(key[bit / 8] >> (7 - bit % 8) & 1) << (bit + 1) % 64;
+}
+#else
+static void prepare_polynomial(void)
+{
+}
+#endif
+
 /* The 32 bits of the key from `bit` on: what a 1 there in the input adds to the hash. */
 static uint32_t key_window(uint32_t bit)
 {
@@ -22,6 +36,7 @@ void pb_rss_prepare(void)
 {
     if (pb_rss_table[0][1] != 0)
         return;
+    prepare_polynomial();
     for (uint32_t place = 0; place < PB_RSS_INPUT_BYTES; place++)
         for (uint32_t bit = 0; bit < 8; bit++) {
             /* Values with this as their highest bit add it to those below. */

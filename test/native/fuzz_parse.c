@@ -1,5 +1,5 @@
 /*
- * fuzz_parse.c - libFuzzer target: header parsing and flow hash over any bytes.
+ * fuzz_parse.c - libFuzzer target: header parsing, flow hash and Toeplitz hash over any bytes.
  *
  * The first byte chooses the link type, the rest is the packet, in memory that
  * ends with it, so that a read behind captured_len is found.
@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "core/hash.h"
+#include "core/rss_hash.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -36,6 +37,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         require(packet.headers.l3_offset + 40u <= length);
     if (packet.headers.l4_offset != 0)
         require(packet.headers.l4_offset + 4 <= length && packet.headers.l4_offset > packet.headers.l3_offset);
+    pb_rss_prepare();
+    uint32_t addresses = pb_rss_hash(&packet, 2), ports = pb_rss_hash(&packet, 4);
+    require(packet.headers.ip_version != 0 || (addresses == 0 && ports == 0));
+    require(packet.headers.l4_offset != 0 || addresses == ports);
     /* The usual case taken on its own agrees with every case. */
     pb_parse_any(&again);
     require(again.headers.ip_version == packet.headers.ip_version && again.headers.ip_protocol == packet.headers.ip_protocol);

@@ -75,6 +75,23 @@ static void test_tables(void)
     }
 }
 
+/* Both ways to the hash of 8 bytes, over inputs of every bit alone and of many together. */
+static void test_fast(void)
+{
+    if (!pb_rss_has_fast())
+        printf("not here: carry-less multiplication and GFNI; only the tables are tested\n");
+    uint64_t word = 1;
+    for (uint32_t i = 0; i < 10000; i++) {
+        uint8_t input[8];
+        memcpy(input, &word, sizeof(input));
+        uint32_t expected = toeplitz_bits(input, sizeof(input));
+        CHECK_EQUAL(pb_rss_by_table(input), expected);
+        if (pb_rss_has_fast())
+            CHECK_EQUAL(pb_rss_fast(input), expected);
+        word = i < 63 ? word << 1 : word * 6364136223846793005u + 1442695040888963407u;
+    }
+}
+
 /* A fragment has no ports; ICMP has none either. */
 static void test_without_ports(void)
 {
@@ -95,6 +112,7 @@ int main(void)
     pb_rss_prepare();
     test_vectors();
     test_tables();
+    test_fast();
     test_without_ports();
     return 0;
 }
