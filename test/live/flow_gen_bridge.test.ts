@@ -64,7 +64,8 @@ async function listen(t: TestContext, bed: LiveBed, workers: readonly Worker[], 
   const captures: { file: string; program: Program }[] = [];
   for (const [i, worker] of workers.entries()) {
     const file = join(bed.folder, `${phase}-${i}.pcap`);
-    const options = ['-U', '--immediate-mode', '-Q', 'in', '-w', file, '-i', worker.interface, filter];
+    // Short slots, so that its ring holds every packet, however late it is scheduled.
+    const options = ['-U', '--immediate-mode', '-s', '200', '-Q', 'in', '-w', file, '-i', worker.interface, filter];
     const { command, args } = worker.namespace.inside('tcpdump', '-Z', 'root', ...options);
     const program = start(t, command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     await program.until(/listening on/);
