@@ -49,23 +49,23 @@ static uint64_t wall_ns(void)
 static inline __attribute__((always_inline)) void read_fields(struct pb_packet *packet, struct fields *fields)
 {
     pb_parse(packet);
-    *fields = (struct fields){.family = packet->ip_version,
+    *fields = (struct fields){.family = packet->headers.ip_version,
                               .has_mac = packet->link_type == PB_LINK_ETHERNET && packet->captured_len >= PB_ETHERNET_BYTES};
-    const uint8_t *ip = packet->data + packet->l3_offset;
+    const uint8_t *ip = packet->data + packet->headers.l3_offset;
     uint64_t *address = fields->key.address;
-    if (packet->ip_version == 4) {
+    if (packet->headers.ip_version == 4) {
         memcpy(&address[0], ip + 12, 4);
         memcpy(&address[2], ip + 16, 4);
-    } else if (packet->ip_version == 6) {
+    } else if (packet->headers.ip_version == 6) {
         memcpy(address, ip + 8, 32);
     } else {
         return;
     }
-    fields->key.protocol = packet->ip_protocol;
-    fields->is_portless = !pb_protocol_has_ports(packet->ip_protocol);
-    fields->has_ports = !fields->is_portless && packet->l4_offset != 0;
+    fields->key.protocol = packet->headers.ip_protocol;
+    fields->is_portless = !pb_protocol_has_ports(packet->headers.ip_protocol);
+    fields->has_ports = !fields->is_portless && packet->headers.l4_offset != 0;
     if (fields->has_ports)
-        fields->key.ports = pb_load32(packet->data + packet->l4_offset);
+        fields->key.ports = pb_load32(packet->data + packet->headers.l4_offset);
 }
 
 /* Whether a space has an answer for such a packet; its key then, for one of the two ends. */
