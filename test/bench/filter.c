@@ -82,7 +82,7 @@ static double run_brick(const struct pb_brick *brick, void *state, double second
     do {
         for (uint32_t i = 0; i < PACKETS; i += BATCH) {
             vectors[0].count = vectors[1].count = 0;
-            brick->process(state, &(struct pb_batch){packets, index + i, BATCH}, &outputs);
+            brick->process(state, &(struct pb_batch){.packets = packets, .index = index + i, .count = BATCH}, &outputs);
             *matches += vectors[0].count;
         }
         count += PACKETS;

@@ -71,7 +71,7 @@ static double look_up(struct pb_rules *rules, double seconds, uint64_t *sink)
             index[i] = (uint16_t)i;
         }
         uint64_t start = now_ns();
-        pb_rules_lookup(rules, &(struct pb_batch){packets, index, BATCH}, verdicts);
+        pb_rules_lookup(rules, &(struct pb_batch){.packets = packets, .index = index, .count = BATCH}, verdicts);
         spent_ns += now_ns() - start;
         done += BATCH;
         for (uint32_t i = 0; i < BATCH; i++)

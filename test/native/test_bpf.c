@@ -242,7 +242,7 @@ static void compare_expression(const char *text)
     uint32_t count = packets_count < UINT16_MAX ? packets_count : UINT16_MAX;
     for (uint32_t i = 0; i < count; i++)
         index[i] = (uint16_t)(count - 1 - i);
-    pb_expression_match(expression, &(struct pb_batch){packets, index, count}, results);
+    pb_expression_match(expression, &(struct pb_batch){.packets = packets, .index = index, .count = count}, results);
     for (uint32_t i = 0; i < count; i++) {
         const struct pb_packet *packet = &packets[index[i]];
         uint32_t link = packet->link_type;

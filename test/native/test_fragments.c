@@ -100,7 +100,7 @@ static void run(const struct piece *pieces, uint32_t count, uint32_t *hashes)
         packets[i].timestamp_ns = pieces[i].time_ns;
         index[i] = (uint16_t)i;
     }
-    struct pb_batch batch = {packets, index, count};
+    struct pb_batch batch = {.packets = packets, .index = index, .count = count};
     pb_flow_begin(&flow, &batch);
     for (uint32_t i = 0; i < count; i++)
         hashes[i] = pb_flow_hashes(&flow, &packets[i]).split;
@@ -303,7 +303,7 @@ static void test_first_without_ports(void)
         struct pb_packet packet;
         made_packet(&made, cut, PB_LINK_ETHERNET, &packet);
         packet.timestamp_ns = first.time_ns;
-        pb_flow_begin(&flow, &(struct pb_batch){&packet, (const uint16_t[]){0}, 1});
+        pb_flow_begin(&flow, &(struct pb_batch){.packets = &packet, .index = (const uint16_t[]){0}, .count = 1});
         uint32_t hash = pb_flow_hashes(&flow, &packet).split;
         CHECK_EQUAL(hash == hash_without(whole), cut == 38);
         CHECK_EQUAL(run_one(fragment_of(whole, 7, 1)), hash);
@@ -355,7 +355,7 @@ static void test_both_levels(void)
             struct pb_packet packet;
             made_packet(&made, made_length(&made), PB_LINK_ETHERNET, &packet);
             packet.timestamp_ns = piece.time_ns;
-            pb_flow_begin(&flow, &(struct pb_batch){&packet, (const uint16_t[]){0}, 1});
+            pb_flow_begin(&flow, &(struct pb_batch){.packets = &packet, .index = (const uint16_t[]){0}, .count = 1});
             CHECK_EQUAL(pb_flow_hashes(&flow, &packet).split, expected);
             made_free(&packet);
         }
