@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "../bricks/load_balancer/load_balancer.h"
 #include "core/hash.h"
 #include "rewrite_bed.h"
 
@@ -134,13 +135,13 @@ static int build(struct graph *graph, const char *input_options, uint32_t *seed)
     static const char *const names[] = {"Dummy", "Duplicator", "LoadBalancer", "FlowGen"};
     int engine = make_engine(16, input_options);
     for (uint32_t i = 0; i < graph->nodes; i++) {
-        const uint32_t tuple = 4;
+        const struct pb_load_balancer_config by_4 = {.tuple = 4};
         enum kind kind = graph->node[i].kind;
         if (kind == FLOW_GEN)
             CHECK_EQUAL(add_flow_gen(engine, flow_gen_of(i + 1)), i);
         else
-            CHECK_EQUAL(pb_engine_add_brick(engine, names[kind], (const uint8_t *)&tuple, kind == BALANCER ? 4 : 0, 0,
-                                            graph->node[i].outputs, i, &error), i);
+            CHECK_EQUAL(pb_engine_add_brick(engine, names[kind], (const uint8_t *)&by_4,
+                                            kind == BALANCER ? sizeof(by_4) : 0, 0, graph->node[i].outputs, i, &error), i);
     }
     CHECK(pb_engine_connect_input(engine, 0, 0, &error) == 0);
     for (uint32_t i = 0; i < graph->nodes; i++)
@@ -365,7 +366,7 @@ static void test_truncated(void)
 /* A flow hash that was computed over addresses which are others now is computed anew. */
 static void test_hash_forgotten(void)
 {
-    const uint32_t tuple = 4;
+    const struct pb_load_balancer_config by_4 = {.tuple = 4};
     for (int writable = 0; writable < 2; writable++) {
         bed_make_frames(64);
         for (uint32_t i = 0; i < 64; i++) {
@@ -373,9 +374,9 @@ static void test_hash_forgotten(void)
             bed_frames[i].bytes[11] = (uint8_t)i;
         }
         int engine = make_engine(16, writable ? "writable=1" : "");
-        CHECK(pb_engine_add_brick(engine, "LoadBalancer", (const uint8_t *)&tuple, 4, 0, 2, 0, &error) == 0);
+        CHECK(pb_engine_add_brick(engine, "LoadBalancer", (const uint8_t *)&by_4, sizeof(by_4), 0, 2, 0, &error) == 0);
         CHECK(add_flow_gen(engine, flow_gen_of(1)) == 1);
-        CHECK(pb_engine_add_brick(engine, "LoadBalancer", (const uint8_t *)&tuple, 4, 0, 2, 0, &error) == 2);
+        CHECK(pb_engine_add_brick(engine, "LoadBalancer", (const uint8_t *)&by_4, sizeof(by_4), 0, 2, 0, &error) == 2);
         CHECK(pb_engine_connect_input(engine, 0, 0, &error) == 0);
         for (uint32_t o = 0; o < 2; o++)
             CHECK(pb_engine_connect_brick(engine, 0, o, 1, &error) == 0);
