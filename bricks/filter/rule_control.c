@@ -8,6 +8,8 @@ _Static_assert(sizeof(struct pb_rule) == 64, "a rule of rules.ts");
 _Static_assert(sizeof(struct pb_rule_listed) == 88, "a listed rule of rules.ts");
 _Static_assert(sizeof(struct pb_rule_request) == 16, "a request of rules.ts");
 
+#define LISTED_AT_ONCE 64
+
 static int add(struct pb_rules *rules, const uint8_t *packed, uint32_t count, uint8_t *reply, struct pb_error *error)
 {
     for (uint32_t i = 0; i < count; i++) {
@@ -38,15 +40,19 @@ static int remove_rules(struct pb_rules *rules, const uint8_t *packed, uint32_t 
     return (int)count;
 }
 
+/* By way of an array, as a reply is not aligned. */
 static int list(struct pb_rules *rules, uint64_t after, uint32_t count, uint8_t *reply)
 {
-    uint32_t listed = 0;
-    struct pb_rule_listed rule;
-    for (; listed < count && pb_rules_list(rules, after, &rule, 1) == 1; listed++) {
-        memcpy(reply + (size_t)listed * sizeof(rule), &rule, sizeof(rule));
-        after = rule.id;
+    struct pb_rule_listed part[LISTED_AT_ONCE];
+    uint32_t listed = 0, got = LISTED_AT_ONCE;
+    while (listed < count && got == LISTED_AT_ONCE) {
+        uint32_t wanted = count - listed < LISTED_AT_ONCE ? count - listed : LISTED_AT_ONCE;
+        got = pb_rules_list(rules, after, part, wanted);
+        memcpy(reply + (size_t)listed * sizeof(part[0]), part, got * sizeof(part[0]));
+        listed += got;
+        after = got > 0 ? part[got - 1].id : after;
     }
-    return (int)(listed * sizeof(rule));
+    return (int)(listed * sizeof(part[0]));
 }
 
 static int clear(struct pb_rules *rules, uint8_t *reply)
