@@ -7,41 +7,13 @@
  * struct pb_peer.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "../core/error.h"
+#include "../core/memfd.h"
 #include "pipe.h"
-
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 0x0008U
-#endif
-#ifndef F_SEAL_FUTURE_WRITE
-#define F_SEAL_FUTURE_WRITE 0x0010
-#endif
-#define SIZE_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
-
-/* A memfd of `bytes`, all of it allocated: a page that could not be had later
- * would be a SIGBUS in the engine thread. Returns it, or -errno. */
-static int memory_create(const char *name, uint64_t bytes)
-{
-    int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
-    if (fd < 0 && errno == EINVAL) /* before Linux 6.3 */
-        fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (fd < 0)
-        return -errno;
-    int result = ftruncate(fd, (off_t)bytes);
-    while (result == 0 && (result = fallocate(fd, 0, 0, (off_t)bytes)) < 0 && errno == EINTR)
-        result = 0;
-    if (result < 0) {
-        int code = errno;
-        close(fd);
-        return -code;
-    }
-    return fd;
-}
 
 /* Fill in the producer page: through the descriptor, where we map it read-only. */
 static int write_page(const struct pb_ring_memory *memory, const char *name)
@@ -65,7 +37,7 @@ int pb_ring_memory_open(struct pb_ring_memory *memory, const char *name, uint64_
     int protection = written_here ? PROT_READ | PROT_WRITE : PROT_READ;
     *memory = (struct pb_ring_memory){.page = MAP_FAILED, .page_bytes = (uint32_t)sysconf(_SC_PAGESIZE), .ring_bytes = ring_bytes};
     uint64_t front_bytes = memory->page_bytes + pb_ring_records_bytes(ring_bytes);
-    memory->fd = memory_create("bricks-pipe", front_bytes + ring_bytes);
+    memory->fd = pb_memfd_create("bricks-pipe", front_bytes + ring_bytes);
     if (memory->fd < 0) {
         errno = -memory->fd;
         goto fail;
@@ -80,10 +52,8 @@ int pb_ring_memory_open(struct pb_ring_memory *memory, const char *name, uint64_
     memory->ring = pb_ring_map(memory->fd, front_bytes, ring_bytes, protection, MAP_POPULATE);
     if (memory->ring == NULL)
         goto fail;
-    /* From now on nobody can resize the memory; where we write it our writable
-     * mappings exist, and nobody can make another or punch holes into it. */
     doing = "seal (this needs Linux 5.1)";
-    if (fcntl(memory->fd, F_ADD_SEALS, SIZE_SEALS | (written_here ? F_SEAL_FUTURE_WRITE : 0)) == 0)
+    if (pb_memfd_seal(memory->fd, written_here) == 0)
         return 0;
 
 fail:;
@@ -107,11 +77,11 @@ void pb_ring_memory_close(struct pb_ring_memory *memory)
 
 int pb_reader_page_open(struct pb_reader_page **page)
 {
-    int fd = memory_create("bricks-reader", sizeof(struct pb_reader_page));
+    int fd = pb_memfd_create("bricks-reader", sizeof(struct pb_reader_page));
     if (fd < 0)
         return fd;
     *page = mmap(NULL, sizeof(struct pb_reader_page), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
-    if (*page != MAP_FAILED && fcntl(fd, F_ADD_SEALS, SIZE_SEALS) == 0) {
+    if (*page != MAP_FAILED && pb_memfd_seal(fd, false) == 0) {
         atomic_store(&(*page)->start, PB_RING_UNSET);
         return fd;
     }
