@@ -27,6 +27,38 @@ static void close_ports(struct pb_engine *engine, uint32_t inputs, uint32_t outp
         engine->outputs[i]->port.driver->close(&engine->outputs[i]->port);
 }
 
+/* Can packets of this input reach an output that borrows? */
+static bool is_borrowed(const struct pb_engine *engine, const struct pb_input *input)
+{
+    for (uint32_t i = 0; i < engine->outputs_count; i++)
+        if (input->reaches[i] && engine->outputs[i]->port.borrows)
+            return true;
+    return false;
+}
+
+/* Tell an output from whose memory its packets come. */
+static int borrow(const struct pb_engine *engine, uint32_t output, struct pb_error *error)
+{
+    struct pb_port *port = &engine->outputs[output]->port;
+    struct pb_region *regions[PB_PORTS_MAX];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < engine->inputs_count; i++)
+        if (engine->inputs[i]->reaches[output] && engine->inputs[i]->port.region != NULL)
+            regions[count++] = engine->inputs[i]->port.region;
+    return port->driver->borrow(port, regions, count, error);
+}
+
+static int borrow_all(struct pb_engine *engine, struct pb_error *error)
+{
+    int status = 0;
+    for (uint32_t i = 0; status == 0 && i < engine->outputs_count; i++)
+        if (engine->outputs[i]->port.borrows)
+            status = borrow(engine, i, error);
+    if (status < 0)
+        close_ports(engine, engine->inputs_count, engine->outputs_count);
+    return status;
+}
+
 /* Outputs first: once packets come in there is somewhere for them to go. */
 static int open_ports(struct pb_engine *engine, struct pb_error *error)
 {
@@ -41,13 +73,15 @@ static int open_ports(struct pb_engine *engine, struct pb_error *error)
     for (uint32_t i = 0; i < engine->inputs_count; i++) {
         struct pb_port *port = &engine->inputs[i]->port;
         port->exhausted = port->endless = port->writable = false;
+        port->borrowed = is_borrowed(engine, engine->inputs[i]);
+        port->region = NULL;
         int status = port->driver->open(port, error);
         if (status < 0) {
             close_ports(engine, i, engine->outputs_count);
             return status;
         }
     }
-    return 0;
+    return borrow_all(engine, error);
 }
 
 static int check_complete(const struct pb_engine *engine, struct pb_error *error)

@@ -175,14 +175,14 @@ static void serve_request(struct connection *connection)
                 request.verb == PB_ATTACH_WRITE ? "its engine sends to it; read it"
                                                 : "its engine receives from it; write to it (pcap_inject)");
     } else if (request.verb == PB_ATTACH_READ || request.verb == PB_ATTACH_WRITE) {
-        if (pb_peer_grant(pipe, connection->fd, server.epoll_fd, &reply)) {
+        if (pb_peer_grant(pipe, connection->fd, server.epoll_fd, request.borrows == 1, &reply)) {
             connection_forget(connection);
             return;
         }
     } else if (request.verb != PB_ATTACH_STATUS) {
         pb_fail(&reply.error, EPROTO, "pipe \"%s\": the engine knows no request %u", pipe->name, request.verb);
     }
-    pb_attach_send(connection->fd, &reply, NULL);
+    pb_attach_send(connection->fd, &reply, NULL, 0);
     connection_close(connection);
 }
 
@@ -337,6 +337,7 @@ int pb_attach_register(struct pb_pipe *pipe, struct pb_error *error)
     pthread_mutex_unlock(&server.mutex);
     if (code == 0) {
         server.pipes_count++;
+        pipe->registered = true;
         return 0;
     }
     if (server.pipes_count == 0)
@@ -346,6 +347,9 @@ int pb_attach_register(struct pb_pipe *pipe, struct pb_error *error)
 
 void pb_attach_unregister(struct pb_pipe *pipe)
 {
+    if (!pipe->registered)
+        return;
+    pipe->registered = false;
     pthread_mutex_lock(&server.mutex);
     epoll_ctl(server.epoll_fd, EPOLL_CTL_DEL, pipe->claim.listen_fd, NULL);
     while (pipe->connections_count > 0)

@@ -57,15 +57,15 @@ static int connect_to(const char *name, struct pb_error *error)
     return pb_fail(error, code, "pipe \"%s\": cannot connect to %s: %s", name, address.sun_path, pb_errno_text(code));
 }
 
-/* Receive the reply and the descriptors in it, -1 where there are none. */
-static int receive_reply(int fd, struct pb_attach_reply *reply, int descriptors[PB_ATTACH_DESCRIPTORS])
+/* Receive the reply and the descriptors in it. */
+static int receive_reply(int fd, struct pb_attach_reply *reply, int descriptors[PB_ATTACH_DESCRIPTORS_MAX])
 {
     struct pollfd readable = {.fd = fd, .events = POLLIN};
     int ready = poll(&readable, 1, REPLY_TIMEOUT_MS);
     if (ready <= 0)
         return ready == 0 ? -ETIMEDOUT : -errno;
     struct iovec part = {reply, sizeof(*reply)};
-    _Alignas(struct cmsghdr) char control[CMSG_SPACE(PB_ATTACH_DESCRIPTORS * sizeof(int))];
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(PB_ATTACH_DESCRIPTORS_MAX * sizeof(int))];
     struct msghdr message = {
         .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
     ssize_t length = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
@@ -73,7 +73,7 @@ static int receive_reply(int fd, struct pb_attach_reply *reply, int descriptors[
         return -errno;
     for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header != NULL; header = CMSG_NXTHDR(&message, header))
         if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
-            memcpy(descriptors, CMSG_DATA(header), header->cmsg_len - CMSG_LEN(0));
+            memcpy(descriptors, CMSG_DATA(header), header->cmsg_len - CMSG_LEN(0)); /* no more than `control` holds */
     if (length == 0)
         return -ECONNRESET;
     /* Descriptors were sent that this process has no room for. */
@@ -82,11 +82,13 @@ static int receive_reply(int fd, struct pb_attach_reply *reply, int descriptors[
     return length == (ssize_t)sizeof(*reply) && reply->magic == PB_ATTACH_MAGIC ? 0 : -EPROTO;
 }
 
-/* One request, one reply. Returns 0, or -errno with text: the engine's if it refuses. */
-static int converse(int fd, const char *name, enum pb_attach_verb verb, struct pb_attach_reply *reply,
-                    int descriptors[PB_ATTACH_DESCRIPTORS], struct pb_error *error)
+/* One request, one reply, and the descriptors in it, -1 where there are none. Returns 0, or -errno with text: the engine's if it refuses. */
+static int converse(int fd, const char *name, enum pb_attach_verb verb, bool borrows, struct pb_attach_reply *reply,
+                    int descriptors[PB_ATTACH_DESCRIPTORS_MAX], struct pb_error *error)
 {
-    struct pb_attach_request request = {.magic = PB_ATTACH_MAGIC, .version = PB_ATTACH_VERSION, .verb = verb};
+    struct pb_attach_request request = {.magic = PB_ATTACH_MAGIC, .version = PB_ATTACH_VERSION, .verb = verb, .borrows = borrows};
+    for (int i = 0; i < PB_ATTACH_DESCRIPTORS_MAX; i++)
+        descriptors[i] = -1;
     ssize_t sent = send(fd, &request, sizeof(request), MSG_NOSIGNAL);
     int result = sent == (ssize_t)sizeof(request) ? receive_reply(fd, reply, descriptors) : -errno;
     if (result < 0)
@@ -99,8 +101,45 @@ static int converse(int fd, const char *name, enum pb_attach_verb verb, struct p
     return 0;
 }
 
+/* Map all of a sealed memfd to be read. NULL with errno. */
+static const void *map_sealed(int fd, uint64_t *bytes)
+{
+    struct stat status;
+    int seals = fcntl(fd, F_GET_SEALS);
+    if (seals < 0 || fstat(fd, &status) < 0)
+        return NULL;
+    if ((seals & F_SEAL_SHRINK) == 0) {
+        errno = EPROTO;
+        return NULL;
+    }
+    *bytes = (uint64_t)status.st_size;
+    void *memory = mmap(NULL, *bytes, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
+    return memory != MAP_FAILED ? memory : NULL;
+}
+
+/* Map references and regions, where there are any. 0, or -errno. */
+static int map_lent(struct pb_attachment *attachment, const int descriptors[PB_ATTACH_DESCRIPTORS_MAX])
+{
+    uint64_t bytes;
+    if (descriptors[PB_ATTACH_REFERENCES] < 0)
+        return 0;
+    attachment->references = map_sealed(descriptors[PB_ATTACH_REFERENCES], &bytes);
+    if (attachment->references == NULL)
+        return -errno;
+    if (bytes != pb_references_bytes(attachment->ring_bytes))
+        return -EPROTO;
+    for (int i = PB_ATTACH_REGIONS; i < PB_ATTACH_DESCRIPTORS_MAX && descriptors[i] >= 0; i++) {
+        struct pb_attachment_region *region = &attachment->regions[attachment->regions_count];
+        region->memory = map_sealed(descriptors[i], &region->bytes);
+        if (region->memory == NULL)
+            return -errno;
+        attachment->regions_count++;
+    }
+    return 0;
+}
+
 /* Map what the engine has handed over. 0, or -errno. */
-static int map_memory(struct pb_attachment *attachment, const int descriptors[PB_ATTACH_DESCRIPTORS], bool writes)
+static int map_memory(struct pb_attachment *attachment, const int descriptors[PB_ATTACH_DESCRIPTORS_MAX], bool writes)
 {
     int data_fd = descriptors[PB_ATTACH_DATA], page_fd = descriptors[PB_ATTACH_READER_PAGE];
     int protection = writes ? PROT_READ | PROT_WRITE : PROT_READ;
@@ -136,21 +175,21 @@ static int map_memory(struct pb_attachment *attachment, const int descriptors[PB
     if (own == MAP_FAILED)
         return -errno;
     attachment->reader = own;
-    return 0;
+    return map_lent(attachment, descriptors);
 }
 
-int pb_attachment_open(struct pb_attachment *attachment, const char *name, enum pb_attach_verb verb,
+int pb_attachment_open(struct pb_attachment *attachment, const char *name, enum pb_attach_verb verb, bool borrows,
                        struct pb_error *error)
 {
     struct pb_attach_reply reply = {0};
-    int descriptors[PB_ATTACH_DESCRIPTORS] = {-1, -1};
+    int descriptors[PB_ATTACH_DESCRIPTORS_MAX];
     *attachment = (struct pb_attachment){.fd = connect_to(name, error)};
     if (attachment->fd < 0)
         return attachment->fd;
-    int code = converse(attachment->fd, name, verb, &reply, descriptors, error);
+    int code = converse(attachment->fd, name, verb, borrows, &reply, descriptors, error);
     if (code == 0 && (code = map_memory(attachment, descriptors, verb == PB_ATTACH_WRITE)) < 0)
         pb_fail(error, -code, "pipe \"%s\": cannot map its ring: %s", name, pb_errno_text(-code));
-    for (int i = 0; i < PB_ATTACH_DESCRIPTORS; i++)
+    for (int i = 0; i < PB_ATTACH_DESCRIPTORS_MAX; i++)
         if (descriptors[i] >= 0)
             close(descriptors[i]);
     if (code < 0)
@@ -166,6 +205,10 @@ void pb_attachment_close(struct pb_attachment *attachment)
         pb_ring_unmap(attachment->ring, attachment->ring_bytes);
     if (attachment->records != NULL)
         munmap(attachment->records, pb_ring_records_bytes(attachment->ring_bytes));
+    if (attachment->references != NULL)
+        munmap((void *)(uintptr_t)attachment->references, pb_references_bytes(attachment->ring_bytes));
+    for (uint32_t i = 0; i < attachment->regions_count; i++)
+        munmap((void *)(uintptr_t)attachment->regions[i].memory, attachment->regions[i].bytes);
     if (attachment->producer != NULL)
         munmap(attachment->producer, attachment->page_bytes);
     close(attachment->fd);
@@ -225,11 +268,11 @@ int pb_attachment_wait(int fd, int (*arm)(void *), void *argument, int timeout_m
 int pb_pipe_status(const char *name, struct pb_pipe_status *status, struct pb_error *error)
 {
     struct pb_attach_reply reply = {0};
-    int descriptors[PB_ATTACH_DESCRIPTORS] = {-1, -1};
+    int descriptors[PB_ATTACH_DESCRIPTORS_MAX];
     int fd = connect_to(name, error);
     if (fd < 0)
         return fd;
-    int result = converse(fd, name, PB_ATTACH_STATUS, &reply, descriptors, error);
+    int result = converse(fd, name, PB_ATTACH_STATUS, false, &reply, descriptors, error);
     close(fd);
     if (result < 0)
         return result;

@@ -14,6 +14,12 @@ struct pb_attachment {
     struct pb_reader_page *reader;
     struct pb_record *records;
     uint8_t *ring; /* mapped twice in a row; read-only for a reader */
+    const uint64_t *references; /* NULL: nothing is lent (loans.h) */
+    struct pb_attachment_region {
+        const uint8_t *memory;
+        uint64_t bytes;
+    } regions[PB_LOAN_REGIONS_MAX];
+    uint32_t regions_count;
     uint64_t ring_bytes;
     uint32_t page_bytes;
     uint64_t start, start_record; /* once started */
@@ -21,8 +27,8 @@ struct pb_attachment {
     bool hung_up;   /* the engine is gone */
 };
 
-/* Attach to pipe `name`. 0, or -errno with text. */
-int pb_attachment_open(struct pb_attachment *attachment, const char *name, enum pb_attach_verb verb,
+/* Attach to pipe `name`; `borrows`: lent packets are understood. 0, or -errno with text. */
+int pb_attachment_open(struct pb_attachment *attachment, const char *name, enum pb_attach_verb verb, bool borrows,
                        struct pb_error *error);
 void pb_attachment_close(struct pb_attachment *attachment);
 

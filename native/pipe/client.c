@@ -16,6 +16,7 @@
 #include "../core/handle.h"
 #include "../core/hash.h"
 #include "lent.h"
+#include "reader.h"
 
 #define CHUNK_RECORDS 64 /* of a batch at a time: they fit the stack, and their headers the first cache */
 #define FLOW_HASH_TUPLE 5
@@ -103,7 +104,7 @@ static void free_client(struct client *client)
 
 static int open_reader(struct client *client, const char *name, struct pb_error *error)
 {
-    int result = pb_pipe_open(name, &client->reader, error);
+    int result = pb_reader_open(name, false, &client->reader, error); /* JavaScript sees the ring alone */
     if (result < 0)
         return result;
     client->lent = pb_lent_take(client->reader);

@@ -3,7 +3,7 @@
  * has gone.
  *
  * Called by the attach server (attach.c), on its thread. A client that asks gets
- * a new reader page (a writer: a ring of its own, too) and two descriptors, and
+ * a new reader page (a writer: a ring of its own, too) and the descriptors, and
  * becomes pipe->incoming; the engine thread is called and adopts it (producer.c,
  * consumer.c). From then on it is the engine thread's to free; here only its
  * socket is watched.
@@ -100,19 +100,19 @@ static void identify(struct pb_peer *peer)
             *c = '?';
 }
 
-bool pb_attach_send(int fd, struct pb_attach_reply *reply, const int *descriptors)
+bool pb_attach_send(int fd, struct pb_attach_reply *reply, const int *descriptors, uint32_t count)
 {
     struct iovec part = {reply, sizeof(*reply)};
     struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-    _Alignas(struct cmsghdr) char control[CMSG_SPACE(PB_ATTACH_DESCRIPTORS * sizeof(int))] = {0};
-    if (descriptors != NULL) {
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(PB_ATTACH_DESCRIPTORS_MAX * sizeof(int))] = {0};
+    if (count > 0) {
         message.msg_control = control;
-        message.msg_controllen = sizeof(control);
+        message.msg_controllen = CMSG_SPACE(count * sizeof(int));
         struct cmsghdr *header = CMSG_FIRSTHDR(&message);
         header->cmsg_level = SOL_SOCKET;
         header->cmsg_type = SCM_RIGHTS;
-        header->cmsg_len = CMSG_LEN(PB_ATTACH_DESCRIPTORS * sizeof(int));
-        memcpy(CMSG_DATA(header), descriptors, PB_ATTACH_DESCRIPTORS * sizeof(int));
+        header->cmsg_len = CMSG_LEN(count * sizeof(int));
+        memcpy(CMSG_DATA(header), descriptors, count * sizeof(int));
     }
     reply->magic = PB_ATTACH_MAGIC;
     reply->version = PB_ATTACH_VERSION;
@@ -121,7 +121,7 @@ bool pb_attach_send(int fd, struct pb_attach_reply *reply, const int *descriptor
 
 /* Make what is shared with this application alone; descriptors go to `shared`. 0,
  * or -errno with text. */
-static int open_memory(struct pb_pipe *pipe, struct pb_peer *peer, int shared[PB_ATTACH_DESCRIPTORS], struct pb_error *error)
+static int open_memory(struct pb_pipe *pipe, struct pb_peer *peer, int shared[PB_ATTACH_DESCRIPTORS_MAX], struct pb_error *error)
 {
     if (pipe->direction == PB_PIPE_FROM_APPLICATION) {
         int result = pb_ring_memory_open(&peer->memory, pipe->name, pipe->ring_bytes, false, error);
@@ -139,9 +139,10 @@ static int open_memory(struct pb_pipe *pipe, struct pb_peer *peer, int shared[PB
 
 /* Make the engine's end of things and send the client its own. The struct owns
  * `fd` when this succeeds. */
-static struct pb_peer *peer_open(struct pb_pipe *pipe, int fd, int epoll_fd, struct pb_attach_reply *reply)
+static struct pb_peer *peer_open(struct pb_pipe *pipe, int fd, int epoll_fd, bool borrows, struct pb_attach_reply *reply)
 {
-    int shared[PB_ATTACH_DESCRIPTORS];
+    int shared[PB_ATTACH_DESCRIPTORS_MAX];
+    uint32_t lent = borrows ? pipe->lent_fds_count : 0;
     struct pb_peer *peer = calloc(1, sizeof(*peer));
     if (peer == NULL)
         pb_fail(&reply->error, ENOMEM, "pipe \"%s\": the engine is out of memory", pipe->name);
@@ -151,8 +152,10 @@ static struct pb_peer *peer_open(struct pb_pipe *pipe, int fd, int epoll_fd, str
     }
     peer->fd = fd;
     peer->epoll_fd = epoll_fd;
+    peer->borrows = lent > 0;
     identify(peer);
-    bool sent = pb_attach_send(fd, reply, shared);
+    memcpy(&shared[PB_ATTACH_REFERENCES], pipe->lent_fds, lent * sizeof(int));
+    bool sent = pb_attach_send(fd, reply, shared, PB_ATTACH_REFERENCES + lent);
     close(shared[PB_ATTACH_READER_PAGE]);
     struct epoll_event event = {.events = EPOLLRDHUP, .data.ptr = &pipe->peer_watch};
     if (sent && epoll_ctl(epoll_fd, EPOLL_CTL_MOD, fd, &event) == 0)
@@ -176,14 +179,14 @@ static bool is_vacant(struct pb_pipe *pipe, struct pb_attach_reply *reply, bool 
     return present == NULL;
 }
 
-bool pb_peer_grant(struct pb_pipe *pipe, int fd, int epoll_fd, struct pb_attach_reply *reply)
+bool pb_peer_grant(struct pb_pipe *pipe, int fd, int epoll_fd, bool borrows, struct pb_attach_reply *reply)
 {
     bool drop;
     struct pb_peer *peer = NULL;
     /* Without the pipe's mutex, for which the engine would wait: a ring of 1 GiB takes a
      * second to make. Nobody but this thread fills the vacancy. */
     if (is_vacant(pipe, reply, &drop))
-        peer = peer_open(pipe, fd, epoll_fd, reply);
+        peer = peer_open(pipe, fd, epoll_fd, borrows, reply);
     if (peer != NULL) {
         pthread_mutex_lock(&pipe->mutex);
         pipe->incoming = peer;

@@ -75,6 +75,29 @@ void pb_ring_memory_close(struct pb_ring_memory *memory)
     *memory = (struct pb_ring_memory){.fd = -1};
 }
 
+int pb_references_open(uint64_t **references, uint64_t ring_bytes)
+{
+    uint64_t bytes = pb_references_bytes(ring_bytes);
+    int fd = pb_memfd_create("bricks-references", bytes);
+    if (fd < 0)
+        return fd;
+    *references = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
+    if (*references != MAP_FAILED && pb_memfd_seal(fd, true) == 0)
+        return fd;
+    int code = errno;
+    if (*references != MAP_FAILED)
+        munmap(*references, bytes);
+    *references = NULL;
+    close(fd);
+    return -code;
+}
+
+void pb_references_close(uint64_t *references, uint64_t ring_bytes)
+{
+    if (references != NULL)
+        munmap(references, pb_references_bytes(ring_bytes));
+}
+
 int pb_reader_page_open(struct pb_reader_page **page)
 {
     int fd = pb_memfd_create("bricks-reader", sizeof(struct pb_reader_page));

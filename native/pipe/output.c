@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../core/error.h"
 #include "producer.h"
@@ -23,6 +24,7 @@ static const struct pb_counter_desc output_counters[] = {
     [PIPE_FULL] = {"pipe_full", PB_COUNTER_DROP, "packets", "the application reads too slowly: the ring was full"},
     [PIPE_TOO_LONG] = {"too_long", PB_COUNTER_DROP, "packets", "longer than the whole ring"},
     [PIPE_LINK_TYPE] = {"link_type", PB_COUNTER_DROP, "packets", "of another link type than the pipe's first packet"},
+    [PIPE_LENT] = {"lent", PB_COUNTER_TOTAL, "packets", "of those sent: lent where the port has them, not copied (?lend=1)"},
     [PIPE_UNREAD] = {"unread", PB_COUNTER_TOTAL, "packets", "sent, but the application went away before it read them"},
 };
 _Static_assert(sizeof(output_counters) / sizeof(output_counters[0]) == PB_PRODUCER_COUNTERS, "a description for each counter");
@@ -31,6 +33,8 @@ static const struct pb_option_desc output_options[] = {
     PB_PIPE_OPTIONS,
     {"wait", PB_OPTION_BOOLEAN, "0", 0, 1,
      "1: while no application is attached, a source that can pause (a capture file) waits for one instead of dropping"},
+    {"lend", PB_OPTION_BOOLEAN, "0", 0, 1,
+     "1: where the input can, packets are not copied; the application then sees the input's memory, others' packets too"},
     {NULL, 0, NULL, 0, 0, NULL},
 };
 
@@ -50,7 +54,9 @@ static int output_open(struct pb_port *port, struct pb_error *error)
     result = pb_ring_memory_open(&producer->pipe.memory, producer->pipe.name, producer->pipe.ring_bytes, true, error);
     if (result < 0)
         goto fail_common;
-    result = pb_attach_register(&producer->pipe, error);
+    port->borrows = pb_port_option_boolean(port, "lend");
+    if (!port->borrows) /* else output_borrow() does it */
+        result = pb_attach_register(&producer->pipe, error);
     if (result < 0)
         goto fail_memory;
     port->state = producer;
@@ -66,6 +72,24 @@ fail:
     return result;
 }
 
+/* The regions of more inputs than there is room for are not lent. */
+static int output_borrow(struct pb_port *port, struct pb_region *const *regions, uint32_t count, struct pb_error *error)
+{
+    struct pb_producer *producer = port->state;
+    struct pb_pipe *pipe = &producer->pipe;
+    if (count > 0) {
+        int fd = pb_references_open(&producer->references, pipe->ring_bytes);
+        if (fd < 0)
+            return pb_fail(error, -fd, "pipe \"%s\": cannot make its references: %s", pipe->name, pb_errno_text(-fd));
+        pipe->lent_fds[pipe->lent_fds_count++] = fd;
+    }
+    for (uint32_t i = 0; i < count && i < PB_LOAN_REGIONS_MAX; i++) {
+        producer->loans.regions[producer->loans.regions_count++] = regions[i];
+        pipe->lent_fds[pipe->lent_fds_count++] = regions[i]->fd;
+    }
+    return pb_attach_register(pipe, error);
+}
+
 /* The reader keeps its own mapping: it reads on to the end, then sees the flag. */
 static void output_close(struct pb_port *port)
 {
@@ -74,6 +98,9 @@ static void output_close(struct pb_port *port)
     pb_attach_unregister(&producer->pipe);
     pb_producer_tick(port); /* no reader any more: the gauges say so */
     pb_ring_memory_close(&producer->pipe.memory);
+    if (producer->references != NULL)
+        close(producer->pipe.lent_fds[0]);
+    pb_references_close(producer->references, producer->pipe.ring_bytes);
     pb_pipe_close_common(&producer->pipe);
     free(producer);
     port->state = NULL;
@@ -87,6 +114,7 @@ static const struct pb_port_driver pipe_driver = {
     .counters = output_counters,
     .counters_count = PB_PRODUCER_COUNTERS,
     .open = output_open,
+    .borrow = output_borrow,
     .tx_batch = pb_producer_tx_batch,
     .wait = pb_producer_wait,
     .tick = pb_producer_tick,

@@ -5,6 +5,7 @@
  *   producer.c   ... sending, sleeping, adopting readers      engine thread
  *   input.c      driver "inject": tables, open and close      control thread
  *   consumer.c   ... receiving, sleeping, adopting writers    engine thread
+ *   loans.c      ... lending packets instead of copying them  engine thread
  *   memory.c     makes the shared memory
  *   claim.c      takes a pipe's name: lock file and listening socket
  *   attach.c     the attach server: one thread for all pipes of the process
@@ -47,6 +48,7 @@ struct pb_peer {
     int32_t pid;                 /* -1: in a PID namespace we cannot see */
     struct pb_reader_page *page; /* the reader page of this attach */
     struct pb_ring_memory memory; /* of a writer: its own; of a reader: unused */
+    bool borrows;                /* a reader that has been handed pb_pipe.lent_fds */
     bool hung_up;                /* under pb_pipe.mutex */
     struct pb_peer *next_retired; /* attach.c */
     char program[PB_PROGRAM_NAME_MAX + 1];
@@ -69,6 +71,8 @@ struct pb_pipe {
     struct pb_ring_memory memory; /* to the application; from it each writer has its own */
     char name[PB_PIPE_NAME_MAX + 1];
     struct pb_claim claim;
+    int lent_fds[1 + PB_LOAN_REGIONS_MAX]; /* what a reader that borrows is handed besides (protocol.h) */
+    uint32_t lent_fds_count;
 
     /* Written by the engine thread under the mutex: it reads it without, others with. */
     struct pb_peer *peer;
@@ -79,6 +83,7 @@ struct pb_pipe {
 
     /* Attach server only, under its mutex. */
     struct pb_watch listen_watch, peer_watch;
+    bool registered; /* control thread only */
     uint32_t connections_count;
 };
 
@@ -123,6 +128,10 @@ const char *pb_peer_fault_text(enum pb_peer_word word);
 int pb_ring_memory_open(struct pb_ring_memory *memory, const char *name, uint64_t ring_bytes, bool written_here,
                         struct pb_error *error);
 void pb_ring_memory_close(struct pb_ring_memory *memory);
+/* Make an array of references (loans.h) for a ring of this size, that only we can
+ * write; its descriptor is returned, or -errno. */
+int pb_references_open(uint64_t **references, uint64_t ring_bytes);
+void pb_references_close(uint64_t *references, uint64_t ring_bytes);
 /* Make a reader page; its descriptor is returned, or -errno. */
 int pb_reader_page_open(struct pb_reader_page **page);
 void pb_reader_page_close(struct pb_reader_page *page);
@@ -153,12 +162,12 @@ void pb_attach_retire(struct pb_peer *peer);
 /* A client on `fd` asks to attach. Returns whether it has become the pipe's peer,
  * which then owns `fd`; else what is to be answered is in *reply. */
 struct pb_attach_reply;
-bool pb_peer_grant(struct pb_pipe *pipe, int fd, int epoll_fd, struct pb_attach_reply *reply);
+bool pb_peer_grant(struct pb_pipe *pipe, int fd, int epoll_fd, bool borrows, struct pb_attach_reply *reply);
 /* Something has hung up: see what, and call the engine. */
 void pb_peer_hung_up(struct pb_pipe *pipe);
 /* Hang up on an application and have freed what it had. Under the pipe's mutex; any thread. */
 void pb_peer_close(struct pb_peer *peer);
 void pb_peer_free(struct pb_peer *peer);
-bool pb_attach_send(int fd, struct pb_attach_reply *reply, const int *descriptors);
+bool pb_attach_send(int fd, struct pb_attach_reply *reply, const int *descriptors, uint32_t count);
 
 #endif

@@ -46,6 +46,7 @@ static void drop_reader(struct pb_producer *producer)
     look_at_tail(producer);
     pb_port_count(pipe->port, PIPE_UNREAD, pb_ring_unread(pipe->peer->page, producer->tail, producer->head - producer->start));
     stop_requesting(producer);
+    pb_loans_return_all(&producer->loans);
     pb_peer_close(pipe->peer);
     pipe->peer = NULL;
     pb_port_set_deserted(pipe->port, true);
@@ -83,6 +84,7 @@ static void adopt_reader(struct pb_producer *producer)
     producer->tail = producer->position;
     producer->start = producer->head;
     producer->dropped = producer->requests = producer->answers = 0;
+    producer->lends = pipe->peer->borrows;
     atomic_store_explicit(&pipe->memory.page->dropped, 0, memory_order_relaxed);
     struct pb_reader_page *page = pipe->peer->page;
     atomic_store(&page->tail, producer->position);
@@ -128,11 +130,11 @@ static enum fate dropped(struct pb_producer *producer, enum pb_producer_counter 
     return FATE_DROPPED;
 }
 
-/* What becomes of a packet that is not simply written at `position`. */
-static __attribute__((noinline)) enum fate decide(struct pb_producer *producer, const struct pb_packet *packet,
+/* What becomes of a packet that is not simply written at `position`, where it takes `bytes`. */
+static __attribute__((noinline)) enum fate decide(struct pb_producer *producer, const struct pb_packet *packet, uint64_t bytes,
                                                   uint64_t position, bool may_wait)
 {
-    uint64_t bytes = pb_record_bytes(packet->captured_len), ring_bytes = producer->pipe.ring_bytes;
+    uint64_t ring_bytes = producer->pipe.ring_bytes;
     if (packet->link_type != producer->link_type)
         return dropped(producer, PIPE_LINK_TYPE);
     if (bytes > ring_bytes)
@@ -198,57 +200,91 @@ static __attribute__((noinline)) void claim_lines(const struct pb_producer *prod
     }
 }
 
-/* Copies each packet into the ring and publishes them all at once, whether the
- * batch was cut short or not. */
-uint32_t pb_producer_tx_batch(struct pb_port *port, const struct pb_packet *packets, const uint16_t *index,
-                              uint32_t count, bool may_wait)
+/* A packet from another block than the one before it: is it lent or copied? False: it
+ * has to wait for loans to be returned, which loans.h has the rules of. */
+static __attribute__((noinline)) bool enter_block(struct pb_producer *producer, const uint8_t *data, uint64_t position,
+                                                  bool may_wait, struct pb_loan_window *window)
 {
-    struct pb_producer *producer = port->state;
-    if (count == 0)
-        return 0;
-    producer->refused_bytes = 0;
-    if (producer->pipe.peer == NULL)
-        return offer_nobody(producer, count, may_wait);
-    stop_requesting(producer);
-    if (producer->link_type == PB_RING_LINK_UNSET)
-        take_link_type(producer, packets[index[0]].link_type);
-    if (pb_ring_reached(producer->position, producer->window.end))
-        restart(producer);
+    struct pb_loans *loans = &producer->loans;
+    struct pb_loan loan;
+    if (window->lent)
+        pb_loans_extend(loans, position);
+    if (!pb_loans_find(loans, data, window, &loan))
+        return true;
+    if (pb_loans_are_many(loans, loan.region) && look_at_tail(producer))
+        pb_loans_return(loans, producer->tail);
+    loan.end = position;
+    window->lent = pb_loans_take(loans, &loan);
+    if (window->lent || !may_wait || !pb_loans_worth_waiting(loans, producer->pipe.peer->page))
+        return true;
+    producer->refused_bytes = PB_RING_UNIT;
+    producer->refused_tail = pb_loans_half(loans);
+    return false;
+}
 
+/* Puts each packet, or with `lends` a reference to it, into the ring and publishes them
+ * all at once, whether the batch was cut short or not. */
+static inline __attribute__((always_inline)) uint32_t send_batch(struct pb_producer *producer, const struct pb_packet *packets,
+                                                                 const uint16_t *index, uint32_t count, bool may_wait,
+                                                                 const bool lends)
+{
     uint8_t *ring = producer->pipe.memory.ring;
     struct pb_record *records = producer->pipe.memory.records;
     uint64_t ring_bytes = producer->pipe.ring_bytes, mask = ring_bytes - 1, base = producer->window.base;
     uint64_t records_mask = pb_ring_records(ring_bytes) - 1, next = producer->head + producer->window.records_base;
     uint64_t position = producer->position, limit = producer->tail + ring_bytes, wire_bytes = 0;
     uint32_t link_type = producer->link_type, written = 0, claimed = 0, i;
+    struct pb_loan_window window = {0};
+    uint32_t lent = 0;
     enum fate fate = FATE_FITS;
     for (i = 0; i < count; i++) {
         const struct pb_packet *packet = &packets[index[i]];
-        if (i + PREFETCH_PACKETS < count)
+        uint64_t bytes = pb_record_bytes(packet->captured_len);
+        if (lends) {
+            if ((uintptr_t)packet->data - (uintptr_t)window.memory >= window.bytes &&
+                !enter_block(producer, packet->data, position, may_wait, &window)) {
+                fate = FATE_REFUSED;
+                break;
+            }
+            if (window.lent)
+                bytes = PB_RING_UNIT;
+        } else if (i + PREFETCH_PACKETS < count) {
             __builtin_prefetch(packets[index[i + PREFETCH_PACKETS]].data);
-        uint64_t end = position + pb_record_bytes(packet->captured_len);
+        }
+        uint64_t end = position + bytes;
         if (__builtin_expect(end > limit || packet->link_type != link_type, 0)) {
-            fate = decide(producer, packet, position, may_wait);
+            fate = decide(producer, packet, bytes, position, may_wait);
             if (fate == FATE_DROPPED)
                 continue;
             if (fate != FATE_FITS)
                 break;
             limit = producer->tail + ring_bytes;
         }
-        if (packet->captured_len > PB_RING_UNIT && i >= claimed) {
+        bool copied = !lends || !window.lent;
+        if (copied && packet->captured_len > PB_RING_UNIT && i >= claimed) {
             uint32_t group = count - i < CLAIM_PACKETS ? count - i : CLAIM_PACKETS;
             claim_lines(producer, position, packets, index + i, group);
             claimed = i + group;
         }
         struct pb_record *record = &records[(next + written) & records_mask];
-        record->length_mark = packet->captured_len;
+        record->length_mark = packet->captured_len | (copied ? 0 : PB_RECORD_LENT);
         record->wire_len = packet->wire_len;
         record->timestamp_ns = packet->timestamp_ns;
-        pb_copy_packet(ring + ((position + base) & mask), packet->data, packet->captured_len);
+        if (copied) {
+            pb_copy_packet(ring + ((position + base) & mask), packet->data, packet->captured_len);
+        } else {
+            producer->references[(next + written) & records_mask] =
+                window.reference + (uintptr_t)packet->data - (uintptr_t)window.memory;
+            lent++;
+        }
         wire_bytes += packet->wire_len;
         position = end;
         written++;
     }
+    if (lends && window.lent)
+        pb_loans_extend(&producer->loans, position);
+    if (lends && lent > 0)
+        pb_port_count(producer->pipe.port, PIPE_LENT, lent);
     if (written > 0)
         publish(producer, position, written, wire_bytes);
     if (__builtin_expect(fate == FATE_READER_LIES, 0)) {
@@ -256,6 +292,25 @@ uint32_t pb_producer_tx_batch(struct pb_port *port, const struct pb_packet *pack
         i += offer_nobody(producer, count - i, may_wait);
     }
     return i;
+}
+
+uint32_t pb_producer_tx_batch(struct pb_port *port, const struct pb_packet *packets, const uint16_t *index,
+                              uint32_t count, bool may_wait)
+{
+    struct pb_producer *producer = port->state;
+    if (count == 0)
+        return 0;
+    producer->refused_bytes = producer->refused_tail = 0;
+    if (producer->pipe.peer == NULL)
+        return offer_nobody(producer, count, may_wait);
+    stop_requesting(producer);
+    if (producer->link_type == PB_RING_LINK_UNSET)
+        take_link_type(producer, packets[index[0]].link_type);
+    if (pb_ring_reached(producer->position, producer->window.end))
+        restart(producer);
+    /* Each a loop of its own. */
+    return producer->lends ? send_batch(producer, packets, index, count, may_wait, true)
+                           : send_batch(producer, packets, index, count, may_wait, false);
 }
 
 /* --------------------------------------------------------------- sleeping */
@@ -289,14 +344,15 @@ static bool sleep_without_reader(const struct pb_producer *producer)
 bool pb_producer_wait(struct pb_port *port, struct pb_wait *wait)
 {
     struct pb_producer *producer = port->state;
-    uint64_t ring_bytes = producer->pipe.ring_bytes;
     *wait = (struct pb_wait){.fd = -1, .events = 0, .timeout_ns = -1};
     if (producer->refused_bytes == 0)
         return true;
     if (producer->pipe.peer == NULL || !take_wake_ups(producer) || !check_reader(producer))
         return sleep_without_reader(producer);
 
-    uint64_t wake_tail = pb_ring_wake_tail(producer->position, producer->refused_bytes, ring_bytes);
+    uint64_t wake_tail = producer->refused_tail != 0
+                             ? producer->refused_tail
+                             : pb_ring_wake_tail(producer->position, producer->refused_bytes, producer->pipe.ring_bytes);
     if (may_offer(producer, wake_tail))
         return false;
     producer->requesting = true;
@@ -315,8 +371,8 @@ bool pb_producer_wait(struct pb_port *port, struct pb_wait *wait)
 void pb_producer_tick(struct pb_port *port)
 {
     struct pb_producer *producer = port->state;
-    if (producer->pipe.peer != NULL)
-        check_reader(producer);
+    if (producer->pipe.peer != NULL && check_reader(producer))
+        pb_loans_tick(&producer->loans, producer->tail);
     refresh_gauges(producer);
 }
 

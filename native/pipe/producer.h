@@ -5,10 +5,11 @@
 #ifndef PB_PRODUCER_H
 #define PB_PRODUCER_H
 
+#include "loans.h"
 #include "pipe.h"
 
 /* Places in the driver's table of counters, behind those of every pipe. */
-enum pb_producer_counter { PIPE_NO_READER = PIPE_COUNTERS, PIPE_FULL, PIPE_TOO_LONG, PIPE_LINK_TYPE, PIPE_UNREAD, PB_PRODUCER_COUNTERS };
+enum pb_producer_counter { PIPE_NO_READER = PIPE_COUNTERS, PIPE_FULL, PIPE_TOO_LONG, PIPE_LINK_TYPE, PIPE_UNREAD, PIPE_LENT, PB_PRODUCER_COUNTERS };
 
 struct pb_producer {
     struct pb_pipe pipe; /* first: the attach server knows only this */
@@ -24,6 +25,10 @@ struct pb_producer {
     uint64_t answers;                     /* wake-ups received: never more than requests, or the reader floods */
     uint32_t link_type;
     bool requesting; /* page->producer_waiting is set */
+    bool lends;      /* to this reader */
+    uint64_t refused_tail; /* what tx_batch() last refused can be lent when the tail is here; with refused_bytes */
+    uint64_t *references;  /* NULL: the pipe does not lend; set by open() */
+    struct pb_loans loans;
 };
 
 /* producer.c: the driver's table. */

@@ -3,8 +3,8 @@
  *
  * A SOCK_SEQPACKET socket: the client sends one request, the engine's attach
  * server answers once. Status, and every refusal, end the connection. After a
- * granted attach (READ or WRITE, as the pipe's direction is) the reply carries two
- * descriptors, the data and the reader page (ring.h), and the connection stays:
+ * granted attach (READ or WRITE, as the pipe's direction is) the reply carries
+ * descriptors, the data and the reader page (ring.h) first, and the connection stays:
  *   - it ends when either side ends, however it does;
  *   - a message of one byte, in either direction, is a wake-up.
  *
@@ -18,7 +18,7 @@
 
 #include <stdint.h>
 
-#include "packet_bricks.h"
+#include "ring.h"
 
 #define PB_ATTACH_MAGIC 0x70697062u /* "bpip", little endian */
 #define PB_ATTACH_VERSION 2u
@@ -29,10 +29,18 @@ struct pb_attach_request {
     uint32_t magic;
     uint32_t version;
     uint32_t verb; /* enum pb_attach_verb */
-    uint32_t reserved;
+    uint32_t borrows; /* READ: 1: it understands lent packets (loans.h), and is to get the regions; else 0 */
 };
 
-enum pb_attach_descriptor { PB_ATTACH_DATA, PB_ATTACH_READER_PAGE, PB_ATTACH_DESCRIPTORS };
+/* What it is handed. The last are for a reader that borrows, where the pipe lends: the
+ * references, and as many regions as there are. */
+enum pb_attach_descriptor {
+    PB_ATTACH_DATA,
+    PB_ATTACH_READER_PAGE,
+    PB_ATTACH_REFERENCES,
+    PB_ATTACH_REGIONS,
+    PB_ATTACH_DESCRIPTORS_MAX = PB_ATTACH_REGIONS + PB_LOAN_REGIONS_MAX
+};
 
 struct pb_attach_reply {
     uint32_t magic;

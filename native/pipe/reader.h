@@ -6,7 +6,12 @@
 #ifndef PB_READER_H
 #define PB_READER_H
 
+#include <stdbool.h>
+
 #include "packet_bricks.h"
+
+/* pb_pipe_open(); `borrows` false: all packets are in the ring, none is lent (loans.h). */
+int pb_reader_open(const char *name, bool borrows, struct pb_pipe_reader **reader, struct pb_error *error);
 
 /* The ring, mapped twice in a row; *ring_bytes: the length of one turn. */
 const uint8_t *pb_reader_ring(const struct pb_pipe_reader *reader, uint64_t *ring_bytes);

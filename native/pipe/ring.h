@@ -127,6 +127,32 @@ static inline uint64_t pb_ring_records_bytes(uint64_t ring_bytes)
     return pb_ring_records(ring_bytes) * sizeof(struct pb_record);
 }
 
+/* A packet that lies in a region (loans.h): a mark in its record, which towards an
+ * application has no other, and its reference. */
+#define PB_RECORD_LENT (1u << PB_RECORD_LENGTH_BITS)
+#define PB_LOAN_REGIONS_MAX 8u
+#define PB_REFERENCE_OFFSET_BITS 48
+
+static inline uint64_t pb_reference(uint32_t region, uint64_t offset)
+{
+    return (uint64_t)region << PB_REFERENCE_OFFSET_BITS | offset;
+}
+
+static inline uint32_t pb_reference_region(uint64_t reference)
+{
+    return (uint32_t)(reference >> PB_REFERENCE_OFFSET_BITS);
+}
+
+static inline uint64_t pb_reference_offset(uint64_t reference)
+{
+    return reference & ((1ull << PB_REFERENCE_OFFSET_BITS) - 1);
+}
+
+static inline uint64_t pb_references_bytes(uint64_t ring_bytes)
+{
+    return pb_ring_records(ring_bytes) * sizeof(uint64_t);
+}
+
 static inline uint32_t pb_record_length(uint32_t length_mark)
 {
     return length_mark & ((1u << PB_RECORD_LENGTH_BITS) - 1);

@@ -35,7 +35,7 @@ int pb_pipe_open_writer(const char *name, struct pb_pipe_writer **result, struct
     struct pb_pipe_writer *writer = calloc(1, sizeof(*writer));
     if (writer == NULL)
         return pb_fail(error, ENOMEM, "pipe \"%s\": out of memory", name);
-    int code = pb_attachment_open(&writer->attachment, name, PB_ATTACH_WRITE, error);
+    int code = pb_attachment_open(&writer->attachment, name, PB_ATTACH_WRITE, false, error);
     if (code < 0) {
         free(writer);
         return code;

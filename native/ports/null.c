@@ -3,7 +3,9 @@
  *
  * The generator writes UDP over IPv4 (or IPv6) frames of one length in as many
  * frames as a batch holds, and gives them the headers of the next flows in turn:
- * bricks may have changed them. Flow i is 10.x.y.z (i in the lower 24 bits) to 192.168.0.1,
+ * bricks may have changed them. Where outputs borrow they are in a region of
+ * REGION_FRAMES_MIN or more, as many as the ring of an interface has.
+ * Flow i is 10.x.y.z (i in the lower 24 bits) to 192.168.0.1,
  * source port 1024 + i mod 60000. Engine thread; it owns the frames.
  */
 #include <endian.h>
@@ -11,9 +13,11 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "../core/bytes.h"
 #include "../core/checksum.h"
 #include "../core/error.h"
 #include "port.h"
+#include "region.h"
 
 #define FRAME_BYTES_MIN 60
 #define FRAME_BYTES_IPV6_MIN (ETHERNET_BYTES + IPV6_BYTES + UDP_BYTES)
@@ -22,9 +26,10 @@
 #define IPV6_BYTES 40
 #define UDP_BYTES 8
 #define HEADERS_BYTES_MAX (ETHERNET_BYTES + IPV6_BYTES + UDP_BYTES)
+#define REGION_FRAMES_MIN 2048
 
 struct generator {
-    uint8_t *frames;
+    uint8_t *frames; /* NULL: they are in port->region */
     uint32_t frame_bytes;
     uint32_t stride; /* between two frames */
     uint8_t headers[HEADERS_BYTES_MAX]; /* as every frame begins, but for its flow */
@@ -34,6 +39,8 @@ struct generator {
     uint64_t ipv4_sum;     /* of the IPv4 header without source address and checksum */
     bool ipv6;
 };
+
+static const uint8_t macs[12] = {0x02, 0, 0, 0, 0, 2, 0x02, 0, 0, 0, 0, 1};
 
 static void put16(uint8_t *at, uint32_t value)
 {
@@ -51,7 +58,6 @@ static void put_checksum(uint8_t *at, uint64_t sum)
 
 static void init_frame(const struct generator *generator, uint8_t *frame)
 {
-    static const uint8_t macs[12] = {0x02, 0, 0, 0, 0, 2, 0x02, 0, 0, 0, 0, 1};
     memcpy(frame, macs, sizeof(macs));
     put16(frame + 12, generator->ipv6 ? 0x86dd : 0x0800);
     uint8_t *ip = frame + ETHERNET_BYTES;
@@ -104,6 +110,31 @@ static void set_flow(const struct generator *generator, uint8_t *frame, uint32_t
     put_checksum(ip + 10, generator->ipv4_sum + (big_endian & 0xffff) + (big_endian >> 16));
 }
 
+/* Make frames for a batch, or for a region's worth of them. 0, or -errno with text. */
+static int make_frames(struct generator *generator, struct pb_port *port, struct pb_error *error)
+{
+    uint32_t batches = 1;
+    uint8_t *frames = NULL;
+    if (port->borrowed) {
+        batches = (REGION_FRAMES_MIN - 1) / port->batch_packets + 1;
+        if (batches < PB_REGION_BLOCKS_MIN)
+            batches = PB_REGION_BLOCKS_MIN;
+        int result = pb_region_open(&port->region, "null:", batches, (uint64_t)port->batch_packets * generator->stride, error);
+        if (result < 0)
+            return result;
+        frames = port->region->memory;
+    } else {
+        frames = generator->frames = calloc(port->batch_packets, generator->stride);
+        if (frames == NULL)
+            return pb_fail(error, ENOMEM, "port \"null:\": no memory for %u frames", port->batch_packets);
+    }
+    for (uint32_t i = 0; i < batches * port->batch_packets; i++)
+        init_frame(generator, frames + (size_t)i * generator->stride);
+    memcpy(generator->headers, frames, HEADERS_BYTES_MAX);
+    generator->ipv4_sum = pb_checksum_add(0, frames + ETHERNET_BYTES, IPV4_BYTES);
+    return 0;
+}
+
 static int open_generator(struct pb_port *port, struct pb_error *error)
 {
     int64_t version = pb_port_option_integer(port, "ip"), frame_bytes = pb_port_option_integer(port, "frames");
@@ -122,15 +153,11 @@ static int open_generator(struct pb_port *port, struct pb_error *error)
     generator->ipv6 = version == 6;
     /* An odd number of lines apart, so that headers do not all fall into a few sets of the cache. */
     generator->stride = ((generator->frame_bytes + 63) / 64 | 1) * 64;
-    generator->frames = calloc(port->batch_packets, generator->stride);
-    if (generator->frames == NULL) {
+    int result = make_frames(generator, port, error);
+    if (result < 0) {
         free(generator);
-        return pb_fail(error, ENOMEM, "port \"null:\": no memory for %u frames", port->batch_packets);
+        return result;
     }
-    for (uint32_t i = 0; i < port->batch_packets; i++)
-        init_frame(generator, generator->frames + (size_t)i * generator->stride);
-    memcpy(generator->headers, generator->frames, HEADERS_BYTES_MAX);
-    generator->ipv4_sum = pb_checksum_add(0, generator->frames + ETHERNET_BYTES, IPV4_BYTES);
     port->pausable = pb_port_option_boolean(port, "pausable");
     port->writable = true; /* headers are written anew for each batch */
     port->state = generator;
@@ -140,6 +167,18 @@ static int open_generator(struct pb_port *port, struct pb_error *error)
 static int null_open(struct pb_port *port, struct pb_error *error)
 {
     return port->role == PB_PORT_INPUT ? open_generator(port, error) : 0;
+}
+
+/* The next block of the region, `count` frames of it about to be written. Readers have
+ * looked at those: a word is stored in each first, side by side, for the same reason
+ * as in claim_lines() of pipe/producer.c. Measured as there, 1500 bytes, all lent: far
+ * cores 8.4 -> 17.6 million packets/s, near ones 28.6 -> 45.6. */
+static __attribute__((noinline)) uint8_t *next_block(const struct generator *generator, struct pb_region *region, uint32_t count)
+{
+    uint8_t *frames = pb_region_next(region);
+    for (uint32_t i = 0; i < count; i++)
+        *(volatile uint32_t *)(frames + (size_t)i * generator->stride) = pb_load32(macs);
+    return frames;
 }
 
 static uint32_t null_rx_batch(struct pb_port *port, struct pb_packet *packets, uint32_t packets_max)
@@ -153,7 +192,7 @@ static uint32_t null_rx_batch(struct pb_port *port, struct pb_packet *packets, u
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     uint64_t timestamp_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-    uint8_t *frame = generator->frames;
+    uint8_t *frame = port->region == NULL ? generator->frames : next_block(generator, port->region, count);
     for (uint32_t i = 0; i < count; i++, frame += generator->stride) {
         set_flow(generator, frame, generator->next_flow);
         generator->next_flow = generator->next_flow + 1 == generator->flows ? 0 : generator->next_flow + 1;
@@ -167,7 +206,7 @@ static uint32_t null_rx_batch(struct pb_port *port, struct pb_packet *packets, u
 
 static void null_rx_release(struct pb_port *port)
 {
-    (void)port; /* the frames are the driver's for ever */
+    (void)port; /* the frames are the driver's for ever; in a region, whose block is free */
 }
 
 static uint32_t null_tx_batch(struct pb_port *port, const struct pb_packet *packets, const uint16_t *index, uint32_t count,
@@ -193,6 +232,8 @@ static void null_close(struct pb_port *port)
     if (generator != NULL)
         free(generator->frames);
     free(generator);
+    pb_region_close(port->region);
+    port->region = NULL;
     port->state = NULL;
 }
 

@@ -8,7 +8,9 @@
  *
  * Receiving lends memory: the packets of rx_batch() stay valid until
  * rx_release(), and rx_batch() is never called again before it. A port that says
- * `writable` lets bricks change their bytes until then.
+ * `writable` lets bricks change their bytes until then. Where an output borrows
+ * (port->borrowed), a driver may keep its packets in a region (region.h) and write
+ * over those of a block only when nobody holds it.
  *
  * Accounting is the driver's duty: each packet offered to tx_batch() ends as
  * exactly one of: sent (pb_port_sent), dropped with a reason (one of the
@@ -49,6 +51,7 @@ enum pb_port_role { PB_PORT_INPUT, PB_PORT_OUTPUT };
 
 /* Ways a port can be, decided by its driver in open(). */
 struct pb_port_driver;
+struct pb_region;
 struct pb_port {
     const struct pb_port_driver *driver;
     enum pb_port_role role;
@@ -66,6 +69,9 @@ struct pb_port {
     bool endless;   /* input: pausable, but nobody waits for its end */
     bool writable;  /* input: bricks may change what it lends, up to captured_len: no later packet shows it */
     bool exhausted; /* input: no packet will come any more; set by rx_batch() */
+    bool borrows;   /* output: takes regions, by its driver's borrow(); set by open() */
+    bool borrowed;  /* input: its packets can reach such an output; set before open() */
+    struct pb_region *region; /* input: where its packets may lie; NULL: nowhere that can be shared; set by open() */
     _Atomic bool awaited;   /* output: sources that can pause wait for its reader to come; set by open(), then by
                                the control thread */
     _Atomic bool attention; /* set by another thread: the engine thread calls attend() */
@@ -91,6 +97,11 @@ struct pb_port_driver {
 
     /* Acquire the resource; sets port->state, pausable. 0, or -errno with text. */
     int (*open)(struct pb_port *port, struct pb_error *error);
+
+    /* Output, where port->borrows: all ports are open, and these are the regions that
+     * packets come from. Until close() they stay; close() looks at none of them any
+     * more. 0, or -errno with text. */
+    int (*borrow)(struct pb_port *port, struct pb_region *const *regions, uint32_t count, struct pb_error *error);
 
     /* Receive up to packets_max packets; 0: none now. Counts them. */
     uint32_t (*rx_batch)(struct pb_port *port, struct pb_packet *packets, uint32_t packets_max);

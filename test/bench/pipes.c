@@ -1,12 +1,13 @@
 /*
  * pipes.c - how fast an engine feeds an application through pipes.
  *
- *   pipes FRAME_BYTES SECONDS [PIPES=4] [FLOWS=10000] [COMMAND...]
+ *   pipes [--lend] FRAME_BYTES SECONDS [PIPES=4] [FLOWS=10000] [COMMAND...]
  *
  * Generator and PIPES pipes in this process, pinned to processor 0; between them
  * LoadBalancer over 4-tuples, or Dummy for a single pipe. One reader process that
  * attaches to all pipes and looks at each packet, pinned to processor 1. Prints the
  * packets/s that the reader got over SECONDS, after a warm-up of a tenth of it.
+ * --lend: the pipes lend their packets, ?lend=1, instead of copying them.
  * COMMAND is another reader, run in its place: of bench}0, bench}1, ...
  */
 #include <string.h>
@@ -82,7 +83,7 @@ static int run_reader(uint32_t pipes, double seconds, char **command)
     return status;
 }
 
-static int make_engine(const char *generator, uint32_t pipes, struct pb_error *error)
+static int make_engine(const char *generator, uint32_t pipes, const char *options, struct pb_error *error)
 {
     int engine = check(pb_engine_create("bench", 512, 0, PB_BATCH_PACKETS_DEFAULT, error), error);
     const struct pb_load_balancer_config config = {.tuple = 4};
@@ -95,7 +96,7 @@ static int make_engine(const char *generator, uint32_t pipes, struct pb_error *e
     for (uint32_t i = 0; i < pipes; i++) {
         char name[32];
         snprintf(name, sizeof(name), "bench}%u", i);
-        check(pb_engine_add_output(engine, "pipe", name, "wait=1", error), error);
+        check(pb_engine_add_output(engine, "pipe", name, options, error), error);
         check(pb_engine_connect_output(engine, 0, i, i, error), error);
     }
     return engine;
@@ -103,8 +104,14 @@ static int make_engine(const char *generator, uint32_t pipes, struct pb_error *e
 
 int main(int argc, char **argv)
 {
+    const char *options = "wait=1";
+    if (argc > 1 && strcmp(argv[1], "--lend") == 0) {
+        options = "wait=1&lend=1";
+        argc--;
+        argv++;
+    }
     if (argc < 3) {
-        fprintf(stderr, "usage: pipes FRAME_BYTES SECONDS [PIPES [FLOWS [COMMAND...]]]\n");
+        fprintf(stderr, "usage: pipes [--lend] FRAME_BYTES SECONDS [PIPES [FLOWS [COMMAND...]]]\n");
         return 2;
     }
     uint32_t pipes = argc > 3 ? (uint32_t)atoi(argv[3]) : 4;
@@ -114,7 +121,7 @@ int main(int argc, char **argv)
         return 2;
     make_runtime_directory();
     struct pb_error error;
-    int engine = make_engine(generator, pipes, &error);
+    int engine = make_engine(generator, pipes, options, &error);
     check(pb_engine_start(engine, &error), &error);
     int status = run_reader(pipes, atof(argv[2]), argc > 5 ? argv + 5 : (char *[]){NULL});
     check(pb_engine_stop(engine, &error), &error);

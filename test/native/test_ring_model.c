@@ -21,6 +21,7 @@
 #include "ring_model/sides.h"
 
 #define BATCH_MAX 4
+#define BATCH_LENT_MAX 2 /* packets in a block */
 
 struct world world;
 enum mutant mutant;
@@ -40,6 +41,7 @@ struct scenario {
     bool declines;         /* it says of one packet that it does not send it */
     uint32_t stops_after;  /* from the application: the engine stops when it has so many */
     uint32_t read_max;     /* packets of one read */
+    uint32_t blocks;       /* packets come from a region of so many, and are lent; a batch in each block */
     uint32_t holds;        /* the reader releases after its first read, and then not before it has so many */
 };
 
@@ -54,6 +56,16 @@ static const struct scenario scenarios[] = {
      .may_wait = true, .idle = true},
     {.name = "adoption", .units = 2, .packets = 2, .batch = 1, .lengths = {16}, .read_max = 1,
      .may_wait = true, .comes_late = true},
+    {.name = "lent", .units = 4, .packets = 4, .batch = 1, .lengths = {16}, .read_max = 1, .blocks = 3,
+     .may_wait = true, .idle = true, .spins = true},
+    {.name = "lent_and_held", .units = 4, .packets = 3, .batch = 1, .lengths = {16}, .read_max = 1, .blocks = 3, .holds = 3,
+     .may_wait = true, .idle = true},
+    {.name = "lent_live", .units = 4, .packets = 4, .batch = 1, .lengths = {16, 30}, .read_max = 2, .blocks = 3,
+     .idle = true, .spins = true},
+    {.name = "lent_and_waits", .units = 2, .packets = 4, .batch = 2, .lengths = {16, 30}, .read_max = 2, .blocks = 3,
+     .may_wait = true, .idle = true},
+    {.name = "lent_and_killed", .units = 2, .packets = 4, .batch = 1, .lengths = {16}, .read_max = 1, .blocks = 3,
+     .may_wait = true, .idle = true, .spins = true, .may_die = true},
     {.name = "killed", .units = 2, .packets = 4, .batch = 1, .lengths = {16}, .read_max = 1,
      .may_wait = true, .idle = true, .spins = true, .may_die = true},
     {.name = "whole_ring", .units = 1, .packets = 3, .batch = 1, .lengths = {16}, .read_max = 2,
@@ -122,14 +134,25 @@ static void offer(const struct pb_packet *packets, uint32_t count)
     }
 }
 
+/* Where the port has packet `i` of a batch; as a driver does it, in a block that nobody holds. */
+static const uint8_t *place(uint8_t *block, uint32_t i, uint32_t number)
+{
+    if (block == NULL)
+        return data + number;
+    uint8_t *at = block + i * PB_RING_UNIT / BATCH_LENT_MAX;
+    memcpy(at, data + number, length_of(number));
+    return at;
+}
+
 static void engine_sends(void)
 {
     while (world.offered < scenario->packets) {
         struct pb_packet packets[BATCH_MAX];
         uint32_t count = 0;
+        uint8_t *block = scenario->blocks > 0 ? pb_region_next(&world.region) : NULL;
         for (; count < scenario->batch && world.offered + count < scenario->packets; count++) {
             uint32_t number = world.offered + count, length = length_of(number);
-            pb_packet_init(&packets[count], data + number, length, length + number, number + 1, PB_LINK_ETHERNET);
+            pb_packet_init(&packets[count], place(block, count, number), length, length + number, number + 1, PB_LINK_ETHERNET);
         }
         offer(packets, count);
         world.offered += count;
@@ -239,6 +262,8 @@ static void check_reader_at_rest(void)
         /* Where the engine has dropped it, it has counted; to the call that it was killed in. */
         uint64_t released = sent - own_counter(PIPE_UNREAD);
         if (own_counter(PIPE_NO_READER) > 0)
+            MODEL_CHECK(world.region.free == world.region.blocks);
+        if (own_counter(PIPE_NO_READER) > 0)
             MODEL_CHECK(released == world.released_begun || released == world.released_finished);
         return;
     }
@@ -315,6 +340,8 @@ static const char *const mutant_names[MUTANTS] = {
     [NEVER_SAYS_THE_RECORDS_BASE] = "never_says_the_records_base",
     [COUNTS_IN_ONE_SLOT] = "counts_in_one_slot",
     [COUNTS_AFTER_RELEASING] = "counts_after_releasing",
+    [RETURNS_LOANS_EARLY] = "returns_loans_early",
+    [LENDS_WITHOUT_EXTENDING] = "lends_without_extending",
 };
 
 static void name_words(void)
@@ -367,6 +394,8 @@ static void attach(void)
         CHECK(pb_pipe_open_writer("model", &world.writer, &error) == 0);
     else
         CHECK(pb_pipe_open("model", &world.reader, &error) == 0);
+    if (scenario->blocks > 0)
+        sides_lend(scenario->blocks);
     sides_grant();
     if (!scenario->comes_late)
         sides_attend();
@@ -389,6 +418,11 @@ static struct model_result run(const struct scenario *which, enum mutant with, c
     model_share(&world.reader_page, sizeof(world.reader_page));
     model_guard(world.records, which->units * sizeof(world.records[0]), sizeof(world.records), sizeof(world.records[0]));
     model_guard(world.ring, which->units * PB_RING_UNIT, 2 * which->units * PB_RING_UNIT, PB_RING_UNIT);
+    if (which->blocks > 0) {
+        model_guard(world.references, which->units * sizeof(world.references[0]), sizeof(world.references),
+                    sizeof(world.references[0]));
+        model_guard(world.blocks, which->blocks * PB_RING_UNIT, sizeof(world.blocks), PB_RING_UNIT);
+    }
     name_words();
     name_quiet_words();
     if (weakening != NULL)

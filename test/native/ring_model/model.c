@@ -18,7 +18,7 @@
 #include <ucontext.h>
 
 #define WORDS_MAX 20    /* shared words */
-#define UNITS_MAX 10    /* of guarded memory: two entries each in a view, written and read */
+#define UNITS_MAX 16    /* of guarded memory: two entries each in a view, written and read */
 #define VIEW (WORDS_MAX + 2 * UNITS_MAX)
 #define MESSAGES_MAX 12 /* of one word that somebody may still read */
 #define WAKE_UPS_MAX 4  /* in the socket, each way */
@@ -84,7 +84,7 @@ static struct {
     struct {
         const char *memory;
         uint32_t bytes, seen_bytes, unit_bytes, first_unit;
-    } guarded[2];
+    } guarded[4];
     uint32_t guarded_count, units_count;
     const void *statistics[WORDS_MAX];
     uint32_t statistics_count;

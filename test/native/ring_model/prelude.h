@@ -35,6 +35,8 @@ void model_free(void *memory);
 #undef pb_ring_release
 #undef pb_ring_reader_sleeps
 
+#include "pipe/loans.h"
+
 enum mutant {
     MUTANT_NONE,
     PUBLISHES_AFTER_LOOKING,       /* is the reader asleep? Only then it moves head */
@@ -51,6 +53,8 @@ enum mutant {
     READER_SLEEPS_ON_A_REQUEST,    /* of a producer that waits as well */
     COUNTS_IN_ONE_SLOT,            /* the one that is in force */
     COUNTS_AFTER_RELEASING,
+    RETURNS_LOANS_EARLY,           /* as soon as they are published, not when they are released */
+    LENDS_WITHOUT_EXTENDING,       /* a loan ends where it begins */
     MUTANTS
 };
 extern enum mutant mutant;
@@ -113,6 +117,21 @@ static inline uint64_t pb_ring_release(const struct pb_producer_page *producer, 
         return 0;
     return mutant == RELEASES_AFTER_LOOKING ? number : sound;
 }
+
+/* loans.c is not driven: all it has is the engine's own. */
+static inline void model_loans_return(struct pb_loans *loans, uint64_t tail)
+{
+    pb_loans_return(loans, mutant == RETURNS_LOANS_EARLY ? tail + INT32_MAX : tail);
+}
+
+static inline void model_loans_extend(struct pb_loans *loans, uint64_t position)
+{
+    if (mutant != LENDS_WITHOUT_EXTENDING)
+        pb_loans_extend(loans, position);
+}
+
+#define pb_loans_return model_loans_return
+#define pb_loans_extend model_loans_extend
 
 static inline bool pb_ring_reader_sleeps(const struct pb_producer_page *producer, struct pb_reader_page *reader,
                                          uint64_t seen, uint64_t *number)

@@ -5,7 +5,8 @@
  * Mirrored here, because the real functions are system calls for the most part:
  * pb_attachment_open() and _close() (attachment.c), pb_peer_grant() and
  * pb_peer_close() (grant.c), and of output_close(), input_close() and
- * pb_attach_unregister() what they do to shared memory and socket.
+ * pb_attach_unregister() what they do to shared memory and socket; and of output_borrow()
+ * and pb_region_open() what they make.
  */
 #include "sides.h"
 
@@ -26,7 +27,7 @@ void model_free(void *memory)
     (void)memory;
 }
 
-int pb_attachment_open(struct pb_attachment *attachment, const char *name, enum pb_attach_verb verb,
+int pb_attachment_open(struct pb_attachment *attachment, const char *name, enum pb_attach_verb verb, bool borrows,
                        struct pb_error *error)
 {
     (void)name, (void)verb, (void)error;
@@ -37,6 +38,9 @@ int pb_attachment_open(struct pb_attachment *attachment, const char *name, enum 
         .records = world.records,
         .ring = world.ring,
         .ring_bytes = world.producer_page.ring_bytes,
+        .references = world.references,
+        .regions = {{.memory = world.blocks, .bytes = sizeof(world.blocks)}},
+        .regions_count = borrows,
     };
     return 0;
 }
@@ -89,6 +93,17 @@ void sides_init(uint64_t ring_bytes, uint32_t direction)
     pthread_mutex_init(&pipe->mutex, NULL);
 }
 
+void sides_lend(uint32_t blocks)
+{
+    world.region.memory = world.blocks;
+    world.region.blocks = world.region.free = blocks;
+    world.region.block_bytes = PB_RING_UNIT;
+    world.region.bytes = blocks * PB_RING_UNIT;
+    world.producer.references = world.references;
+    world.producer.loans.regions[0] = &world.region;
+    world.producer.loans.regions_count = 1;
+}
+
 void sides_grant(void)
 {
     struct pb_pipe *pipe = pipe_of();
@@ -98,7 +113,7 @@ void sides_grant(void)
         .ring = world.ring,
         .ring_bytes = world.producer_page.ring_bytes,
     };
-    world.peer = (struct pb_peer){.fd = MODEL_ENGINE_FD, .page = &world.reader_page};
+    world.peer = (struct pb_peer){.fd = MODEL_ENGINE_FD, .page = &world.reader_page, .borrows = world.region.blocks > 0};
     *(pipe->direction == PB_PIPE_TO_APPLICATION ? &pipe->memory : &world.peer.memory) = memory;
     pipe->incoming = &world.peer;
     world.port.attention = true;

@@ -13,7 +13,8 @@
 
 #define MODEL_RING_BYTES_MAX (4 * PB_RING_UNIT)
 #define MODEL_COPY_BYTES 512
-#define MODEL_HEAP_BYTES 384
+#define MODEL_HEAP_BYTES 640
+#define MODEL_BLOCKS_MAX 4
 
 /* All state that there is, besides the model's. */
 struct world {
@@ -22,12 +23,18 @@ struct world {
     struct pb_reader_page reader_page;
     struct pb_record records[MODEL_RING_BYTES_MAX / PB_RING_UNIT];
     _Alignas(64) uint8_t ring[2 * MODEL_RING_BYTES_MAX];
+    uint64_t references[MODEL_RING_BYTES_MAX / PB_RING_UNIT];
+    _Alignas(64) uint8_t blocks[MODEL_BLOCKS_MAX * PB_RING_UNIT]; /* of the region */
     /* The engine's. */
     struct pb_producer producer; /* towards the application, or ... */
     struct pb_consumer consumer; /* ... from it */
     struct pb_port port;
     uint32_t output_changes;
     struct pb_peer peer;
+    union {
+        struct pb_region region; /* of the port that packets come from */
+        uint8_t region_bytes[sizeof(struct pb_region) + MODEL_BLOCKS_MAX * sizeof(uint32_t)];
+    };
     pb_counter counters[32];
     uint8_t copies[MODEL_COPY_BYTES];
     /* The application's. */
@@ -44,6 +51,8 @@ extern struct world world;
 
 /* A ring of `ring_bytes`, empty, with nobody attached. */
 void sides_init(uint64_t ring_bytes, uint32_t direction);
+/* Packets come from a region of so many blocks, of PB_RING_UNIT each; before sides_grant(). */
+void sides_lend(uint32_t blocks);
 /* What the attach server does when an application has come. */
 void sides_grant(void);
 /* The engine's loop sees port->attention. */
