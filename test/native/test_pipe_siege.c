@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -55,6 +56,8 @@ static uint32_t random_next(uint64_t *state)
 
 /* --------------------------------------------------------------- the engine */
 
+static bool lends; /* its pipes, in this test */
+
 /* Generator, Duplicator, pipes siege}0 to siege}pipes-1. */
 static int engine_start(uint32_t pipes)
 {
@@ -66,7 +69,7 @@ static int engine_start(uint32_t pipes)
     for (uint32_t i = 0; i < pipes; i++) {
         char name[32];
         snprintf(name, sizeof(name), "siege{%u", i);
-        CHECK_EQUAL(pb_engine_add_output(engine, "pipe", name, "wait=1", &error), i);
+        CHECK_EQUAL(pb_engine_add_output(engine, "pipe", name, lends ? "wait=1&lend=1" : "wait=1", &error), i);
         CHECK_EQUAL(pb_engine_connect_output(engine, 0, i, i, &error), 0);
     }
     if (pb_engine_start(engine, &error) < 0) {
@@ -187,10 +190,11 @@ static void beside_start(const char *name)
 }
 
 /* The engine has stopped: it must have had all that was sent to it. */
-static void beside_end(uint64_t all)
+static void beside_end(int engine, uint32_t output)
 {
     pthread_join(beside.thread, NULL);
-    CHECK_EQUAL(beside.stream.packets, all);
+    CHECK_EQUAL(beside.stream.packets, sent(engine, output));
+    CHECK_EQUAL(counter(engine, output, "lent") > 0, lends);
 }
 
 /* -------------------------------------------------------------------- roles */
@@ -367,10 +371,11 @@ struct raw {
 
 static bool raw_attach(const char *name, uint32_t verb, struct raw *raw)
 {
-    struct pb_attach_request request = {PB_ATTACH_MAGIC, PB_ATTACH_VERSION, verb, 0};
+    struct pb_attach_request request = {PB_ATTACH_MAGIC, PB_ATTACH_VERSION, verb, verb == PB_ATTACH_READ};
     struct pb_attach_reply reply;
     struct iovec part = {&reply, sizeof(reply)};
-    _Alignas(struct cmsghdr) char control[64];
+    int descriptors[PB_ATTACH_DESCRIPTORS_MAX];
+    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(descriptors))];
     struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
     raw->fd = raw_connect(name);
     CHECK(send(raw->fd, &request, sizeof(request), MSG_NOSIGNAL) > 0);
@@ -380,10 +385,12 @@ static bool raw_attach(const char *name, uint32_t verb, struct raw *raw)
         close(raw->fd);
         return false;
     }
-    int descriptors[2];
-    memcpy(descriptors, CMSG_DATA(header), sizeof(descriptors));
-    raw->data_fd = descriptors[0];
-    raw->page_fd = descriptors[1];
+    size_t bytes = header->cmsg_len - CMSG_LEN(0);
+    memcpy(descriptors, CMSG_DATA(header), bytes);
+    raw->data_fd = descriptors[PB_ATTACH_DATA];
+    raw->page_fd = descriptors[PB_ATTACH_READER_PAGE];
+    for (size_t i = PB_ATTACH_REFERENCES; i < bytes / sizeof(int); i++)
+        close(descriptors[i]);
     return true;
 }
 
@@ -431,6 +438,35 @@ static void role_scribble(const char *name, uint64_t state)
         }
         munmap(data, (size_t)data_bytes);
         munmap(page, sizeof(struct pb_reader_page));
+        close(raw.data_fd);
+        close(raw.page_fd);
+        close(raw.fd);
+    }
+}
+
+/* Attaches as a reader again and again, and gives back what it has not read, at once;
+ * now and then what was never sent. */
+static void role_forge(const char *name, uint64_t state)
+{
+    for (;;) {
+        struct raw raw;
+        if (!raw_attach(name, PB_ATTACH_READ, &raw))
+            continue;
+        struct pb_producer_page *producer = mmap(NULL, sizeof(*producer), PROT_READ, MAP_SHARED, raw.data_fd, 0);
+        struct pb_reader_page *page = mmap(NULL, sizeof(*page), PROT_READ | PROT_WRITE, MAP_SHARED, raw.page_fd, 0);
+        CHECK(producer != MAP_FAILED && page != MAP_FAILED);
+        struct pollfd hangup = {.fd = raw.fd, .events = POLLRDHUP};
+        for (uint32_t writes = 1000 + random_next(&state) % 100000; writes > 0; writes--) {
+            if (writes % 256 == 0 && poll(&hangup, 1, 0) > 0)
+                break;
+            if (atomic_load(&page->start) != PB_RING_UNSET) /* else it is the engine's to write */
+                atomic_store(&page->tail, atomic_load(&producer->position));
+        }
+        atomic_store(&page->tail, random_value(&state, atomic_load(&page->tail)));
+        while (random_next(&state) % 2 == 0 && poll(&hangup, 1, 10) == 0)
+            continue;
+        munmap(producer, sizeof(*producer));
+        munmap(page, sizeof(*page));
         close(raw.data_fd);
         close(raw.page_fd);
         close(raw.fd);
@@ -541,7 +577,7 @@ static void test_kills(uint64_t *state)
     uint64_t given_back = sent(engine, 0) - counter(engine, 0, "unread");
     CHECK(given_back <= atomic_load(&shared->begun) && given_back + cut >= atomic_load(&shared->begun));
     CHECK_EQUAL(pb_engine_stop(engine, &error), 0);
-    beside_end(sent(engine, 1));
+    beside_end(engine, 1);
     check_accounts(engine);
     CHECK_EQUAL(pb_engine_delete(engine, &error), 0);
     shared_close(shared_fd, shared);
@@ -700,7 +736,7 @@ static void test_flood(uint64_t *state)
         CHECK(read_some(reader, &stream, RECORDS_MAX) >= 0);
     pb_pipe_close(reader);
     CHECK_EQUAL(pb_engine_stop(engine, &error), 0);
-    beside_end(sent(engine, 1));
+    beside_end(engine, 1);
     check_accounts(engine);
     CHECK_EQUAL(pb_engine_delete(engine, &error), 0);
 }
@@ -726,9 +762,29 @@ static void test_lying_writers(uint64_t *state)
     CHECK_EQUAL(pb_event_take(text, sizeof(text)), 0);
     engine_end(engine);
     CHECK_EQUAL(pb_engine_stop(honest, &error), 0);
-    beside_end(sent(honest, 0));
+    beside_end(honest, 0);
     check_accounts(honest);
     CHECK_EQUAL(pb_engine_delete(honest, &error), 0);
+}
+
+/* A reader that gives back early has nothing of it, and takes nothing from the reader
+ * beside it, which is lent the same buffers. */
+static void test_lying_readers(uint64_t *state)
+{
+    char seed[24], text[PB_ERROR_BYTES];
+    int engine = engine_start(2);
+    beside_start("siege}1");
+    snprintf(seed, sizeof(seed), "%u", random_next(state));
+    pid_t pid = start_role("forge", "siege}0", seed);
+    while (counter(engine, 0, "reader_faults") < FAULTS / 10)
+        usleep(1000);
+    kill_role(pid);
+    while (pb_event_take(text, sizeof(text)) > 0)
+        CHECK(strstr(text, "port \"siege{0\": its reader, ") == text);
+    CHECK_EQUAL(pb_engine_stop(engine, &error), 0);
+    beside_end(engine, 1);
+    check_accounts(engine);
+    CHECK_EQUAL(pb_engine_delete(engine, &error), 0);
 }
 
 /* ------------------------------------------------------------------- main */
@@ -743,18 +799,26 @@ static void run_role(char **argv)
         role_flood(argv[3], (uint64_t)atoll(argv[4]));
     else if (strcmp(argv[2], "scribble") == 0)
         role_scribble(argv[3], (uint64_t)atoll(argv[4]));
+    else if (strcmp(argv[2], "forge") == 0)
+        role_forge(argv[3], (uint64_t)atoll(argv[4]));
 }
 
 static const struct {
     const char *name;
     void (*run)(uint64_t *state);
+    bool lends;
 } tests[] = {
-    {"race", test_race},
-    {"kills", test_kills},
-    {"killed_writers", test_killed_writers},
-    {"cycles", test_cycles},
-    {"flood", test_flood},
-    {"lying_writers", test_lying_writers},
+    {"race", test_race, false},
+    {"race_lent", test_race, true},
+    {"kills", test_kills, false},
+    {"kills_lent", test_kills, true},
+    {"killed_writers", test_killed_writers, false},
+    {"cycles", test_cycles, false},
+    {"cycles_lent", test_cycles, true},
+    {"flood", test_flood, false},
+    {"lying_writers", test_lying_writers, false},
+    {"lying_readers", test_lying_readers, false},
+    {"lying_readers_lent", test_lying_readers, true},
 };
 
 static void *no_thread(void *arg)
@@ -801,6 +865,7 @@ int main(int argc, char **argv)
             continue;
         alarm(WATCHDOG_S);
         uint64_t state = seed;
+        lends = tests[i].lends;
         tests[i].run(&state);
         printf("siege: %s\n", tests[i].name);
         fflush(stdout);
