@@ -56,7 +56,8 @@ static uint32_t random_next(uint64_t *state)
 
 /* --------------------------------------------------------------- the engine */
 
-static bool lends; /* its pipes, in this test */
+/* Its pipes lend, in this test; from rings that hold more packets than the generator has frames. */
+static bool lends;
 
 /* Generator, Duplicator, pipes siege}0 to siege}pipes-1. */
 static int engine_start(uint32_t pipes)
@@ -69,7 +70,7 @@ static int engine_start(uint32_t pipes)
     for (uint32_t i = 0; i < pipes; i++) {
         char name[32];
         snprintf(name, sizeof(name), "siege{%u", i);
-        CHECK_EQUAL(pb_engine_add_output(engine, "pipe", name, lends ? "wait=1&lend=1" : "wait=1", &error), i);
+        CHECK_EQUAL(pb_engine_add_output(engine, "pipe", name, lends ? "wait=1&lend=1&slots=512" : "wait=1", &error), i);
         CHECK_EQUAL(pb_engine_connect_output(engine, 0, i, i, &error), 0);
     }
     if (pb_engine_start(engine, &error) < 0) {
