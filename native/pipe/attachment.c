@@ -82,7 +82,8 @@ static int receive_reply(int fd, struct pb_attach_reply *reply, int descriptors[
     return length == (ssize_t)sizeof(*reply) && reply->magic == PB_ATTACH_MAGIC ? 0 : -EPROTO;
 }
 
-/* One request, one reply, and the descriptors in it, -1 where there are none. Returns 0, or -errno with text: the engine's if it refuses. */
+/* One request, one reply, and the descriptors in it, -1 where there are none. Returns 0,
+ * or -errno with text: the engine's if it refuses. */
 static int converse(int fd, const char *name, enum pb_attach_verb verb, bool borrows, struct pb_attach_reply *reply,
                     int descriptors[PB_ATTACH_DESCRIPTORS_MAX], struct pb_error *error)
 {

@@ -9,7 +9,15 @@
 #include "pipe.h"
 
 /* Places in the driver's table of counters, behind those of every pipe. */
-enum pb_producer_counter { PIPE_NO_READER = PIPE_COUNTERS, PIPE_FULL, PIPE_TOO_LONG, PIPE_LINK_TYPE, PIPE_UNREAD, PIPE_LENT, PB_PRODUCER_COUNTERS };
+enum pb_producer_counter {
+    PIPE_NO_READER = PIPE_COUNTERS,
+    PIPE_FULL,
+    PIPE_TOO_LONG,
+    PIPE_LINK_TYPE,
+    PIPE_UNREAD,
+    PIPE_LENT,
+    PB_PRODUCER_COUNTERS
+};
 
 struct pb_producer {
     struct pb_pipe pipe; /* first: the attach server knows only this */
