@@ -4,7 +4,9 @@
  * One buffer, refilled from the source. rx_batch() parses records in place and
  * lends them; it refills only before it has parsed any, when by contract nothing
  * is lent. So there is no copy and no allocation for each packet, and a batch
- * ends where the buffered bytes do.
+ * ends where the buffered bytes do. Where outputs borrow, the buffer is a block of
+ * the port's region, and where it would be written over, the next block takes its
+ * place.
  *
  * The state, its buffer and the open file belong to the port, from open() to
  * close(). The next file of a directory is opened on the engine thread.
@@ -21,8 +23,10 @@
 #include "pcap_files.h"
 #include "pcap_format.h"
 #include "pcap_source.h"
+#include "region.h"
 
 #define BUFFER_BYTES (1u << 20)
+#define REGION_BUFFERS 8
 /* With less room than this behind the unparsed bytes they move to the front:
  * small reads are not worth their system call. */
 #define REFILL_BYTES_MIN 65536u
@@ -47,6 +51,7 @@ struct pcap_input {
     char fault[320];
 
     uint8_t *buffer;
+    struct pb_region *region; /* where the buffer lies; NULL: in memory of its own */
     size_t capacity, head, tail; /* unparsed bytes: head to tail */
     bool at_front;               /* the buffer's start is the file's start */
     bool replay;                 /* the whole file is in the buffer */
@@ -102,25 +107,42 @@ static void fault_at(struct pcap_input *input, uint64_t offset, const char *what
              (unsigned long long)offset, what, (unsigned long long)input->file_packets);
 }
 
+/* Make room at the front of a buffer: of this one, or of the next, if this is lent. */
+static void move_to_front(struct pcap_input *input)
+{
+    uint8_t *from = input->buffer + input->head;
+    if (input->region != NULL)
+        input->buffer = pb_region_next(input->region);
+    memmove(input->buffer, from, input->tail - input->head);
+    input->at_front = input->at_front && input->head == 0;
+    input->tail -= input->head;
+    input->head = 0;
+}
+
+/* Only for a pcapng block with very long options; packets always fit. Such a buffer is
+ * not lent any more. False: no memory. */
+static bool grow(struct pcap_input *input, size_t bytes)
+{
+    uint8_t *buffer = realloc(input->region == NULL ? input->buffer : NULL, bytes);
+    if (buffer == NULL)
+        return false;
+    if (input->region != NULL)
+        memcpy(buffer, input->buffer, input->tail);
+    input->region = NULL;
+    input->buffer = buffer;
+    input->capacity = bytes;
+    return true;
+}
+
 /* Get more bytes: > 0; 0 at the end; -EAGAIN; -errno with input->fault. */
 static ptrdiff_t refill(struct pcap_input *input, size_t need_bytes)
 {
-    if (need_bytes > input->capacity) {
-        /* Only a pcapng block with very long options; packets always fit. */
-        uint8_t *buffer = realloc(input->buffer, need_bytes);
-        if (buffer == NULL) {
-            fault_at(input, input->format.offset, "no memory for a block this large");
-            return -ENOMEM;
-        }
-        input->buffer = buffer;
-        input->capacity = need_bytes;
+    if (need_bytes > input->capacity && !grow(input, need_bytes)) {
+        fault_at(input, input->format.offset, "no memory for a block this large");
+        return -ENOMEM;
     }
-    if (input->capacity - input->tail < REFILL_BYTES_MIN || input->capacity - input->head < need_bytes) {
-        memmove(input->buffer, input->buffer + input->head, input->tail - input->head);
-        input->at_front = input->at_front && input->head == 0;
-        input->tail -= input->head;
-        input->head = 0;
-    }
+    if (input->capacity - input->tail < REFILL_BYTES_MIN || input->capacity - input->head < need_bytes)
+        move_to_front(input);
     ptrdiff_t got = pcap_source_read(&input->source, input->buffer + input->tail, input->capacity - input->tail);
     if (got > 0)
         input->tail += (size_t)got;
@@ -176,6 +198,7 @@ static int file_open(struct pcap_input *input)
     if (input->replay)
         return 0; /* tail stays: all of it is still here */
     input->tail = 0;
+    move_to_front(input);
     input->at_front = true;
     int result = pcap_source_open(&input->source, path);
     if (result < 0)
@@ -344,7 +367,15 @@ static int open_fail(const struct pb_port *port, struct pb_error *error, int res
 static int input_begin(struct pb_port *port, struct pb_error *error)
 {
     struct pcap_input *input = port->state;
-    input->buffer = malloc(BUFFER_BYTES);
+    if (port->borrowed) {
+        int made = pb_region_open(&port->region, port->name, REGION_BUFFERS, BUFFER_BYTES, error);
+        if (made < 0)
+            return made;
+        input->region = port->region;
+        input->buffer = port->region->memory;
+    } else {
+        input->buffer = malloc(BUFFER_BYTES);
+    }
     if (input->buffer == NULL || pcap_files_one(&input->files, port->name) < 0)
         return open_fail(port, error, -ENOMEM, "out of memory");
     input->capacity = BUFFER_BYTES;
@@ -399,7 +430,10 @@ void pcap_input_close(struct pb_port *port)
     pcap_source_close(&input->source);
     pcap_format_free(&input->format);
     pcap_files_free(&input->files);
-    free(input->buffer);
+    if (input->region == NULL)
+        free(input->buffer);
     free(input);
+    pb_region_close(port->region);
+    port->region = NULL;
     port->state = NULL;
 }

@@ -1,5 +1,5 @@
 /*
- * test_lending.c - pipes that lend the generator's frames instead of copying them:
+ * test_lending.c - pipes that lend what the generator makes or a capture holds, uncopied:
  * what the reader sees is what was sent, whether it keeps up, holds what it has,
  * sleeps or not; what it does not ask for it does not get; nobody can write to what
  * is lent; and it stays as it was when the engine stops. Readers and engines are in
@@ -21,6 +21,8 @@
 #define HELD 1500 /* packets: more than may be lent at once, fewer than the ring of 64 slots has records */
 
 static struct pb_error error;
+static char directory[] = "/tmp/test_lending_XXXXXX"; /* of this test's pipes and files */
+static char capture[64];
 
 static void must(int status)
 {
@@ -238,6 +240,71 @@ static void test_two_regions(void)
     end_engine(engine);
 }
 
+/* A capture of many buffers' length, its packets numbered. */
+#define CAPTURED 20000
+
+static uint32_t captured_length(uint32_t number)
+{
+    return 60 + number * 7919 % 2000;
+}
+
+static void write_capture(const char *path)
+{
+    const uint32_t file_header[] = {0xa1b2c3d4, 4u << 16 | 2, 0, 0, 65535, 1};
+    uint8_t bytes[2060];
+    FILE *file = fopen(path, "w");
+    CHECK(file != NULL && fwrite(file_header, sizeof(file_header), 1, file) == 1);
+    for (uint32_t number = 0; number < CAPTURED; number++) {
+        uint32_t length = captured_length(number), header[] = {number, 0, length, length};
+        memset(bytes, (int)(number % 251), length);
+        memcpy(bytes, &number, sizeof(number));
+        CHECK(fwrite(header, sizeof(header), 1, file) == 1 && fwrite(bytes, length, 1, file) == 1);
+    }
+    CHECK_EQUAL(fclose(file), 0);
+}
+
+static void check_captured(const struct pb_pipe_record *record, uint32_t expected)
+{
+    uint32_t number;
+    memcpy(&number, record->data, sizeof(number));
+    CHECK_EQUAL(number, expected);
+    CHECK_EQUAL(record->captured_len, captured_length(expected));
+    for (uint32_t i = sizeof(number); i < record->captured_len; i++)
+        CHECK_EQUAL(record->data[i], expected % 251);
+}
+
+/* Its packets are lent where they were read to, while the reader holds many of them and
+ * the engine reads on; twice, as the file is read again. */
+static void test_capture(void)
+{
+    enum { HOLDS = 700 };
+    static struct pb_pipe_record records[HOLDS];
+    struct pb_pipe_reader *reader;
+    int engine = pb_engine_create("lend", 4096, -1, 64, &error);
+    snprintf(capture, sizeof(capture), "%s/capture.pcap", directory);
+    write_capture(capture);
+    must(engine);
+    must(pb_engine_add_brick(engine, "Dummy", NULL, 0, 1, 0, &error));
+    must(pb_engine_add_input(engine, "pcap", capture, "loop=2", -1, &error));
+    must(pb_engine_connect_input(engine, 0, 0, &error));
+    must(pb_engine_add_output(engine, "pipe", "lend}0", "lend=1&wait=1", &error));
+    must(pb_engine_connect_output(engine, 0, 0, 0, &error));
+    must(pb_engine_start(engine, &error));
+    must(pb_pipe_open("lend}0", &reader, &error));
+    for (uint32_t packets = 0; packets < 2 * CAPTURED;) {
+        uint32_t wanted = 2 * CAPTURED - packets < HOLDS ? 2 * CAPTURED - packets : HOLDS;
+        read_and_hold(reader, records, wanted, true);
+        for (uint32_t i = 0; i < wanted; i++)
+            check_captured(&records[i], (packets + i) % CAPTURED);
+        packets += wanted;
+        pb_pipe_release(reader);
+    }
+    CHECK(output_counter(engine, "lent") > CAPTURED);
+    pb_pipe_close(reader);
+    end_engine(engine);
+    unlink(capture);
+}
+
 /* A reader that does not understand lent packets gets copies of all. */
 static void test_not_asked_for(void)
 {
@@ -327,14 +394,13 @@ static const struct {
     {"holds_and_spins", test_holds_and_spins},
     {"holds_of_a_live_source", test_holds_of_a_live_source},
     {"two_regions", test_two_regions},
+    {"capture", test_capture},
     {"not_asked_for", test_not_asked_for},
     {"off_by_default", test_off_by_default},
     {"engine_stops", test_engine_stops},
     {"sealed", test_sealed},
     {"failed_start", test_failed_start},
 };
-
-static char directory[] = "/tmp/test_lending_XXXXXX"; /* of this test's pipes */
 
 static void remove_directory(void)
 {
@@ -346,6 +412,7 @@ static void remove_directory(void)
     if (pipes != NULL)
         closedir(pipes);
     rmdir(path);
+    unlink(capture);
     rmdir(directory);
 }
 
