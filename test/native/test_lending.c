@@ -37,7 +37,7 @@ static int make_engine(const char *const *generators, uint32_t count, const char
 {
     int engine = pb_engine_create("lend", 64, -1, 64, &error);
     must(engine);
-    must(pb_engine_add_brick(engine, "Merge", NULL, 0, 1, 0, &error));
+    must(pb_engine_add_brick(engine, "Merge", NULL, 0, 0, 1, 0, &error));
     for (uint32_t i = 0; i < count; i++) {
         must(pb_engine_add_input(engine, "null", "", generators[i], -1, &error));
         must(pb_engine_connect_input(engine, i, 0, &error));
@@ -284,7 +284,7 @@ static void test_capture(void)
     snprintf(capture, sizeof(capture), "%s/capture.pcap", directory);
     write_capture(capture);
     must(engine);
-    must(pb_engine_add_brick(engine, "Dummy", NULL, 0, 1, 0, &error));
+    must(pb_engine_add_brick(engine, "Dummy", NULL, 0, 0, 1, 0, &error));
     must(pb_engine_add_input(engine, "pcap", capture, "loop=2", -1, &error));
     must(pb_engine_connect_input(engine, 0, 0, &error));
     must(pb_engine_add_output(engine, "pipe", "lend}0", "lend=1&wait=1", &error));
