@@ -153,11 +153,11 @@ int pb_pipe_read(struct pb_pipe_reader *reader, struct pb_pipe_record *records, 
         uint32_t length_mark = record->length_mark, length = pb_record_length(length_mark);
         uint64_t bytes = pb_record_bytes(length);
         const uint8_t *data = ring + ((reader->position + reader->base) & reader->mask);
-        if ((length_mark & PB_RECORD_LENT) != 0) {
+        if (__builtin_expect((length_mark & PB_RECORD_LENT) != 0, 0)) {
             data = find_lent(&reader->attachment, place, length);
-            bytes = PB_RING_UNIT;
+            bytes = data != NULL ? PB_RING_UNIT : UINT64_MAX;
         }
-        if (__builtin_expect(data == NULL || bytes > reader->attachment.ring_bytes, 0)) {
+        if (__builtin_expect(bytes > reader->attachment.ring_bytes, 0)) {
             reader->broken = true;
             reader->head = reader->next; /* found again by look_at_head() */
             break;
