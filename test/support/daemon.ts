@@ -36,7 +36,7 @@ export interface LogLine {
 /** Counters as the log and the status file name them, under the names of the API. */
 export function engineStats(engines: unknown): EngineStats[] {
   const text = JSON.stringify(engines).replaceAll(
-    /"(rx|tx|in)_(p|b|f)(ackets|ytes|light)":/g,
+    /"(rx|tx|in|output)_(p|b|f|o)(ackets|ytes|light|thers)":/g,
     (_, first: string, letter: string, rest: string) => `"${first}${letter.toUpperCase()}${rest}":`,
   );
   return JSON.parse(text) as EngineStats[];
