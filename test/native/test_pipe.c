@@ -855,7 +855,6 @@ static void test_next_after_waiting(void)
     engine_await(&engine, ATTACHES, 1);
     while (counter(&engine, FULL) == 0)
         engine_send(&engine, BATCH_MAX, false);
-    pthread_create(&thread, NULL, read_in_thread, &reading);
     while (counter(&engine, ATTACHES) == 1) { /* what engine_send() does, but it would not come back */
         struct pb_packet packet;
         struct pb_wait wait;
@@ -863,8 +862,10 @@ static void test_next_after_waiting(void)
         pb_packet_init(&packet, payload, 65535, 65535, 0, PB_LINK_ETHERNET);
         CHECK_EQUAL(engine.port.driver->tx_batch(&engine.port, &packet, &index, 1, true), 0);
         CHECK(engine.port.driver->wait(&engine.port, &wait));
-        if (raw.fd >= 0)
+        if (raw.fd >= 0) {
             raw_close(&raw);
+            pthread_create(&thread, NULL, read_in_thread, &reading);
+        }
         raw.fd = -1;
         engine_sleep(&engine, wait.fd, wait.events);
     }
