@@ -94,9 +94,10 @@ static uint32_t best_of(const struct pb_buckets *buckets, uint32_t bucket, const
         uint32_t output = list->output[i];
         double drawn = draw(bucket, output);
         /* -log(x) is more than 1 - x: most need no logarithm, which would be most of the work. */
-        if ((1 - drawn) / buckets->weights[output] >= least)
+        if (best != PB_OUTPUTS_MAX && (1 - drawn) / buckets->weights[output] >= least)
             continue;
         double cost = cost_of(buckets, drawn, output);
+        /* By a weight near zero the cost is infinite: that is better than no output. */
         if (cost < least || (cost == least && output < best)) {
             least = cost;
             best = output;

@@ -132,6 +132,16 @@ static void test_weightless(void)
     pb_buckets_close(buckets);
 }
 
+/* However small a weight is, its output takes over when no other is left. */
+static void test_tiny_weight(void)
+{
+    struct pb_buckets *buckets = open_buckets(2, (const double[]){1, 1e-320}, PB_HOMES_RANGES);
+    pb_buckets_set_living(buckets, (const bool[]){false, true});
+    for (uint32_t bucket = 0; bucket < PB_BUCKETS; bucket++)
+        CHECK_EQUAL(buckets->now[bucket], 1);
+    pb_buckets_close(buckets);
+}
+
 /*
  * 60 runs of each count of flows over 4 outputs, each flow seen three times. The mean
  * is within 5 standard errors of a mean of 240 (2.6 % / sqrt(240) each), no estimate further than 5 of its own.
@@ -205,6 +215,7 @@ int main(void)
     test_living(7, true);
     test_living(40, false);
     test_weightless();
+    test_tiny_weight();
     test_estimates();
     test_estimates_below();
     return 0;
