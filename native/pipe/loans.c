@@ -60,7 +60,7 @@ bool pb_loans_find(const struct pb_loans *loans, const uint8_t *data, struct pb_
 
 bool pb_loans_are_many(const struct pb_loans *loans, const struct pb_region *region)
 {
-    return loans->count >= region->blocks / 4 || loans->count == PB_LOANS_MAX;
+    return loans->count >= region->blocks / 4 || loans->count == PB_LOANS_MAX || !pb_region_may_hold(region, loans->count);
 }
 
 bool pb_loans_take(struct pb_loans *loans, const struct pb_loan *loan)

@@ -78,7 +78,7 @@ uint64_t pb_loans_half(const struct pb_loans *loans);
 bool pb_loans_find(const struct pb_loans *loans, const uint8_t *data, struct pb_loan_window *window, struct pb_loan *loan);
 /* Have the block, from `loan->end` on, if its region leaves us one. */
 bool pb_loans_take(struct pb_loans *loans, const struct pb_loan *loan);
-/* Are there so many that it is worth a look at the reader's tail? */
+/* Are there so many, or so few blocks left to others' loans, that it is worth a look at the reader's tail? */
 bool pb_loans_are_many(const struct pb_loans *loans, const struct pb_region *region);
 
 /* A source that can pause has a packet that we have no room to lend: shall it wait for

@@ -14,6 +14,7 @@
 
 #include "accounts.h"
 #include "holdings.h"
+#include "pipe/loans.h"
 #include "pipe/reader.h"
 
 #define WATCHDOG_S 120
@@ -374,6 +375,27 @@ static void test_sealed(void)
     end_engine(engine);
 }
 
+/* Where others hold nearly all of a region, an output looks what its reader has given back before it
+ * does without another block: else one loan would keep it from the next until the engine's next tick. */
+static void test_crowded_region(void)
+{
+    enum { BLOCKS = 16 };
+    struct pb_region *region;
+    struct pb_loans loans = {0}, others[BLOCKS];
+    memset(others, 0, sizeof(others));
+    must(pb_region_open(&region, "crowded", BLOCKS, 4096, &error));
+    CHECK(pb_loans_take(&loans, &(struct pb_loan){.region = region, .block = 0, .end = 64}));
+    CHECK(!pb_loans_are_many(&loans, region));
+    uint32_t block = 1;
+    while (pb_loans_take(&others[block], &(struct pb_loan){.region = region, .block = block}))
+        block++;
+    struct pb_loan next = {.region = region, .block = block, .end = 64};
+    CHECK(!pb_loans_take(&loans, &next) && pb_loans_are_many(&loans, region));
+    pb_loans_return(&loans, 64);
+    CHECK(pb_loans_take(&loans, &next));
+    pb_region_close(region);
+}
+
 /* A start that fails when the pipe is open already leaves nothing. */
 static void test_failed_start(void)
 {
@@ -399,6 +421,7 @@ static const struct {
     {"off_by_default", test_off_by_default},
     {"engine_stops", test_engine_stops},
     {"sealed", test_sealed},
+    {"crowded_region", test_crowded_region},
     {"failed_start", test_failed_start},
 };
 
