@@ -5,16 +5,17 @@
 #include <stdlib.h>
 
 #define VALUES_MIN 4   /* of a chain that is worth a table */
+#define VALUES_MAX 256 /* more are several chains: for many more no multiplier would be found */
 #define TRIES 200      /* multipliers, before the table is made larger */
 #define LOAD_SHIFT_MAX 4 /* a table has at most 2 << 4 places for each value */
 
 enum { REACHED = 1, BEGINS = 2 };
 
-/* Steps of the chain that begins at `first`; *otherwise: where it leads when nothing matched. */
+/* Steps of the chain that begins at `first`; *otherwise: where it leads when nothing matched, or to the rest of it. */
 static uint32_t chain_length(const struct pb_bpf_program *program, uint32_t first, uint32_t *otherwise)
 {
     uint32_t length = 0;
-    for (*otherwise = first; program->steps[*otherwise].operation == PB_BPF_JEQ_K;
+    for (*otherwise = first; program->steps[*otherwise].operation == PB_BPF_JEQ_K && length < VALUES_MAX;
          *otherwise = program->steps[*otherwise].jf)
         length++;
     return length;

@@ -15,6 +15,7 @@
 #include "check.h"
 
 #include "bpf_bed.h"
+#include "../../bricks/filter/bpf_chain.h"
 #include "../../bricks/filter/expression.h"
 #include "ports/pcap_format.h"
 
@@ -88,6 +89,36 @@ static void test_endless_loop(void)
     pb_bpf_compile(&program);
     struct pb_packet packet = bed_packet((const uint8_t *)"x", 1, 1);
     CHECK_EQUAL(bed_run(&program, NULL, &packet), 0);
+    pb_bpf_free(&program);
+}
+
+static uint32_t chain_value(uint32_t i)
+{
+    return i * 2654435761u ^ i >> 3;
+}
+
+/* A list too long for one table is several, from its first value on. */
+static void test_long_chain(void)
+{
+    enum { VALUES = 2000, STEPS = 2 * VALUES + 2 };
+    static struct pb_bpf_instruction steps[STEPS] = {{.code = 0x20}}; /* the first word of the packet */
+    struct pb_bpf_program program;
+    struct pb_bpf_chains chains;
+    for (uint32_t i = 0; i < VALUES; i++) {
+        steps[1 + 2 * i] = (struct pb_bpf_instruction){.code = 0x15, .jf = 1, .k = chain_value(i)};
+        steps[2 + 2 * i] = (struct pb_bpf_instruction){.code = 0x06, .k = i + 1};
+    }
+    steps[STEPS - 1] = (struct pb_bpf_instruction){.code = 0x06};
+    CHECK_EQUAL(pb_bpf_verify(steps, STEPS, &program, NULL), 0);
+    CHECK_EQUAL(pb_bpf_chains_find(&program, &chains), 0);
+    CHECK(pb_bpf_chains_begins(&chains, 1));
+    pb_bpf_chains_free(&chains);
+    pb_bpf_compile(&program);
+    for (uint32_t i = 0; i <= VALUES; i++) {
+        uint32_t word = __builtin_bswap32(chain_value(i));
+        struct pb_packet packet = bed_packet((const uint8_t *)&word, 4, 4);
+        CHECK_EQUAL(bed_run(&program, NULL, &packet), i < VALUES ? i + 1 : 0);
+    }
     pb_bpf_free(&program);
 }
 
@@ -303,6 +334,7 @@ int main(void)
     test_refused();
     test_memory_of_one_way();
     test_endless_loop();
+    test_long_chain();
     test_random(has_libpcap);
     if (!has_libpcap) {
         printf("libpcap0.8 is not installed: expressions were not compared\n");
