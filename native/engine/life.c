@@ -19,12 +19,14 @@ static void wake(const struct pb_engine *engine)
     }
 }
 
+/* Outputs first: until a pipe is closed, the attach server hands out the descriptors of the regions
+ * that its packets come from, which are the inputs'. */
 static void close_ports(struct pb_engine *engine, uint32_t inputs, uint32_t outputs)
 {
-    for (uint32_t i = 0; i < inputs; i++)
-        engine->inputs[i]->port.driver->close(&engine->inputs[i]->port);
     for (uint32_t i = 0; i < outputs; i++)
         engine->outputs[i]->port.driver->close(&engine->outputs[i]->port);
+    for (uint32_t i = 0; i < inputs; i++)
+        engine->inputs[i]->port.driver->close(&engine->inputs[i]->port);
 }
 
 /* Can packets of this input reach an output that borrows? */

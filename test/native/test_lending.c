@@ -396,6 +396,63 @@ static void test_crowded_region(void)
     pb_region_close(region);
 }
 
+/* An input that, when it is closed, asks for the pipe lend}0. */
+static int asked;
+
+static int curious_open(struct pb_port *port, struct pb_error *fault)
+{
+    (void)port;
+    (void)fault;
+    return 0;
+}
+
+static uint32_t curious_rx_batch(struct pb_port *port, struct pb_packet *packets, uint32_t packets_max)
+{
+    (void)port;
+    (void)packets;
+    (void)packets_max;
+    return 0;
+}
+
+static bool curious_wait(struct pb_port *port, struct pb_wait *wait)
+{
+    (void)port;
+    (void)wait;
+    return true;
+}
+
+static void curious_close(struct pb_port *port)
+{
+    (void)port;
+    struct pb_pipe_reader *reader;
+    struct pb_error fault;
+    asked = pb_pipe_open("lend}0", &reader, &fault);
+    pb_pipe_close(reader);
+}
+
+static const struct pb_port_driver curious_driver = {
+    .name = "curious",
+    .text = "asks for a pipe when it is closed",
+    .input = true,
+    .open = curious_open,
+    .rx_batch = curious_rx_batch,
+    .wait = curious_wait,
+    .close = curious_close,
+};
+PB_PORT_DRIVER(curious_driver);
+
+/* Nobody is handed regions that are closed: their descriptors' numbers may be other files' by then. */
+static void test_no_closed_regions(void)
+{
+    const char *generator = "flows=5000&pausable=0";
+    int engine = make_engine(&generator, 1, "lend=1");
+    must(pb_engine_add_input(engine, "curious", "", "", -1, &error));
+    must(pb_engine_connect_input(engine, 1, 0, &error));
+    must(pb_engine_start(engine, &error));
+    end_engine(engine);
+    CHECK_EQUAL(asked, -ENOENT);
+}
+
 /* A start that fails when the pipe is open already leaves nothing. */
 static void test_failed_start(void)
 {
@@ -422,6 +479,7 @@ static const struct {
     {"engine_stops", test_engine_stops},
     {"sealed", test_sealed},
     {"crowded_region", test_crowded_region},
+    {"no_closed_regions", test_no_closed_regions},
     {"failed_start", test_failed_start},
 };
 
