@@ -16,7 +16,7 @@
 #include "core/pcap_filter.h"
 #include "expression.h"
 
-#define ENDING_BYTES_MAX 32
+#define ENDING_BYTES_MAX 64
 #define CLOSED_MAX 256 /* brackets open at one place */
 
 /* What may have to follow a word: nothing, an operand of a qualifier, the rest of a comparison. */
@@ -29,13 +29,19 @@ static const char *const closings[] = {"", " = 0"};
 /* As endings, within the brackets of an accessor. */
 static const char *const accessor_endings[] = {"] = 0", " 0] = 0", " 1] = 0", ":1] = 0"};
 
-static bool compiles(const char *text)
+/* Behind an expression this is an error that the parser itself notices: it has understood what comes before,
+ * and makes no code of it, which takes seconds where that is long. */
+static const char stop[] = " and len / 0 = 1";
+static const char stopped[] = "division by zero";
+
+/* Whether a text, or what comes before the `stop` at its end, is an expression. */
+static bool compiles(const char *text, bool stops)
 {
     struct pb_pcap_code code;
     char reason[PB_PCAP_REASON_BYTES];
     /* Not optimized: what matches no packet is an expression all the same. */
     if (pb_pcap_compile(text, PB_LINK_ETHERNET, false, &code, reason) < 0)
-        return false;
+        return stops && strcmp(reason, stopped) == 0;
     pb_pcap_free(&code);
     return true;
 }
@@ -84,8 +90,8 @@ static bool close_brackets(const char *text, char closing[CLOSED_MAX + 1])
     return accessor;
 }
 
-/* Whether the first `length` bytes of `text` can begin an expression. */
-static bool is_beginning(const char *text, uint32_t length)
+/* Whether the first `length` bytes of `text` can begin an expression; `last`: `stop`, or nothing. */
+static bool is_beginning(const char *text, uint32_t length, const char *last)
 {
     char closing[CLOSED_MAX + 1];
     char *attempt = malloc(length + ENDING_BYTES_MAX + sizeof(closing));
@@ -97,8 +103,9 @@ static bool is_beginning(const char *text, uint32_t length)
     size_t count = accessor ? sizeof(accessor_endings) / sizeof(*accessor_endings) : sizeof(endings) / sizeof(*endings);
     bool found = false;
     for (size_t i = 0; i < 2 * count && !found; i++) {
-        snprintf(attempt + length, ENDING_BYTES_MAX + sizeof(closing), "%s%s%s", list[i / 2], closing, closings[i % 2]);
-        found = compiles(attempt);
+        snprintf(attempt + length, ENDING_BYTES_MAX + sizeof(closing), "%s%s%s%s", list[i / 2], closing, closings[i % 2],
+                 last);
+        found = compiles(attempt, last == stop);
     }
     free(attempt);
     return found;
@@ -121,6 +128,7 @@ struct pb_expression_word pb_expression_find_mistake(const char *text, const cha
     struct pb_expression_word found;
     if (find_quoted(text, reason, &found))
         return found;
+    const char *last = strcmp(reason, stopped) == 0 ? "" : stop;
     /* By halves: a beginning's beginnings are beginnings. The words from `low` on are not known to be fine. */
     struct pb_expression_word *words = malloc((strlen(text) + 1) * sizeof(*words));
     if (words == NULL)
@@ -131,7 +139,7 @@ struct pb_expression_word pb_expression_find_mistake(const char *text, const cha
     uint32_t low = 0, high = count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (is_beginning(text, words[middle].offset + words[middle].length))
+        if (is_beginning(text, words[middle].offset + words[middle].length, last))
             low = middle + 1;
         else
             high = middle;

@@ -72,6 +72,7 @@ const mistakes: readonly (readonly [string, string])[] = [
   ['host', 'syntax error at its end: something is missing'],
   ['port 99999', 'illegal port number 99999 > 65535 at position 6, "99999"'],
   ['ip[0] << 40 = 0', 'shift by more than 31 bits at position 10, "40"'],
+  ['tcp and len / 0 = 1 and udp', 'division by zero at position 15, "0"'],
   ['ip and arp', 'no packet can match it'],
   ['udp\nfoo', 'syntax error at position 5, "foo"'],
 ];
@@ -88,6 +89,16 @@ for (const [expr, said] of mistakes) {
     );
   });
 }
+
+// Made into code at each look, its beginnings would take minutes.
+test('the mistake in a long list is found without making code of what comes before it', () => {
+  const list = `port ${Array.from({ length: 1000 }, (_, i) => i).join(' or ')}`;
+  const said = `syntax error at position ${list.length + 6}, "and"`;
+  assert.throws(
+    () => new Brick('Filter', `${list} and and`),
+    ({ message }: Error) => message.includes(said),
+  );
+});
 
 test('an expression that is too long is refused, and the limit said', () => {
   const expr = Array.from({ length: 1000 }, (_, i) => `tcp port ${i}`).join(' or ');
