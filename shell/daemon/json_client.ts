@@ -53,7 +53,7 @@ export class JsonClient {
   /** Says why, and closes. */
   close(reason: string): void {
     this.#lines = [];
-    this.#send(refuse(`connection: closed; ${reason}`));
+    if (this.#socket.writable) this.#socket.write(`${JSON.stringify(refuse(`connection: closed; ${reason}`))}\n`);
     this.#socket.end();
   }
 
@@ -62,20 +62,24 @@ export class JsonClient {
     const lines = this.#lines;
     let done = 0;
     for (; done < lines.length && this.#socket.writable && !this.#socket.writableNeedDrain; done++) {
-      const line = lines[done];
-      const tooLong = `line: longer than ${lineBytesMax} bytes; send shorter ones`;
-      this.#send(line === undefined ? refuse(tooLong) : this.#answer(line));
+      this.#socket.write(`${this.#answerText(lines[done])}\n`);
     }
     this.#lines = lines.slice(done);
     if (this.#lines.length > 0) this.#socket.pause();
     else this.#socket.resume();
   }
 
-  #send(answer: Answer): void {
-    if (this.#socket.writable) this.#socket.write(`${JSON.stringify(answer)}\n`);
+  #answerText(line: string | undefined): string {
+    try {
+      return JSON.stringify(this.#answer(line));
+    } catch {
+      // What JSON.parse takes may be too deep for JSON.stringify, which recurses: the id is the client's.
+      return JSON.stringify(refuse('line: nested too deeply; an id is best a number or a string'));
+    }
   }
 
-  #answer(line: string): Answer {
+  #answer(line: string | undefined): Answer {
+    if (line === undefined) return refuse(`line: longer than ${lineBytesMax} bytes; send shorter ones`);
     const request = parse(line);
     if (request === undefined) return refuse('line: not an object of JSON; write {"op":"filter.list"}');
     const { id, op } = request;

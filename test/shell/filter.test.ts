@@ -208,6 +208,7 @@ test('lines of JSON: requests in pieces and in heaps, answers in their order', a
 
 test('a bad line is answered by one line, and disturbs nothing', async (t) => {
   const lines = openLines(t);
+  const deep = `${'['.repeat(200_000)}${']'.repeat(200_000)}`;
   const bad: readonly (readonly [string | Buffer, RegExp])[] = [
     ['{nonsense', /^line: not an object of JSON; /],
     ['[1,2]', /^line: not an object of JSON/],
@@ -229,6 +230,8 @@ test('a bad line is answered by one line, and disturbs nothing', async (t) => {
     ['{"op":"filter.remove","engine":"e0","rule":-1}', /^rule -1: not the id of a rule; /],
     ['{"op":"filter.list","engine":"e0","what":1}', /^request: "what": there is no such field/],
     [`{"op":"filter.list","pad":"${'x'.repeat(lineBytesMax)}"}`, /^line: longer than 1048576 bytes; /],
+    [`{"id":${deep},"op":"filter.list","engine":"e0"}`, /^line: nested too deeply; /],
+    [`{"op":${deep}}`, /^line: nested too deeply; /],
   ];
   lines.write('{"op":"filter.clear","engine":"e0"}\n');
   assert.equal((await lines.next()).ok, true);
