@@ -90,7 +90,8 @@ function seconds(what: string, field: string, value: unknown): bigint {
   if (typeof number !== 'number' || !(number >= 0 && number < 1e10)) {
     throw invalid(what, field, value, 'not a time', 'it must be a number of seconds from 0 to 1e10');
   }
-  return BigInt(Math.round(number * 1e6)) * 1000n;
+  // 0 stands for a rule without end, which the shortest time does not become.
+  return BigInt(Math.max(Math.round(number * 1e6), Math.sign(number))) * 1000n;
 }
 
 function ipv6Bytes(text: string): number[] {
@@ -268,7 +269,9 @@ function matchOf(view: DataView, bytes: Uint8Array, at: number, type: string): P
   const number = view.getUint8(at + 3);
   const flags = view.getUint8(at + 4);
   const has = (flag: number): boolean => (flags & flag) !== 0 && (!isExact || protocolsWithPorts.includes(number));
-  const hasEnd = (end: number): boolean => family !== 0 && view.getUint8(at + 5 + end) > 0;
+  const bits = [view.getUint8(at + 5), view.getUint8(at + 6)];
+  // Of a flow from any address of a family to any other one end is listed, as without it the family would be missing.
+  const hasEnd = (end: 0 | 1): boolean => family !== 0 && (bits[end] !== 0 || (end === 0 && bits[1] === 0));
   return {
     ...(hasEnd(0) && { src: addressText(bytes, at + 16, family, view.getUint8(at + 5)) }),
     ...(hasEnd(1) && { dst: addressText(bytes, at + 32, family, view.getUint8(at + 6)) }),
