@@ -1,6 +1,6 @@
 -- Filter: the demo capture, parted into web traffic and the rest.
 pe = PktEngine.new("example")
-web = Brick.new("Filter", "tcp port 80 or tcp port 443")
+web = Brick.new("Filter", "tcp port 80 or tcp port 8080")
 web:connect_input("pcap:test/fixtures/demo.pcap")
 web:connect_output("null:", "null:")
 pe:link(web)
