@@ -10,7 +10,8 @@
 -- The interface to read, the one that leads to the switch, and what workers know this FlowGen by: at random, if not given.
 local interface = os.getenv("BRICKS_IFACE") or "eth3"
 local switch = os.getenv("BRICKS_SWITCH") or "eth2"
-local id = tonumber(os.getenv("BRICKS_FLOWGEN_ID") or "")
+local id = os.getenv("BRICKS_FLOWGEN_ID")
+if id == "" then id = nil end
 
 utilObj = dofile("scripts/utils.lua")
 sampleSetup = dofile("scripts/configs/single-threaded-setups.lua")

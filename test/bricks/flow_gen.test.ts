@@ -1,5 +1,6 @@
 // FlowGen: capture in → capture out. The addresses are those that the definitions give, and nothing else is changed.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { Brick, type BrickArgument, BricksError, type EngineStats } from '../../index.ts';
@@ -10,7 +11,7 @@ import { corpusCapture, corpusManifest, demoCapture, makeFolder, skipCorpus } fr
 import { flowHash, flowMac, generatorMac } from '../support/flow_macs.ts';
 import { runLua } from '../support/lua_run.ts';
 import { buildFragments, buildPacket, ethernet, type Flow, type PacketOptions, reverse } from '../support/packets.ts';
-import { run, skipWithout } from '../support/programs.ts';
+import { projectFolder, run, skipWithout } from '../support/programs.ts';
 
 const root = { after: (done: () => void) => process.on('exit', done) };
 let folder = '';
@@ -206,6 +207,22 @@ test('the id is random unless it is given, and told', async () => {
   assert.equal(new Brick('Dummy').greeting, undefined);
   const text = await runLua('Brick.new("FlowGen", { id = 0x1234 }) Brick.new("FlowGen")', makeBricksInterpreter());
   assert.match(text, /^Flowgen id: 4660\nFlowgen id: \d+\n$/);
+});
+
+test('the start-up script hands the id over as it is written, right or wrong', async () => {
+  const script = readFileSync(join(projectFolder, 'scripts/startup-flowgen.lua'), 'utf8').replace(
+    /\nstart\(\)\s*$/,
+    '\n',
+  );
+  const runWith = (id: string): Promise<string> =>
+    runLua(
+      `os.getenv = function(name) return name == "BRICKS_FLOWGEN_ID" and "${id}" or nil end\n${script}
+pe:unlink() pe:delete()`,
+      makeBricksInterpreter(),
+    );
+  assert.equal(await runWith('0o11064'), 'Flowgen id: 4660\n');
+  assert.match(await runWith(''), /^Flowgen id: \d+\n$/);
+  await assert.rejects(runWith('worker'), /it must be a whole number from 0 to 16777215/);
 });
 
 test('wrong options are told', () => {
