@@ -157,7 +157,11 @@ function clear(control: BrickControl): number {
 export const commands: Readonly<Record<string, BrickCommand>> = {
   add: {
     signature: 'add(<rule or list of rules>)',
-    text: 'adds a rule, or all rules of a list or none; returns its id, or a list of ids',
+    text: `adds a rule, or all rules of a list or none; returns its id, or a list of ids.
+      { type = "connection" or "flow", src, dst, proto, sport, dport, action, ... }: both directions, or one
+      { type = "ip" or "mac", address, action, ... }: at either end
+      action = "drop", "pass", "mirror" or "output", the last two with output = <number>
+      and where needed priority, start (seconds since 1970), duration_s`,
     run: add,
   },
   remove: {
