@@ -36,11 +36,16 @@ export class JsonConnection {
     });
   }
 
-  /** The answer to a request. Throws DAEMON_GONE where none comes. */
+  /** The answer to a request. Throws DAEMON_GONE where none comes, DAEMON_UNREACHABLE where it is refused. */
   async ask(request: object): Promise<JsonAnswer> {
     this.#socket.write(`${JSON.stringify(request)}\n`);
     const { value, done } = await this.#answers.next();
     if (done === true) throw BricksError.of('DAEMON_GONE', { reason: 'it has not answered' });
+    // A daemon that has too many clients says goodbye before it knows what this one speaks.
+    if (!value.startsWith('{')) {
+      const problem = 'it takes no more clients at the moment';
+      throw BricksError.of('DAEMON_UNREACHABLE', { path: daemonFiles().socket, problem });
+    }
     return JSON.parse(value) as JsonAnswer;
   }
 

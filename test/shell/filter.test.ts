@@ -1,5 +1,6 @@
 // Rules from outside: the program bricks-filter, and lines of JSON on the control socket, well formed and not.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
@@ -173,6 +174,23 @@ test('what is wrong is told in one line', () => {
 test('without a daemon it says so', (t) => {
   const nobody = new Runtime(t);
   assert.match(nobody.run('bricks_filter', ['list']).stderr, /^bricks-filter: no daemon answers at .*\n$/);
+});
+
+test('a daemon that has as many clients as it takes is told in one line', async (t) => {
+  const full = new Runtime(t);
+  full.startDaemon();
+  const others = Array.from({ length: 256 }, () => connect(full.socket));
+  t.after(() => {
+    for (const other of others) other.destroy();
+  });
+  // Once a line is answered, all before it have come.
+  for (const other of others) {
+    other.write('{}\n');
+    await once(other, 'data');
+  }
+  const { status, stderr } = full.run('bricks_filter', ['list']);
+  assert.equal(status, 1);
+  assert.match(stderr, /^bricks-filter: the daemon at .* cannot be talked to: it takes no more clients .*\n$/);
 });
 
 test('lines of JSON: requests in pieces and in heaps, answers in their order', async (t) => {
