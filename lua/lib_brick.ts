@@ -4,7 +4,7 @@ import { Arguments } from './arguments.ts';
 import { optionalText, pushValue } from './convert.ts';
 import { extendTable } from './functions.ts';
 import { brickHelp } from './help/brick_help.ts';
-import { tableHelp } from './help/help.ts';
+import { objectHelp, tableHelp } from './help/help.ts';
 import type { LuaState } from './lua_api.ts';
 import { type ObjectMethod, ObjectType } from './object.ts';
 import type { Scheduler } from './scheduler.ts';
@@ -18,8 +18,8 @@ function brickText(brick: Brick): string {
 
 /** Puts `Brick` into the globals; returns the type of its objects. */
 export function openBrick(L: LuaState, scheduler: Scheduler): ObjectType<Brick> {
-  const help = (caller: LuaState, first: number): number => {
-    scheduler.print(Buffer.from(tableHelp(brickHelp, optionalText(caller, first))));
+  const print = (text: string): number => {
+    scheduler.print(Buffer.from(text));
     return 0;
   };
 
@@ -40,7 +40,7 @@ export function openBrick(L: LuaState, scheduler: Scheduler): ObjectType<Brick> 
     text: brickText,
     ownMethods: commandMethods,
     methods: {
-      help: (caller, _brick, first) => help(caller, first),
+      help: (caller, { descriptor }, first) => print(objectHelp(brickHelp, descriptor, optionalText(caller, first))),
       connect_input: (caller, brick, first) => {
         const args = new Arguments(caller, 'Brick.connect_input', first);
         return type.push(caller, brick.connectInput(...args.strings(1, 'an input: an interface, a pipe or a file')));
@@ -62,12 +62,12 @@ export function openBrick(L: LuaState, scheduler: Scheduler): ObjectType<Brick> 
   });
 
   extendTable(L, 'Brick', {
-    help: (caller) => help(caller, 1),
+    help: (caller) => print(tableHelp(brickHelp, optionalText(caller, 1))),
     new: (caller) => {
       const args = new Arguments(caller, 'Brick.new');
       const name = args.string(1, "the brick's type");
       const brick = new Brick(name, args.value(2, 'its options, or the value of its main one'));
-      if (brick.greeting !== undefined) scheduler.print(Buffer.from(`${brick.greeting}\n`));
+      if (brick.greeting !== undefined) print(`${brick.greeting}\n`);
       return type.push(caller, brick);
     },
   });

@@ -98,6 +98,13 @@ export function tableHelp(table: HelpTable, topic: string | undefined): string {
   );
 }
 
+/** Help on a brick: as that of `Brick`, and on the methods that bricks of this type have besides. */
+export function objectHelp(table: HelpTable, { commands = {} }: BrickDescriptor, topic: string | undefined): string {
+  if (topic === undefined) return listText(table) + commandsText(commands);
+  const command = Object.hasOwn(commands, topic) ? commands[topic] : undefined;
+  return command === undefined ? tableHelp(table, topic) : `${command.signature}: ${command.text}\n`;
+}
+
 /** Every topic of {@link topicHelp} that is one word, or a table's: what to say where there is nothing. */
 const topics = [...helpTables.keys(), ...bricks.keys(), ...drivers.map(({ name }) => name)];
 

@@ -127,6 +127,16 @@ test('lists: of a table, and of an object', async () => {
   assert.equal(await runLua('help(Brick.new("Merge"))', interpreter), await runLua('Brick.help()', interpreter));
 });
 
+test('a brick with methods of its own shows them beside those of all', async () => {
+  const interpreter = makeBricksInterpreter();
+  const shown = await runLua('f = Brick.new("Filter") f:help()', interpreter);
+  assert.ok(shown.startsWith(await runLua('Brick.help()', interpreter)), shown);
+  assert.match(shown, /\n {2}Methods of its own, also while it runs:\n {4}add\(<rule /);
+  assert.equal(await runLua('f.help()', interpreter), shown);
+  assert.match(await runLua('f:help("clear")', interpreter), /^clear\(\): removes all rules/);
+  assert.equal(await runLua('f:help("link")', interpreter), await runLua('Brick.help("link")', interpreter));
+});
+
 test('a brick: what it does, its options, ports and an example that runs', async () => {
   const text = await runLua('Brick.help("LoadBalancer")', makeBricksInterpreter());
   assert.match(text, /^LoadBalancer: splits traffic/);
