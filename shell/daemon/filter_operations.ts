@@ -29,7 +29,10 @@ function findFilter({ engine, filter }: JsonRequest): BrickNode {
   const [only] = meant;
   if (only !== undefined && meant.length === 1) return only.node;
   const have = found.map((candidate) => `engine "${candidate.engine}" filter ${candidate.filter}`).join(', ') || 'none';
-  throw refuse(brickName, meant.length === 0 ? 'no such one' : 'there are several; say which', `have: ${have}`);
+  const number = filter === undefined ? '' : ` ${JSON.stringify(filter)}`;
+  const place = engine === undefined ? '' : ` of engine "${String(engine)}"`;
+  const problem = meant.length === 0 ? 'no such one' : 'there are several; say which';
+  throw refuse(`${brickName}${number}${place}`, problem, `have: ${have}`);
 }
 
 function run(request: JsonRequest, command: string, argument?: unknown): unknown {

@@ -123,7 +123,7 @@ test('which Filter is meant', () => {
   assert.match(filter('-e', 'nine', 'list').stderr, /^bricks-filter: engine "nine": no such engine; have: e0, e1\n$/);
   assert.match(
     filter('-e', 'e1', '-n', '2', 'list').stderr,
-    /no such one; have: engine "e1" filter 0, engine "e1" filter 1\n$/,
+    /^bricks-filter: Filter 2 of engine "e1": no such one; have: engine "e1" filter 0, engine "e1" filter 1\n$/,
   );
   assert.equal(filter('-e', 'e1', '-n', '1', 'add', 'type=ip', 'address=10.0.0.1', 'action=drop').status, 0);
   assert.equal(listed('-e', 'e1', '-n', '1').length, 1);
