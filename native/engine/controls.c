@@ -45,8 +45,8 @@ int pb_control_open(const char *name, const uint8_t *config, uint32_t config_byt
     while (slot < PB_CONTROLS_MAX && slots[slot].object != NULL)
         slot++;
     if (slot == PB_CONTROLS_MAX)
-        return pb_fail(error, EMFILE, "brick \"%s\": there are %d bricks like this already; delete engines", name,
-                       PB_CONTROLS_MAX);
+        return pb_fail(error, EMFILE, "brick \"%s\": there are %d bricks like this already; forget some, and delete their engines",
+                       name, PB_CONTROLS_MAX);
     struct pb_control_object *object = calloc(1, sizeof(*object));
     if (object == NULL)
         return pb_fail(error, ENOMEM, "brick \"%s\": no memory", name);
