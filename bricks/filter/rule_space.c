@@ -143,6 +143,16 @@ static uint32_t next_of(const struct pb_rule_entry *entry)
     return atomic_load_explicit(&entry->next, memory_order_relaxed);
 }
 
+/* Whether the chain of a key is as long as it may be: lookups and changes walk along it. */
+static bool is_chain_full(const struct pb_rules *rules, const _Atomic uint64_t *slot)
+{
+    uint32_t length = 0;
+    for (uint32_t number = atomic_load_explicit(slot, memory_order_relaxed) & PB_RULE_ENTRY_MASK; number != 0;
+         number = next_of(pb_rule_entry_at(rules, number)))
+        length++;
+    return length >= PB_RULES_SAME_KEY_MAX;
+}
+
 /* Put an entry into the chain of its key, behind those that decide before it. */
 static void chain_insert(struct pb_rules *rules, struct pb_rule_entry *entry, _Atomic uint64_t *slot)
 {
@@ -325,12 +335,15 @@ int pb_rule_space_find(struct pb_rules *rules, const struct pb_rule_shape *shape
     return *space == NULL ? pb_fail(error, ENOMEM, "rule: no memory; remove rules") : 0;
 }
 
-bool pb_rule_space_insert(struct pb_rules *rules, struct pb_rule_entry *entry)
+int pb_rule_space_insert(struct pb_rules *rules, struct pb_rule_entry *entry, struct pb_error *error)
 {
     struct pb_rule_space *space = entry->space;
-    count_priority(rules, space, entry->priority);
     struct pb_rule_key key = key_of(entry);
     _Atomic uint64_t *slot = find_slot(rules, space, &key, entry->hash);
+    if (slot != NULL && is_chain_full(rules, slot))
+        return pb_fail(error, ERANGE, "rule: there are %d rules for the same packets already; remove some",
+                       PB_RULES_SAME_KEY_MAX);
+    count_priority(rules, space, entry->priority);
     if (slot != NULL) {
         chain_insert(rules, entry, slot);
     } else if (put_slot(rules, atomic_load_explicit(&space->buckets, memory_order_relaxed), slot_of(entry))) {
@@ -338,10 +351,10 @@ bool pb_rule_space_insert(struct pb_rules *rules, struct pb_rule_entry *entry)
         fit_buckets(rules, space);
     } else {
         discount_priority(rules, space, entry->priority);
-        return false;
+        return pb_fail(error, ENOMEM, "rule: no memory; remove rules");
     }
     space->rules++;
-    return true;
+    return 0;
 }
 
 void pb_rule_space_remove(struct pb_rules *rules, struct pb_rule_entry *entry)

@@ -214,8 +214,8 @@ void pb_rule_heap_remove(struct pb_rules *rules, struct pb_rule_entry *entry);
 /* The space of a shape, made and asked by lookups from now on where there was none. */
 int pb_rule_space_find(struct pb_rules *rules, const struct pb_rule_shape *shape, struct pb_rule_space **space,
                        struct pb_error *error);
-/* Make the entry, whose key is set, found by lookups; false: no memory. */
-bool pb_rule_space_insert(struct pb_rules *rules, struct pb_rule_entry *entry);
+/* Make the entry, whose key is set, found by lookups; -ENOMEM, or -ERANGE: too many have its key. */
+int pb_rule_space_insert(struct pb_rules *rules, struct pb_rule_entry *entry, struct pb_error *error);
 void pb_rule_space_remove(struct pb_rules *rules, struct pb_rule_entry *entry);
 /* A space without rules goes. */
 void pb_rule_space_drop_empty(struct pb_rules *rules, struct pb_rule_space *space);

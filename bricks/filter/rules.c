@@ -58,11 +58,13 @@ int pb_rules_attach(struct pb_rules *rules, uint32_t outputs, struct pb_error *e
 {
     if (rules->outputs != 0)
         return pb_fail(error, EBUSY, "brick \"Filter\": its rules serve another engine; delete that one first");
+    pb_rules_reap(rules); /* a rule that has expired names no output any more */
     for (uint32_t i = 0; i < rules->rows_count; i++) {
         const struct pb_rule_entry *entry = pb_rule_entry_at(rules, rules->rows[i].entry);
         if (rules->rows[i].entry != 0 && has_output(action_of(entry)) && entry->output >= outputs)
-            return pb_fail(error, ERANGE, "brick \"Filter\": rule %llu names output %u, and the last one is %u",
-                           (unsigned long long)entry->id, entry->output, outputs - 1);
+            return pb_fail(error, ERANGE,
+                           "brick \"Filter\": rule %llu names output %u, and the last one is %u; remove(%llu) removes it",
+                           (unsigned long long)entry->id, entry->output, outputs - 1, (unsigned long long)entry->id);
     }
     rules->outputs = outputs;
     return 0;
@@ -180,15 +182,18 @@ static int insert(struct pb_rules *rules, const struct pb_rule *rule, uint64_t n
         fill_entry(rules, entry, space, rule, now_ns);
         entry->id = rules->last_id + 1;
         count_timed(rules, entry, 1);
-        if (pb_rule_space_insert(rules, entry)) {
+        status = pb_rule_space_insert(rules, entry, error);
+        if (status == 0) {
             *inserted = entry;
             return 0;
         }
         count_timed(rules, entry, UINT32_MAX);
         pb_rule_entry_give(rules, entry);
+    } else {
+        status = pb_fail(error, ENOMEM, "rule: no memory; remove rules");
     }
     pb_rule_space_drop_empty(rules, space);
-    return pb_fail(error, ENOMEM, "rule: no memory; remove rules");
+    return status;
 }
 
 int pb_rules_add(struct pb_rules *rules, const struct pb_rule *rule, uint64_t *id, struct pb_error *error)

@@ -21,6 +21,7 @@
 
 #define PB_RULES_MAX 0xfffffeu        /* rules of one Filter */
 #define PB_RULE_SPACES_MAX 256        /* ways to match in use at once: see struct pb_rule_shape */
+#define PB_RULES_SAME_KEY_MAX 1000    /* rules that match the very same packets: they are asked one after the other */
 #define PB_RULE_PRIORITY_MAX 1000     /* priorities are from minus this to this */
 #define PB_RULE_NEVER_NS UINT64_MAX   /* the end of a rule that does not expire */
 

@@ -375,6 +375,16 @@ test('a list is added whole or not at all, however long', () => {
   assert.equal((brick.call('rules') as ListedRule[]).length, 5001);
 });
 
+test('rules for the same packets have a limit; a list that passes it is refused whole', () => {
+  const brick = new Brick('Filter');
+  const same = Array.from({ length: 20_000 }, () => ({ type: 'ip', src: '10.0.0.1', action: 'drop' }));
+  assert.throws(() => brick.call('add', same), {
+    message: 'rule: there are 1000 rules for the same packets already; remove some',
+  });
+  assert.deepEqual(brick.call('rules'), []);
+  assert.equal((brick.call('add', same.slice(0, 1000)) as number[]).length, 1000);
+});
+
 test('a long list is read in parts', () => {
   const brick = new Brick('Filter');
   const ids = brick.call(
@@ -398,7 +408,9 @@ test('rules outlive stops; an engine without the outputs that they name does not
   try {
     const id = brick.call('add', { type: 'flow', action: 'output', output: 2 }) as number;
     engine.link(brick);
-    assert.throws(() => engine.start(), new RegExp(`brick "Filter": rule ${id} names output 2, and the last one is 1`));
+    assert.throws(() => engine.start(), {
+      message: `brick "Filter": rule ${id} names output 2, and the last one is 1; remove(${id}) removes it`,
+    });
     brick.call('remove', id);
     brick.call('add', { type: 'flow', action: 'output', output: 1 });
     for (const run of [1, 2]) {

@@ -494,6 +494,51 @@ static void test_refusals(void)
     pb_rules_free(rules);
 }
 
+/* As many rules of one key as may be; each more is refused, and leaves nothing behind. */
+static void test_same_key(void)
+{
+    struct pb_rules *rules = pb_rules_make(&(struct pb_rules_options){0});
+    struct pb_rule rule = connection(1);
+    struct pb_error error;
+    uint64_t ids[PB_RULES_SAME_KEY_MAX], id;
+    for (uint32_t i = 0; i < PB_RULES_SAME_KEY_MAX; i++) {
+        rule.priority = (int16_t)(i % 7);
+        CHECK_EQUAL(pb_rules_add(rules, &rule, &ids[i], &error), 0);
+    }
+    uint64_t memory_bytes = pb_rules_memory_bytes(rules);
+    for (int priority = -1; priority <= 8; priority++) {
+        rule.priority = (int16_t)priority;
+        CHECK_EQUAL(pb_rules_add(rules, &rule, &id, &error), -ERANGE);
+        CHECK(strcmp(error.text, "rule: there are 1000 rules for the same packets already; remove some") == 0);
+    }
+    CHECK_EQUAL(pb_rules_count(rules), PB_RULES_SAME_KEY_MAX);
+    CHECK_EQUAL(pb_rules_memory_bytes(rules), memory_bytes);
+    struct pb_rule other = connection(2);
+    CHECK_EQUAL(pb_rules_add(rules, &other, &id, &error), 0);
+    CHECK(pb_rules_remove(rules, ids[500]));
+    CHECK_EQUAL(pb_rules_add(rules, &rule, &id, &error), 0);
+    CHECK_EQUAL(pb_rules_add(rules, &rule, &id, &error), -ERANGE);
+    pb_rules_clear(rules);
+    CHECK_EQUAL(pb_rules_memory_bytes(rules), 0);
+    pb_rules_free(rules);
+}
+
+/* A rule that has expired, reaped or not, does not keep an engine from starting. */
+static void test_attach_after_expiry(void)
+{
+    struct pb_rules *rules = pb_rules_make(&(struct pb_rules_options){0});
+    struct pb_rule rule = connection(1);
+    struct pb_error error;
+    uint64_t id;
+    rule.action = PB_RULE_OUTPUT, rule.output = 7, rule.duration_ns = 1000000;
+    CHECK_EQUAL(pb_rules_add(rules, &rule, &id, &error), 0);
+    struct timespec pause = {.tv_nsec = 2000000};
+    nanosleep(&pause, NULL);
+    CHECK_EQUAL(pb_rules_attach(rules, 2, &error), 0);
+    pb_rules_detach(rules);
+    pb_rules_free(rules);
+}
+
 /* Requests of any bytes: refused in one line, or carried out within the reply's bounds. */
 static void test_requests(void)
 {
@@ -624,6 +669,8 @@ int main(void)
 {
     test_refusals();
     test_wall_clock();
+    test_same_key();
+    test_attach_after_expiry();
     test_requests();
     test_model();
     test_many(7);
