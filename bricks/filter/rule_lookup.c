@@ -235,13 +235,34 @@ static void look_up_chunk(struct chunk *chunk, const struct pb_rule_order *order
         verdicts[first + i] = decide(chunk->best[i], chunk->packets[i]);
 }
 
+static uint64_t min_ns(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint64_t max_ns(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* The control thread's clock, by which it takes rules away, is the median of the last three
+ * timestamps: it passes over a single wrong one, and follows a capture that starts anew. */
+static void tell_time(struct pb_rules *rules, const struct pb_batch *batch)
+{
+    uint64_t *recent = rules->recent_ns;
+    for (uint32_t i = batch->count > 3 ? batch->count - 3 : 0; i < batch->count; i++) {
+        recent[0] = recent[1];
+        recent[1] = recent[2];
+        recent[2] = batch->packets[batch->index[i]].timestamp_ns;
+    }
+    uint64_t median = max_ns(min_ns(recent[0], recent[1]), min_ns(max_ns(recent[0], recent[1]), recent[2]));
+    atomic_store_explicit(&rules->packet_ns, median, memory_order_relaxed);
+}
+
 bool pb_rules_lookup(struct pb_rules *rules, const struct pb_batch *batch, struct pb_rule_verdict *verdicts)
 {
-    if (rules->packet_time && batch->count > 0) {
-        uint64_t newest = batch->packets[batch->index[batch->count - 1]].timestamp_ns;
-        if (newest > atomic_load_explicit(&rules->packet_ns, memory_order_relaxed))
-            atomic_store_explicit(&rules->packet_ns, newest, memory_order_relaxed);
-    }
+    if (rules->packet_time)
+        tell_time(rules, batch);
     if (atomic_load_explicit(&rules->order, memory_order_relaxed) == NULL)
         return false;
     uint64_t epoch = atomic_load_explicit(&rules->epoch, memory_order_acquire);

@@ -126,7 +126,8 @@ struct pb_rules {
     struct pb_rule_entry *slabs[PB_RULE_SLABS];
     /* Written by the engine thread. */
     _Alignas(64) _Atomic uint64_t reader; /* the epoch its lookup began in; 0: none is at work */
-    _Atomic uint64_t packet_ns;           /* the newest timestamp seen */
+    _Atomic uint64_t packet_ns;           /* the time that packets tell; 0: they have not yet */
+    uint64_t recent_ns[3];                /* the newest three timestamps, in order of arrival */
     /* The control thread's own. */
     _Alignas(64) uint64_t memory_bytes;
     uint64_t last_id;

@@ -342,7 +342,7 @@ static void test_model(void)
     uint64_t now_ns = 1000 * SECOND;
     uint64_t baseline = pb_rules_memory_bytes(rules);
     for (uint32_t round = 0; round < ROUNDS; round++) {
-        uint32_t count = 1 + random_below(PACKETS);
+        uint32_t count = 2 + random_below(PACKETS - 1); /* two agree on the time that the table goes by */
         fill_bed(count, now_ns);
         compare_verdicts(rules, count);
         for (uint32_t i = random_below(4); i > 0; i--) {
@@ -491,6 +491,50 @@ static void test_refusals(void)
     CHECK_EQUAL(pb_rules_attach(rules, 2, &error), -ERANGE);
     CHECK_EQUAL(pb_rules_attach(rules, 3, &error), 0);
     pb_rules_detach(rules);
+    pb_rules_free(rules);
+}
+
+/* Look up one packet of a rule at a time; its action. */
+static uint32_t action_at(struct pb_rules *rules, const struct pb_rule *rule, uint64_t timestamp_ns)
+{
+    bed.meant[0] = meant_of(rule);
+    bed.meant[0].timestamp_ns = timestamp_ns;
+    bed.index[0] = 0;
+    make_packet(&bed.meant[0], bed.frames[0], &bed.packets[0]);
+    struct pb_batch batch = {.packets = bed.packets, .index = bed.index, .count = 1};
+    return pb_rules_lookup(rules, &batch, bed.verdicts) ? bed.verdicts[0].action : PB_RULE_NONE;
+}
+
+/* By the clock of packets: a wrong timestamp decides about its own packet only. */
+static void test_wrong_timestamps(void)
+{
+    struct pb_rules *rules = pb_rules_make(&(struct pb_rules_options){.packet_time = true});
+    struct pb_rule rule = connection(1);
+    struct pb_error error;
+    struct pb_rule_listed listed;
+    uint64_t id;
+    rule.duration_ns = 100 * SECOND;
+    CHECK_EQUAL(action_at(rules, &rule, 1000 * SECOND), PB_RULE_NONE);
+    CHECK_EQUAL(pb_rules_add(rules, &rule, &id, &error), -EINVAL); /* one packet tells no time */
+    CHECK_EQUAL(action_at(rules, &rule, 1000 * SECOND), PB_RULE_NONE);
+    CHECK_EQUAL(pb_rules_add(rules, &rule, &id, &error), 0);
+    const uint64_t wrong_ns[] = {UINT64_MAX, 1, 5000 * SECOND};
+    for (uint32_t i = 0; i < 3; i++) {
+        CHECK_EQUAL(action_at(rules, &rule, wrong_ns[i]), wrong_ns[i] == 1 ? PB_RULE_DROP : PB_RULE_NONE);
+        CHECK_EQUAL(pb_rules_list(rules, 0, &listed, 1), 1);
+        struct pb_rule second = connection(2);
+        second.duration_ns = SECOND;
+        CHECK_EQUAL(pb_rules_add(rules, &second, &id, &error), 0);
+        CHECK(pb_rules_list(rules, id - 1, &listed, 1) == 1 && listed.rule.start_ns == (1000 + i) * SECOND);
+        CHECK(pb_rules_remove(rules, id));
+        CHECK_EQUAL(action_at(rules, &rule, (1001 + i) * SECOND), PB_RULE_DROP);
+        CHECK_EQUAL(action_at(rules, &rule, (1001 + i) * SECOND), PB_RULE_DROP);
+    }
+    CHECK_EQUAL(action_at(rules, &rule, 1100 * SECOND), PB_RULE_NONE);
+    CHECK_EQUAL(pb_rules_list(rules, 0, &listed, 1), 1);
+    CHECK_EQUAL(action_at(rules, &rule, 1100 * SECOND), PB_RULE_NONE);
+    CHECK_EQUAL(pb_rules_list(rules, 0, &listed, 1), 0);
+    CHECK_EQUAL(pb_rules_memory_bytes(rules), 0);
     pb_rules_free(rules);
 }
 
@@ -669,6 +713,7 @@ int main(void)
 {
     test_refusals();
     test_wall_clock();
+    test_wrong_timestamps();
     test_same_key();
     test_attach_after_expiry();
     test_requests();
