@@ -17,14 +17,15 @@
 #include "core/error.h"
 #include "core/pcap_filter.h"
 #include "expression_position.h"
+#include "expression_size.h"
 
 /* LINKTYPE_ numbers go up to about 300. */
 #define LINK_TYPES 512
 #define NO_PROGRAM UINT16_MAX
 #define MATCHES_NOTHING (UINT16_MAX - 1) /* no packet of that link type can match */
 
-/* Instructions of the program for Ethernet, unoptimized, up to which programs are made for
- * every link type, and for those of the list below. Beyond, for Ethernet only, not optimized. */
+/* Instructions of the program for Ethernet, or the first link type that there is one for, unoptimized, up to which
+ * programs are made for every link type, and for those of the list below. Beyond, for that only, not optimized. */
 #define EVERY_LINK_MAX 400
 #define USUAL_LINKS_MAX 3000
 
@@ -105,27 +106,29 @@ static bool unknown_name(const char *reason)
 }
 
 /* Compile for a link type: 0, also where it has no such expression; or -errno. */
-static int compile_for(struct pb_expression *expression, uint32_t link_type, bool optimize, struct pb_error *error)
+static int compile_for(struct pb_expression *expression, uint32_t link_type, struct pb_error *error)
 {
     struct pb_pcap_code code;
     char reason[PB_PCAP_REASON_BYTES];
-    if (pb_pcap_compile(expression->text, link_type, optimize, &code, reason) == 0)
+    if (pb_pcap_compile(expression->text, link_type, true, &code, reason) == 0)
         return add_program(expression, link_type, &code, error);
     if (rejects_all(reason))
         expression->by_link[link_type] = MATCHES_NOTHING;
     return 0;
 }
 
-static int compile_others(struct pb_expression *expression, uint32_t ethernet_length, struct pb_error *error)
+/* Those for other link types than that of the program there is, as its length allows. */
+static int compile_others(struct pb_expression *expression, uint32_t link_type, uint32_t length, struct pb_error *error)
 {
     int status = 0;
-    if (ethernet_length <= EVERY_LINK_MAX) {
+    if (length <= EVERY_LINK_MAX) {
         for (uint32_t i = 0; i < LINK_TYPES && status == 0; i++)
-            if (i != PB_LINK_ETHERNET)
-                status = compile_for(expression, i, true, error);
-    } else if (ethernet_length <= USUAL_LINKS_MAX) {
+            if (i != link_type)
+                status = compile_for(expression, i, error);
+    } else if (length <= USUAL_LINKS_MAX) {
         for (size_t i = 0; i < sizeof(usual_links) / sizeof(*usual_links) && status == 0; i++)
-            status = compile_for(expression, usual_links[i], true, error);
+            if (usual_links[i] != link_type)
+                status = compile_for(expression, usual_links[i], error);
     }
     return status;
 }
@@ -139,6 +142,14 @@ static void show(const char *text, char shown[160])
             *c = ' ';
     if (strlen(text) >= 160)
         memcpy(shown + 156, "...", 4);
+}
+
+static int too_long(const char *text, struct pb_error *error)
+{
+    char shown[160];
+    show(text, shown);
+    return pb_fail(error, E2BIG, "filter \"%s\": too long: more than %d instructions; part it over several bricks, or add rules instead",
+                   shown, PB_EXPRESSION_INSTRUCTIONS_MAX);
 }
 
 /* What libpcap says of it for Ethernet, and where the mistake is. */
@@ -160,29 +171,46 @@ static int explain(const char *text, const char *reason, struct pb_error *error)
                    word.offset + 1, word_shown);
 }
 
+/* The link type by which the expression's length is judged: Ethernet, or the first for which it is an
+ * expression; LINK_TYPES: none, and `reason` is what libpcap says of Ethernet. */
+static uint32_t find_link(const char *text, char *reason)
+{
+    char ignored[PB_PCAP_REASON_BYTES];
+    if (pb_expression_parses(text, PB_LINK_ETHERNET, reason))
+        return PB_LINK_ETHERNET;
+    uint32_t link_type = unknown_name(reason) ? LINK_TYPES : 0;
+    while (link_type < LINK_TYPES && !pb_expression_parses(text, link_type, ignored))
+        link_type++;
+    return link_type;
+}
+
 static int compile_all(struct pb_expression *expression, struct pb_error *error)
 {
     struct pb_pcap_code code;
     char reason[PB_PCAP_REASON_BYTES];
-    uint32_t length = 0;
-    int status = pb_pcap_compile(expression->text, PB_LINK_ETHERNET, false, &code, reason);
-    if (status == 0) {
-        length = code.length;
-        if (length <= USUAL_LINKS_MAX) {
-            pb_pcap_free(&code);
-            status = pb_pcap_compile(expression->text, PB_LINK_ETHERNET, true, &code, reason);
-        }
+    uint32_t link_type = find_link(expression->text, reason);
+    if (link_type == LINK_TYPES)
+        return explain(expression->text, reason, error);
+    int status = pb_expression_compile(expression->text, link_type, &code, reason);
+    if (status == -E2BIG)
+        return too_long(expression->text, error);
+    if (status < 0)
+        return explain(expression->text, reason, error);
+    uint32_t length = code.length;
+    if (length <= USUAL_LINKS_MAX) {
+        pb_pcap_free(&code);
+        status = pb_pcap_compile(expression->text, link_type, true, &code, reason);
     }
     if (status == 0)
-        status = add_program(expression, PB_LINK_ETHERNET, &code, error);
-    else if (rejects_all(reason) || unknown_name(reason))
+        status = add_program(expression, link_type, &code, error);
+    else if (link_type == PB_LINK_ETHERNET || !rejects_all(reason))
         return explain(expression->text, reason, error);
     else
-        status = 0; /* it may be about another link type */
+        status = 0; /* packets of another link type may match */
     if (status == 0)
-        status = compile_others(expression, length, error);
+        status = compile_others(expression, link_type, length, error);
     if (status == 0 && expression->programs_count == 0)
-        status = explain(expression->text, reason, error);
+        return explain(expression->text, reason, error);
     return status;
 }
 

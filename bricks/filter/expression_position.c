@@ -14,10 +14,8 @@
 
 #include "core/batch.h"
 #include "core/pcap_filter.h"
-#include "expression.h"
 
 #define ENDING_BYTES_MAX 64
-#define CLOSED_MAX 256 /* brackets open at one place */
 
 /* What may have to follow a word: nothing, an operand of a qualifier, the rest of a comparison. */
 static const char *const endings[] = {
@@ -34,81 +32,54 @@ static const char *const accessor_endings[] = {"] = 0", " 0] = 0", " 1] = 0", ":
 static const char stop[] = " and len / 0 = 1";
 static const char stopped[] = "division by zero";
 
-/* Whether a text, or what comes before the `stop` at its end, is an expression. */
-static bool compiles(const char *text, bool stops)
+/* Whether a text, or what comes before the `stop` at its end, is an expression; if not, why. */
+static bool compiles(const char *text, uint32_t link_type, bool stops, char *reason)
 {
     struct pb_pcap_code code;
-    char reason[PB_PCAP_REASON_BYTES];
     /* Not optimized: what matches no packet is an expression all the same. */
-    if (pb_pcap_compile(text, PB_LINK_ETHERNET, false, &code, reason) < 0)
+    if (pb_pcap_compile(text, link_type, false, &code, reason) < 0)
         return stops && strcmp(reason, stopped) == 0;
     pb_pcap_free(&code);
     return true;
 }
 
-static bool is_space(char c)
-{
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
-
-static bool is_operator(char c)
-{
-    return c != '\0' && strchr("()[]!&|<>=+*%^", c) != NULL;
-}
-
-/* The word that begins at or behind `from`; its length is 0 at the end. */
-static struct pb_expression_word next_word(const char *text, uint32_t from)
-{
-    while (is_space(text[from]))
-        from++;
-    uint32_t end = from;
-    if (is_operator(text[end])) {
-        end++;
-        if (strchr("&|<>=!", text[from]) != NULL && text[end] != '\0' && strchr("&|<>=", text[end]) != NULL)
-            end++;
-    } else {
-        while (text[end] != '\0' && !is_space(text[end]) && !is_operator(text[end]))
-            end++;
-    }
-    return (struct pb_expression_word){.offset = from, .length = end - from};
-}
-
-/* Write what closes the round brackets of `text`; returns whether a square one is open. */
-static bool close_brackets(const char *text, char closing[CLOSED_MAX + 1])
-{
-    uint32_t open = 0;
-    bool accessor = false;
-    for (; *text != '\0'; text++) {
-        if (*text == '(' && open < CLOSED_MAX)
-            closing[open++] = ')';
-        if (*text == ')' && open > 0)
-            open--;
-        if (*text == '[' || *text == ']')
-            accessor = *text == '[';
-    }
-    closing[open] = '\0';
-    return accessor;
-}
-
 /* Whether the first `length` bytes of `text` can begin an expression; `last`: `stop`, or nothing. */
 static bool is_beginning(const char *text, uint32_t length, const char *last)
 {
-    char closing[CLOSED_MAX + 1];
-    char *attempt = malloc(length + ENDING_BYTES_MAX + sizeof(closing));
-    if (attempt == NULL)
+    size_t room = ENDING_BYTES_MAX + (size_t)length + 1; /* of an ending and of brackets */
+    char *attempt = malloc(length + room), *closing = malloc((size_t)length + 1);
+    if (attempt == NULL || closing == NULL) {
+        free(attempt);
+        free(closing);
         return true;
-    snprintf(attempt, length + 1, "%s", text);
-    bool accessor = close_brackets(attempt, closing);
+    }
+    snprintf(attempt, (size_t)length + 1, "%s", text);
+    bool accessor = pb_expression_close_brackets(attempt, closing);
     const char *const *list = accessor ? accessor_endings : endings;
     size_t count = accessor ? sizeof(accessor_endings) / sizeof(*accessor_endings) : sizeof(endings) / sizeof(*endings);
+    char reason[PB_PCAP_REASON_BYTES];
     bool found = false;
     for (size_t i = 0; i < 2 * count && !found; i++) {
-        snprintf(attempt + length, ENDING_BYTES_MAX + sizeof(closing), "%s%s%s%s", list[i / 2], closing, closings[i % 2],
-                 last);
-        found = compiles(attempt, last == stop);
+        snprintf(attempt + length, room, "%s%s%s%s", list[i / 2], closing, closings[i % 2], last);
+        found = compiles(attempt, PB_LINK_ETHERNET, last == stop, reason);
     }
+    free(closing);
     free(attempt);
     return found;
+}
+
+bool pb_expression_parses(const char *text, uint32_t link_type, char *reason)
+{
+    size_t room = strlen(text) + sizeof(stop);
+    char *stopping = malloc(room);
+    if (stopping == NULL) {
+        snprintf(reason, PB_PCAP_REASON_BYTES, "%s", "out of memory");
+        return false;
+    }
+    snprintf(stopping, room, "%s%s", text, stop);
+    bool parses = compiles(stopping, link_type, true, reason);
+    free(stopping);
+    return parses;
 }
 
 /* The word that `reason` quotes, where it does: libpcap names hosts and ports that it does not know. */
@@ -117,7 +88,7 @@ static bool find_quoted(const char *text, const char *reason, struct pb_expressi
     const char *from = strpbrk(reason, "'\""), *to = from == NULL ? NULL : strchr(from + 1, *from);
     if (to == NULL)
         return false;
-    for (*word = next_word(text, 0); word->length > 0; *word = next_word(text, word->offset + word->length))
+    for (*word = pb_expression_next_word(text, 0); word->length > 0; *word = pb_expression_next_word(text, word->offset + word->length))
         if (word->length == (uint32_t)(to - from - 1) && memcmp(text + word->offset, from + 1, word->length) == 0)
             return true;
     return false;
@@ -134,8 +105,8 @@ struct pb_expression_word pb_expression_find_mistake(const char *text, const cha
     if (words == NULL)
         return (struct pb_expression_word){0};
     uint32_t count = 0;
-    for (words[0] = next_word(text, 0); words[count].length > 0; count++)
-        words[count + 1] = next_word(text, words[count].offset + words[count].length);
+    for (words[0] = pb_expression_next_word(text, 0); words[count].length > 0; count++)
+        words[count + 1] = pb_expression_next_word(text, words[count].offset + words[count].length);
     uint32_t low = 0, high = count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;

@@ -105,6 +105,29 @@ test('an expression that is too long is refused, and the limit said', () => {
   assert.throws(() => new Brick('Filter', expr), /an expression of \d+ bytes; it may have 8192/);
 });
 
+/** Terms joined by "or", of which libpcap would make so many instructions that it takes 20 seconds. */
+const manyPorts = (from: string): string => `${from} or ${Array.from({ length: 1000 }, (_, i) => i + 1).join(' or ')}`;
+
+// Compiled as they are they would hold this process, and a daemon, for as long: the limit of the run finds that.
+for (const [what, expr] of [
+  ['a list of ports', manyPorts('port 1')],
+  ['one within brackets', `tcp and (${manyPorts('(port 1')}))`],
+  ['dense terms behind others', `${'ip||'.repeat(500)}portrange 1-2${'||1-2'.repeat(900)}`],
+  ['one for another link type', `wlan type mgt and (${manyPorts('port 1')})`],
+] as const) {
+  test(`${what}, below the limit of bytes that libpcap has no time for, is refused, and the limit said`, () => {
+    assert.throws(
+      () => new Brick('Filter', expr),
+      ({ message }: Error) => /^filter ".*\.\.\.": too long: more than 12000 instructions; .*rules/.test(message),
+    );
+  });
+}
+
+test('a long list within the limit, compiled in parts first, is taken', () => {
+  const hosts = Array.from({ length: 380 }, (_, i) => `10.0.${i >> 8}.${i & 255}`).join(' or ');
+  assert.ok(new Brick('Filter', `tcp and (udp or (host ${hosts}))`));
+});
+
 /** A test of libpcap: an expression, a capture, and what its filter returns for each packet. */
 interface ApplyTest {
   readonly name: string;
