@@ -107,3 +107,18 @@ export class BricksError extends Error {
 export function errorText(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
+
+const shownCharactersMax = 120;
+
+/** A value that a user gave, as a message shows it: JSON where it is, not too long. Empty: there is none. */
+export function shownValue(value: unknown): string {
+  if (value === undefined) return '';
+  let text: string;
+  try {
+    text = JSON.stringify(value) ?? typeof value;
+  } catch {
+    // A bigint, which JSON has not; an object that has itself in it, or is too deep.
+    text = typeof value === 'object' ? 'an object that is no JSON, or too deep' : String(value);
+  }
+  return text.length <= shownCharactersMax ? text : `${text.slice(0, shownCharactersMax)}...`;
+}

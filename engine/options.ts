@@ -1,5 +1,5 @@
 // Options as a table: one way to declare, check and document those of bricks and ports.
-import { BricksError } from './errors.ts';
+import { BricksError, shownValue } from './errors.ts';
 
 /** What a user may give as an option's value. */
 export type OptionValue = string | number | boolean | readonly number[];
@@ -86,7 +86,7 @@ export function checkOptions(
     const converted = value === undefined ? schema.default : convert(schema, value);
     if (converted === undefined) {
       const allowed = allowedText(schema);
-      throw BricksError.of('OPTION_INVALID', { what, option, value: JSON.stringify(value), allowed });
+      throw BricksError.of('OPTION_INVALID', { what, option, value: shownValue(value), allowed });
     }
     checked[option] = converted;
   }

@@ -1,7 +1,7 @@
 // A rule as users write it, into a rule as the data plane takes it, and back: struct pb_rule of rules.h. Pure.
 import { isIPv4, isIPv6 } from 'node:net';
 import { abi } from '../../engine/abi.ts';
-import { BricksError } from '../../engine/errors.ts';
+import { BricksError, shownValue } from '../../engine/errors.ts';
 import { ipv4Text, ipv6Text } from '../../engine/pipe/address_text.ts';
 
 /** A rule in force, as `rules()` lists it: what was asked for, and what it has done. */
@@ -61,7 +61,7 @@ type Fields = Readonly<Record<string, unknown>>;
 
 /** What is wrong with a field. `what` names the rule. */
 function invalid(what: string, field: string, value: unknown, problem: string, hint: string): BricksError {
-  const shown = value === undefined ? field : `${field} ${JSON.stringify(value)}`;
+  const shown = value === undefined ? field : `${field} ${shownValue(value)}`;
   return BricksError.of('ARGUMENT_INVALID', { what: `${what}: ${shown}`, problem, hint });
 }
 

@@ -1,6 +1,6 @@
 // The commands of Filter: rules added, removed and listed while the engine runs. Requests are those of rule_control.h.
 import type { BrickControl } from '../../engine/brick_control.ts';
-import { BricksError } from '../../engine/errors.ts';
+import { BricksError, shownValue } from '../../engine/errors.ts';
 import type { BrickCommand } from '../../engine/graph.ts';
 import { type ListedRule, listedRuleBytes, packRule, ruleBytes, unpackRule } from './rule_text.ts';
 
@@ -102,7 +102,7 @@ function checkId(value: unknown): number {
   const id = typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value;
   if (typeof id === 'number' && Number.isSafeInteger(id) && id > 0) return id;
   throw BricksError.of('ARGUMENT_INVALID', {
-    what: `rule ${JSON.stringify(value) ?? ''}`.trim(),
+    what: `rule ${shownValue(value)}`.trim(),
     problem: 'not the id of a rule',
     hint: 'give what add() returned, or one that rules() lists',
   });
@@ -121,7 +121,7 @@ function remove(control: BrickControl, argument: unknown): boolean | number {
 function checkPart(argument: unknown): { after: number; max: number } {
   const part = { after: 0, max: Number.MAX_SAFE_INTEGER };
   for (const [field, value] of Object.entries(argument ?? {})) {
-    const what = `rules: ${field} ${JSON.stringify(value)}`;
+    const what = `rules: ${field} ${shownValue(value)}`;
     if (field !== 'after' && field !== 'max') {
       throw BricksError.of('ARGUMENT_INVALID', { what, problem: 'there is no such field', hint: 'have: after, max' });
     }

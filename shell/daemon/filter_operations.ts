@@ -1,5 +1,5 @@
 // What monitors ask of the Filters of this process: operations of JSON lines (json_client.ts). JSON.md documents them.
-import { BricksError } from '../../engine/errors.ts';
+import { BricksError, shownValue } from '../../engine/errors.ts';
 import type { BrickNode } from '../../engine/graph.ts';
 import { PktEngine } from '../../engine/pkt_engine.ts';
 
@@ -29,7 +29,7 @@ function findFilter({ engine, filter }: JsonRequest): BrickNode {
   const [only] = meant;
   if (only !== undefined && meant.length === 1) return only.node;
   const have = found.map((candidate) => `engine "${candidate.engine}" filter ${candidate.filter}`).join(', ') || 'none';
-  const number = filter === undefined ? '' : ` ${JSON.stringify(filter)}`;
+  const number = filter === undefined ? '' : ` ${shownValue(filter)}`;
   const place = engine === undefined ? '' : ` of engine "${String(engine)}"`;
   const problem = meant.length === 0 ? 'no such one' : 'there are several; say which';
   throw refuse(`${brickName}${number}${place}`, problem, `have: ${have}`);

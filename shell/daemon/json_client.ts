@@ -3,7 +3,7 @@
 // Nothing it sends ends the connection or disturbs another client: what cannot be understood is answered with an error.
 // One that does not read its answers is not read from either.
 import type { Socket } from 'node:net';
-import { BricksError } from '../../engine/errors.ts';
+import { BricksError, shownValue } from '../../engine/errors.ts';
 import { internalErrorText } from '../../lua/functions.ts';
 import { LineReader, lineBytesMax } from '../protocol/lines.ts';
 import { filterOperations, type JsonRequest } from './filter_operations.ts';
@@ -86,7 +86,7 @@ export class JsonClient {
     const operation = typeof op === 'string' && Object.hasOwn(filterOperations, op) ? filterOperations[op] : undefined;
     if (operation === undefined) {
       const have = Object.keys(filterOperations).join(', ');
-      return refuse(`op ${JSON.stringify(op) ?? ''}: there is no such operation; have: ${have}`.replace(' :', ':'), id);
+      return refuse(`op ${shownValue(op)}: there is no such operation; have: ${have}`.replace(' :', ':'), id);
     }
     try {
       return { ...(id !== undefined && { id }), ok: true, result: operation(request) };

@@ -351,6 +351,25 @@ test('what is wrong with a rule is said in one line that names the field', () =>
   assert.deepEqual(brick.call('rules'), []);
 });
 
+test('what cannot be shown whole is refused as any other value', () => {
+  const filter = new Brick('Filter');
+  let deep: unknown = [];
+  for (let i = 0; i < 20_000; i++) deep = { deep };
+  for (const [attempt, shown] of [
+    [() => filter.call('remove', 1n), 'rule 1: '],
+    [() => filter.call('remove', deep), 'rule an object that is no JSON, or too deep: '],
+    [() => filter.call('add', { type: 'ip', address: deep, action: 'drop' }), 'too deep: '],
+    [() => filter.call('add', { type: 'x'.repeat(100_000) }), 'xxx...: '],
+    [() => new Brick('LoadBalancer', { tuple: 1n as never }), 'is 1; '],
+  ] as const) {
+    assert.throws(attempt, (error: Error) => {
+      assert.equal(error.name, 'BricksError', String(error));
+      assert.ok(error.message.includes(shown) && error.message.length < 400, error.message);
+      return true;
+    });
+  }
+});
+
 test('a list is added whole or not at all, however long', () => {
   const brick = new Brick('Filter');
   const many = Array.from({ length: 300 }, (_, i) => ({

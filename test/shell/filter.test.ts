@@ -249,7 +249,16 @@ test('a bad line is answered by one line, and disturbs nothing', async (t) => {
     ['{"op":"filter.list","engine":"e0","what":1}', /^request: "what": there is no such field/],
     [`{"op":"filter.list","pad":"${'x'.repeat(lineBytesMax)}"}`, /^line: longer than 1048576 bytes; /],
     [`{"id":${deep},"op":"filter.list","engine":"e0"}`, /^line: nested too deeply; /],
-    [`{"op":${deep}}`, /^line: nested too deeply; /],
+    [`{"op":${deep}}`, /^op an object that is no JSON, or too deep: there is no such operation; /],
+    [`{"op":"filter.remove","engine":"e0","rule":${deep}}`, /^rule /],
+    [
+      `{"op":"filter.remove","engine":"e0","rule":{"deep":${deep}}}`,
+      /^rule an object .* too deep: not the id of a rule; /,
+    ],
+    [
+      `{"op":"filter.remove","engine":"e0","rule":"${'x'.repeat(100_000)}"}`,
+      /^rule "x{119}\.\.\.: not the id of a rule; /,
+    ],
   ];
   lines.write('{"op":"filter.clear","engine":"e0"}\n');
   assert.equal((await lines.next()).ok, true);
