@@ -1,7 +1,7 @@
 // bricks-filter: one command for the rules of a Filter of the daemon.
 import type { ListedRule } from '../../bricks/filter/rule_text.ts';
 import { exitStatus, type ParsedCommand, UsageError } from '../command/options.ts';
-import { flushed, surviveLostStreams } from '../prompt/terminal.ts';
+import { surviveLostStreams } from '../prompt/terminal.ts';
 import { type JsonAnswer, JsonConnection } from './json_connection.ts';
 
 /** Rules in one answer: more keep the daemon from others for longer than they like. */
@@ -130,6 +130,5 @@ export async function runFilter({ values, switches, positionals }: ParsedCommand
     }
   }
   connection.close();
-  await flushed(process.stdout);
   return status;
 }

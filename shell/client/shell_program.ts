@@ -7,7 +7,7 @@ import { exitStatus, type ParsedCommand, UsageError } from '../command/options.t
 import { deferred } from '../deferred.ts';
 import { outcomeText } from '../prompt/outcome_text.ts';
 import { Prompt } from '../prompt/prompt.ts';
-import { flushed, isInteractive, surviveLostStreams } from '../prompt/terminal.ts';
+import { isInteractive, surviveLostStreams } from '../prompt/terminal.ts';
 import type { LogLevel } from '../protocol/messages.ts';
 import type { Evaluation } from '../session/session.ts';
 import { ControlClient } from './control_client.ts';
@@ -93,7 +93,6 @@ async function runOnce(code: string | undefined, isJson: boolean): Promise<numbe
   signals.hasBegun = true;
   const outcome = await (script === undefined ? session.evaluate(code ?? '') : session.run(script, 'stdin'));
   const status = conclude(isJson ? asLines(outcome) : outcome);
-  await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
   client.close();
   return status;
 }

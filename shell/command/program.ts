@@ -1,5 +1,6 @@
 // What every program of this package does first and last: its command line, --help, --version, errors, exit status.
 import { version } from '../../package_info.ts';
+import { endOutput, surviveLostStreams } from '../prompt/terminal.ts';
 import { type Command, exitStatus, helpText, type ParsedCommand, parseCommand, UsageError } from './options.ts';
 
 /** Does what a command is for; resolves with the exit status. May throw UsageError and BricksError. */
@@ -16,15 +17,13 @@ function fail(command: Command, text: string, status: number): never {
 export async function runProgram(command: Command, run: Run, args = process.argv.slice(2)): Promise<never> {
   try {
     const parsed = parseCommand(command, args);
-    if (parsed.switches.has('help')) {
-      process.stdout.write(helpText(command));
-      process.exit(exitStatus.success);
+    const { switches } = parsed;
+    if (switches.has('help') || switches.has('version')) {
+      surviveLostStreams();
+      process.stdout.write(switches.has('help') ? helpText(command) : `${version}\n`);
+      process.exit(await endOutput(command.name, exitStatus.success));
     }
-    if (parsed.switches.has('version')) {
-      process.stdout.write(`${version}\n`);
-      process.exit(exitStatus.success);
-    }
-    process.exit(await run(parsed));
+    process.exit(await endOutput(command.name, await run(parsed)));
   } catch (error) {
     if (error instanceof UsageError) fail(command, `${error.message}; try ${command.name} --help`, exitStatus.usage);
     if (error instanceof Error && error.name === 'BricksError') fail(command, error.message, exitStatus.failure);

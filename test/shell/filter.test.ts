@@ -1,7 +1,8 @@
 // Rules from outside: the program bricks-filter, and lines of JSON on the control socket, well formed and not.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -10,7 +11,7 @@ import type { ListedRule } from '../../bricks/filter/rule_text.ts';
 import { filterOperations } from '../../shell/daemon/filter_operations.ts';
 import { lineBytesMax } from '../../shell/protocol/lines.ts';
 import { Runtime, wholeFile } from '../support/daemon.ts';
-import { projectFolder, until } from '../support/programs.ts';
+import { projectFolder, until, waitMs } from '../support/programs.ts';
 
 /** Engine e0 with one Filter, e1 with two below each other; none has an end. */
 const script = `
@@ -113,6 +114,30 @@ test('bricks-filter adds, lists, removes and clears', () => {
   assert.equal(filter('-e', 'e0', 'clear').stdout, '2 removed\n');
   assert.deepEqual(listed('-e', 'e0'), []);
 });
+
+// On Linux a device that has no room for anything.
+for (const [program, ...args] of [
+  ['bricks_filter', 'list', '-e', 'e0'],
+  ['bricks_filter', '--help'],
+  ['bricks_shell', '-e', 'print(1)'],
+  ['bricks_shell', '-e', '1'],
+  ['bricks_top', '--once'],
+] as const) {
+  test(`${program} ${args.join(' ')}: output that cannot be written is a failure`, () => {
+    const full = openSync('/dev/full', 'w');
+    try {
+      const { status, stderr } = spawnSync(
+        process.execPath,
+        ['--import', 'tsx', join(projectFolder, 'shell', `${program}.ts`), ...args],
+        { cwd: projectFolder, env: runtime.env, encoding: 'utf8', stdio: ['ignore', full, 'pipe'], timeout: waitMs },
+      );
+      assert.match(stderr, /^bricks-\w+: cannot write the output: ENOSPC: .*; make room, or write elsewhere\n$/);
+      assert.equal(status, 1);
+    } finally {
+      closeSync(full);
+    }
+  });
+}
 
 test('which Filter is meant', () => {
   assert.match(
