@@ -1,4 +1,4 @@
-// What the programs may do with their terminal and standard streams, and how they leave those that are gone or full. Called by all of shell/.
+// What programs may do with their terminal and standard streams, and how they leave those that are gone or full. Called by shell/.
 import { closeSync, readFileSync } from 'node:fs';
 import { isatty } from 'node:tty';
 
