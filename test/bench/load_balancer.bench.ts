@@ -22,7 +22,7 @@ export async function loadBalancer(programs: string, effort: Effort): Promise<Ro
       unit: 'Mpps',
       ours: symmetric,
       baseline: { name: bricks, values: bitSerial },
-      target: { ratioMin: 13 },
+      target: { ratioMin: 15 },
     },
     {
       name: `${one}: the same with hash = "toeplitz"`,
