@@ -194,6 +194,18 @@ function corpusPackets(linkType: number): { packet: Packet; where: string }[] {
   });
 }
 
+/** The corpus' packets of a link type, which folder/look.pcap holds then, and what the program found in them. */
+function lookAtCorpus(program: string, folder: string, linkType: number) {
+  const packets = corpusPackets(linkType);
+  const found = look(
+    program,
+    folder,
+    packets.map(({ packet }) => packet),
+    linkType,
+  );
+  return { packets, found };
+}
+
 test('the innermost addresses and ports are those that tshark finds', { skip }, (t) => {
   const program = buildProgram(t);
   const folder = makeFolder(t);
@@ -201,13 +213,7 @@ test('the innermost addresses and ports are those that tshark finds', { skip }, 
   const agreed = new Map<number, number>();
   const out = new Map<string, number>();
   for (const linkType of linkTypes) {
-    const packets = corpusPackets(linkType);
-    const found = look(
-      program,
-      folder,
-      packets.map(({ packet }) => packet),
-      linkType,
-    );
+    const { packets, found } = lookAtCorpus(program, folder, linkType);
     const lines = dissect(
       join(folder, 'look.pcap'),
       fields,
@@ -235,13 +241,7 @@ test('all fragments of a datagram that tshark reassembles have one hash, that of
   const parted: string[] = [];
   let datagrams = 0;
   for (const linkType of linkTypes) {
-    const packets = corpusPackets(linkType);
-    const found = look(
-      program,
-      folder,
-      packets.map(({ packet }) => packet),
-      linkType,
-    );
+    const { packets, found } = lookAtCorpus(program, folder, linkType);
     for (const lists of dissect(join(folder, 'look.pcap'), ['ip.fragment', 'ipv6.fragment'])) {
       for (const list of lists.filter((frames) => frames.length > 0)) {
         // By their place in the datagram. tshark waits for ever; the table gives up as Linux does.
