@@ -1,7 +1,7 @@
 // Generated from native/include/packet_bricks.h by `npm run abi`. Do not edit.
 
 /** Hash of the header; pb_abi_hash() of a library that fits returns the same. */
-export const abiHash = 'dc372bf77345840d';
+export const abiHash = 'c5d8bb11312f2905';
 
 /** The limits and constants of the header. */
 export const abi = {
@@ -75,6 +75,8 @@ export const abi = {
 export const abiFunctions = {
   pb_abi_hash: { result: 'const char *', parameters: [] },
   pb_describe: { result: 'int', parameters: ['void *', 'uint32_t'] },
+  pb_driver_probe: { result: 'int', parameters: ['const char *', 'void *'] },
+  pb_driver_setup: { result: 'int', parameters: ['const char *', 'const char *', 'void *'] },
   pb_engine_create: { result: 'int', parameters: ['const char *', 'uint32_t', 'int32_t', 'uint32_t', 'void *'] },
   pb_engine_add_input: { result: 'int', parameters: ['int', 'const char *', 'const char *', 'const char *', 'int32_t', 'void *'] },
   pb_engine_add_output: { result: 'int', parameters: ['int', 'const char *', 'const char *', 'const char *', 'void *'] },

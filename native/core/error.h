@@ -7,13 +7,14 @@
 #ifndef PB_ERROR_H
 #define PB_ERROR_H
 
+#include "module_api.h"
 #include "packet_bricks.h"
 
 /* Store `code` (a positive errno) and the formatted text; returns -code, so
  * that `return pb_fail(error, ENODEV, "...")` does both. `error` may be NULL. */
-int pb_fail(struct pb_error *error, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+PB_MODULE_API int pb_fail(struct pb_error *error, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* What an errno value means, with the remedy where there is a general one. */
-const char *pb_errno_text(int code);
+PB_MODULE_API const char *pb_errno_text(int code);
 
 #endif

@@ -106,6 +106,9 @@ static int init_port(struct pb_engine *engine, struct pb_port *port, const char 
         return pb_fail(error, EOPNOTSUPP, "port \"%s\": driver \"%s\" cannot be an %s", name, driver_name,
                        port->role == PB_PORT_INPUT ? "input" : "output");
     port->driver = driver;
+    port->operations = pb_port_driver_operations(driver, error);
+    if (port->operations == NULL)
+        return -error->code;
     port->name = strdup(name);
     port->options = strdup(options);
     port->buffer_slots = engine->buffer_slots;

@@ -78,8 +78,8 @@ static void add_driver(struct pb_text *text, const struct pb_port_driver *driver
     pb_text_add_json(text, driver->name);
     pb_text_add(text, ",\"text\":");
     pb_text_add_json(text, driver->text);
-    pb_text_add(text, ",\"input\":%s,\"output\":%s,\"options\":[", driver->input ? "true" : "false",
-                driver->output ? "true" : "false");
+    pb_text_add(text, ",\"input\":%s,\"output\":%s,\"pipes\":%s,\"options\":[", driver->input ? "true" : "false",
+                driver->output ? "true" : "false", driver->pipes ? "true" : "false");
     for (const struct pb_option_desc *option = driver->options; option != NULL && option->name != NULL; option++) {
         if (option != driver->options)
             pb_text_add(text, ",");
@@ -129,6 +129,7 @@ static void add_port(struct pb_text *text, const struct pb_engine *engine, const
     pb_text_add(text, ",\"at\":%u,\"counters\":[", place(engine, port->counters));
     add_counters(text, pb_port_counters_table, PB_PORT_COUNTERS, true);
     add_counters(text, port->driver->counters, port->driver->counters_count, false);
+    add_counters(text, port->device_counters, port->device_counters_count, false);
     pb_text_add(text, "]}");
 }
 

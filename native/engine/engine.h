@@ -84,6 +84,7 @@ struct pb_input {
     uint32_t order_count;
     uint8_t *owned;         /* by place in order: what the node may change in place */
     bool *reaches;              /* by output index: its packets can get there */
+    bool *sole;                 /* by output index: and nowhere else */
     struct pb_pending *pending; /* by output index; only of pausable inputs */
     uint32_t pending_outputs;   /* how many of them hold something */
     bool done;                  /* exhausted, and all its packets are dealt with */

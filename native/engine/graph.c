@@ -107,6 +107,21 @@ static void run_node(struct pb_engine *engine, struct pb_node *node, const struc
         pb_counter_add(&node->counters[PB_BRICK_COPIES], ended - batch->count);
 }
 
+/* Offer packets to an output; returns how many, from the front, it has dealt with. */
+static uint32_t offer(const struct pb_engine *engine, struct pb_input *input, uint32_t output, const uint16_t *index,
+                      uint32_t count)
+{
+    struct pb_port *port = &engine->outputs[output]->port;
+    const struct pb_tx tx = {.packets = input->packets,
+                             .index = index,
+                             .count = count,
+                             .lent = engine->batch_packets,
+                             .from = &input->port,
+                             .sole = input->sole[output],
+                             .may_wait = input->port.pausable};
+    return port->operations->tx_batch(port, &tx);
+}
+
 /* Keep what an output refused. */
 static void hold(struct pb_engine *engine, struct pb_input *input, uint32_t output, const uint16_t *index, uint32_t count)
 {
@@ -131,13 +146,12 @@ void pb_graph_run(struct pb_engine *engine, struct pb_input *input, uint32_t cou
         if (batch.count > 0)
             run_node(engine, node, &batch);
     }
-    bool may_wait = input->port.pausable;
     for (uint32_t o = 0; o < engine->outputs_count; o++) {
         struct pb_output *output = engine->outputs[o];
         struct pb_vector *vector = &output->edge->vector;
         if (vector->count == 0)
             continue;
-        uint32_t taken = output->port.driver->tx_batch(&output->port, input->packets, vector->index, vector->count, may_wait);
+        uint32_t taken = offer(engine, input, o, vector->index, vector->count);
         if (taken < vector->count)
             hold(engine, input, o, vector->index + taken, vector->count - taken);
         vector->count = 0;
@@ -150,9 +164,7 @@ bool pb_graph_retry(struct pb_engine *engine, struct pb_input *input)
         struct pb_pending *pending = &input->pending[o];
         if (pending->count == 0)
             continue;
-        struct pb_port *port = &engine->outputs[o]->port;
-        uint32_t taken =
-            port->driver->tx_batch(port, input->packets, pending->index + pending->first, pending->count, true);
+        uint32_t taken = offer(engine, input, o, pending->index + pending->first, pending->count);
         pending->first += taken;
         pending->count -= taken;
         pb_counter_add(&engine->counters[PB_ENGINE_IN_FLIGHT], -(uint64_t)taken);

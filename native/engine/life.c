@@ -24,9 +24,9 @@ static void wake(const struct pb_engine *engine)
 static void close_ports(struct pb_engine *engine, uint32_t inputs, uint32_t outputs)
 {
     for (uint32_t i = 0; i < outputs; i++)
-        engine->outputs[i]->port.driver->close(&engine->outputs[i]->port);
+        engine->outputs[i]->port.operations->close(&engine->outputs[i]->port);
     for (uint32_t i = 0; i < inputs; i++)
-        engine->inputs[i]->port.driver->close(&engine->inputs[i]->port);
+        engine->inputs[i]->port.operations->close(&engine->inputs[i]->port);
 }
 
 /* Can packets of this input reach an output that borrows? */
@@ -47,7 +47,7 @@ static int borrow(const struct pb_engine *engine, uint32_t output, struct pb_err
     for (uint32_t i = 0; i < engine->inputs_count; i++)
         if (engine->inputs[i]->reaches[output] && engine->inputs[i]->port.region != NULL)
             regions[count++] = engine->inputs[i]->port.region;
-    return port->driver->borrow(port, regions, count, error);
+    return port->operations->borrow(port, regions, count, error);
 }
 
 static int borrow_all(struct pb_engine *engine, struct pb_error *error)
@@ -66,7 +66,7 @@ static int open_ports(struct pb_engine *engine, struct pb_error *error)
 {
     for (uint32_t i = 0; i < engine->outputs_count; i++) {
         struct pb_port *port = &engine->outputs[i]->port;
-        int status = port->driver->open(port, error);
+        int status = port->operations->open(port, error);
         if (status < 0) {
             close_ports(engine, 0, i);
             return status;
@@ -77,7 +77,7 @@ static int open_ports(struct pb_engine *engine, struct pb_error *error)
         port->exhausted = port->endless = port->writable = false;
         port->borrowed = is_borrowed(engine, engine->inputs[i]);
         port->region = NULL;
-        int status = port->driver->open(port, error);
+        int status = port->operations->open(port, error);
         if (status < 0) {
             close_ports(engine, i, engine->outputs_count);
             return status;

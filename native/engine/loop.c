@@ -47,13 +47,13 @@ static uint32_t count_undelivered(struct loop *loop)
     loop->undelivered = 0;
     for (uint32_t i = 0; i < engine->outputs_count; i++) {
         struct pb_port *port = &engine->outputs[i]->port;
-        bool behind = port->driver->undelivered != NULL && port->driver->undelivered(port);
+        bool behind = port->operations->undelivered != NULL && port->operations->undelivered(port);
         if (behind || pb_counter_get(&port->counters[PB_PORT_IN_FLIGHT]) > 0)
             loop->undelivered++;
     }
     for (uint32_t i = 0; i < engine->inputs_count; i++) {
         struct pb_port *port = &engine->inputs[i]->port;
-        if (port->driver->undelivered != NULL && port->driver->undelivered(port))
+        if (port->operations->undelivered != NULL && port->operations->undelivered(port))
             loop->undelivered++;
     }
     pb_counter_set(&engine->counters[PB_ENGINE_UNDELIVERED], loop->has_pausable ? loop->undelivered : 0);
@@ -66,11 +66,11 @@ static void tick(struct loop *loop, int64_t now)
     loop->ticked_ns = now;
     loop->moved = false;
     for (uint32_t i = 0; i < engine->inputs_count; i++)
-        if (engine->inputs[i]->port.driver->tick != NULL)
-            engine->inputs[i]->port.driver->tick(&engine->inputs[i]->port);
+        if (engine->inputs[i]->port.operations->tick != NULL)
+            engine->inputs[i]->port.operations->tick(&engine->inputs[i]->port);
     for (uint32_t i = 0; i < engine->outputs_count; i++)
-        if (engine->outputs[i]->port.driver->tick != NULL)
-            engine->outputs[i]->port.driver->tick(&engine->outputs[i]->port);
+        if (engine->outputs[i]->port.operations->tick != NULL)
+            engine->outputs[i]->port.operations->tick(&engine->outputs[i]->port);
     count_undelivered(loop);
 }
 
@@ -79,8 +79,8 @@ static void flush(struct loop *loop)
     struct pb_engine *engine = loop->engine;
     loop->flushed = true;
     for (uint32_t i = 0; i < engine->outputs_count; i++)
-        if (engine->outputs[i]->port.driver->flush != NULL)
-            engine->outputs[i]->port.driver->flush(&engine->outputs[i]->port);
+        if (engine->outputs[i]->port.operations->flush != NULL)
+            engine->outputs[i]->port.operations->flush(&engine->outputs[i]->port);
 }
 
 static void attend(struct pb_port *port)
@@ -88,8 +88,8 @@ static void attend(struct pb_port *port)
     if (!atomic_load_explicit(&port->attention, memory_order_acquire))
         return;
     atomic_store_explicit(&port->attention, false, memory_order_relaxed);
-    if (port->driver->attend != NULL)
-        port->driver->attend(port);
+    if (port->operations->attend != NULL)
+        port->operations->attend(port);
 }
 
 static void attend_all(struct pb_engine *engine)
@@ -122,11 +122,11 @@ static bool turn_input(struct loop *loop, struct pb_input *input)
         uint64_t before = pb_counter_get(&engine->counters[PB_ENGINE_IN_FLIGHT]);
         if (!pb_graph_retry(engine, input))
             return pb_counter_get(&engine->counters[PB_ENGINE_IN_FLIGHT]) != before;
-        port->driver->rx_release(port);
+        port->operations->rx_release(port);
         loop->flushed = false;
         return true;
     }
-    uint32_t count = port->driver->rx_batch(port, input->packets, engine->batch_packets);
+    uint32_t count = port->operations->rx_batch(port, input->packets, engine->batch_packets);
     if (count == 0) {
         if (port->exhausted)
             finish_input(loop, input);
@@ -135,7 +135,7 @@ static bool turn_input(struct loop *loop, struct pb_input *input)
     loop->flushed = false;
     pb_graph_run(engine, input, count);
     if (input->pending_outputs == 0)
-        port->driver->rx_release(port);
+        port->operations->rx_release(port);
     return true;
 }
 
@@ -171,7 +171,7 @@ static bool spin(struct loop *loop)
 static bool add_wait(struct loop *loop, uint32_t *fds, int64_t *timeout_ns, struct pb_port *port)
 {
     struct pb_wait wait = {.fd = -1, .timeout_ns = -1};
-    if (!port->driver->wait(port, &wait))
+    if (!port->operations->wait(port, &wait))
         return false;
     if (wait.fd >= 0)
         loop->poll_fds[(*fds)++] = (struct pollfd){.fd = wait.fd, .events = wait.events};
@@ -260,7 +260,7 @@ static void end(struct loop *loop)
         if (input->pending_outputs == 0)
             continue;
         pb_graph_abandon(engine, input);
-        input->port.driver->rx_release(&input->port);
+        input->port.operations->rx_release(&input->port);
     }
     flush(loop);
     tick(loop, now_ns());

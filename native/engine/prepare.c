@@ -38,7 +38,8 @@ static int prepare_order(struct pb_engine *engine, struct pb_input *input, struc
     bool seen[PB_BRICKS_MAX] = {false};
     input->order = calloc(engine->nodes_count, sizeof(*input->order));
     input->reaches = calloc(engine->outputs_count + 1, sizeof(*input->reaches));
-    if (input->order == NULL || input->reaches == NULL)
+    input->sole = calloc(engine->outputs_count + 1, sizeof(*input->sole));
+    if (input->order == NULL || input->reaches == NULL || input->sole == NULL)
         return out_of_memory(error);
     sort_from(input, input->node, seen);
     return 0;
@@ -122,7 +123,7 @@ static int prepare_node(struct pb_engine *engine, struct pb_node *node, struct p
 
 static uint32_t port_counters(const struct pb_port *port)
 {
-    return PB_PORT_COUNTERS + port->driver->counters_count;
+    return PB_PORT_COUNTERS + port->driver->counters_count + port->driver->device_counters_max;
 }
 
 static uint32_t output_counters(const struct pb_node *node)
@@ -172,9 +173,10 @@ static void unprepare(struct pb_engine *engine)
         struct pb_input *input = engine->inputs[i];
         free_pending(engine, input);
         free(input->reaches);
+        free(input->sole);
         free(input->order);
         pb_rewrite_free(input);
-        input->reaches = NULL;
+        input->reaches = input->sole = NULL;
         input->order = NULL;
         input->order_count = 0;
     }
@@ -251,8 +253,8 @@ int pb_graph_prepare_inputs(struct pb_engine *engine, struct pb_error *error)
 
 static void free_port(struct pb_port *port)
 {
-    if (port->driver->destroy != NULL)
-        port->driver->destroy(port);
+    if (port->operations->destroy != NULL)
+        port->operations->destroy(port);
     free(port->name);
     free(port->options);
 }

@@ -53,7 +53,7 @@ static bool shares(const struct pb_node *node)
  * A packet of the port is a brick's own if no way from the input to the brick leads over
  * one that shares; a copy is, if no way does that leads from a brick that can have made it.
  * By brick, `seen` are the kinds of packets that can come, `shared` those of them that
- * others can see.
+ * others can see. An output has the port's packets for itself under the same condition.
  */
 void pb_rewrite_decide(struct pb_input *input)
 {
@@ -65,11 +65,14 @@ void pb_rewrite_decide(struct pb_input *input)
         input->owned[i] = PB_OWNED_ALL & ~(here | (input->port.writable ? 0 : PB_OWNED_LENT));
         uint8_t leave = (uint8_t)(seen[node->index] | (node->brick->rewrites ? PB_OWNED_COPIES : 0));
         for (uint32_t o = 0; o < node->outputs; o++) {
-            const struct pb_node *to = node->edges[o].to_node;
-            if (to == NULL)
+            const struct pb_edge *edge = &node->edges[o];
+            uint8_t seen_by_others = shares(node) ? leave : here;
+            if (edge->to_node == NULL) {
+                input->sole[edge->to_output->index] = (seen_by_others & PB_OWNED_LENT) == 0;
                 continue;
-            seen[to->index] |= leave;
-            shared[to->index] |= shares(node) ? leave : here;
+            }
+            seen[edge->to_node->index] |= leave;
+            shared[edge->to_node->index] |= seen_by_others;
         }
     }
 }

@@ -77,6 +77,13 @@ PB_API const char *pb_abi_hash(void);
  * Returns its length, or the -length needed where `text_bytes` is too small. */
 PB_API int pb_describe(char *text, uint32_t text_bytes);
 
+/* Can a driver be used here? 0, or -errno with what is missing and the remedy. Loads its module. */
+PB_API int pb_driver_probe(const char *driver, struct pb_error *error);
+
+/* Settings of a driver's library, in the driver's own words, before its first port is
+ * made: "dpdk" takes the options of DPDK's environment abstraction layer. */
+PB_API int pb_driver_setup(const char *driver, const char *settings, struct pb_error *error);
+
 /* Make an engine. cpu -1: not pinned. Returns a handle. */
 PB_API int pb_engine_create(const char *name, uint32_t buffer_slots, int32_t cpu, uint32_t batch_packets,
                             struct pb_error *error);

@@ -78,13 +78,7 @@ static void input_close(struct pb_port *port)
     port->state = NULL;
 }
 
-static const struct pb_port_driver inject_driver = {
-    .name = "inject",
-    .text = "a shared-memory ring that an application writes",
-    .input = true,
-    .options = input_options,
-    .counters = input_counters,
-    .counters_count = PB_CONSUMER_COUNTERS,
+static const struct pb_port_operations inject_operations = {
     .open = input_open,
     .rx_batch = pb_consumer_rx_batch,
     .rx_release = pb_consumer_rx_release,
@@ -93,5 +87,15 @@ static const struct pb_port_driver inject_driver = {
     .attend = pb_consumer_attend,
     .undelivered = pb_consumer_undelivered,
     .close = input_close,
+};
+
+static const struct pb_port_driver inject_driver = {
+    .name = "inject",
+    .text = "a shared-memory ring that an application writes",
+    .input = true,
+    .options = input_options,
+    .counters = input_counters,
+    .counters_count = PB_CONSUMER_COUNTERS,
+    .operations = &inject_operations,
 };
 PB_PORT_DRIVER(inject_driver);

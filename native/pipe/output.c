@@ -106,13 +106,7 @@ static void output_close(struct pb_port *port)
     port->state = NULL;
 }
 
-static const struct pb_port_driver pipe_driver = {
-    .name = "pipe",
-    .text = "a shared-memory ring that an application reads",
-    .output = true,
-    .options = output_options,
-    .counters = output_counters,
-    .counters_count = PB_PRODUCER_COUNTERS,
+static const struct pb_port_operations pipe_operations = {
     .open = output_open,
     .borrow = output_borrow,
     .tx_batch = pb_producer_tx_batch,
@@ -121,5 +115,15 @@ static const struct pb_port_driver pipe_driver = {
     .attend = pb_producer_attend,
     .undelivered = pb_producer_undelivered,
     .close = output_close,
+};
+
+static const struct pb_port_driver pipe_driver = {
+    .name = "pipe",
+    .text = "a shared-memory ring that an application reads",
+    .output = true,
+    .options = output_options,
+    .counters = output_counters,
+    .counters_count = PB_PRODUCER_COUNTERS,
+    .operations = &pipe_operations,
 };
 PB_PORT_DRIVER(pipe_driver);

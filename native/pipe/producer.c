@@ -294,23 +294,22 @@ static inline __attribute__((always_inline)) uint32_t send_batch(struct pb_produ
     return i;
 }
 
-uint32_t pb_producer_tx_batch(struct pb_port *port, const struct pb_packet *packets, const uint16_t *index,
-                              uint32_t count, bool may_wait)
+uint32_t pb_producer_tx_batch(struct pb_port *port, const struct pb_tx *tx)
 {
     struct pb_producer *producer = port->state;
-    if (count == 0)
+    if (tx->count == 0)
         return 0;
     producer->refused_bytes = producer->refused_tail = 0;
     if (producer->pipe.peer == NULL)
-        return offer_nobody(producer, count, may_wait);
+        return offer_nobody(producer, tx->count, tx->may_wait);
     stop_requesting(producer);
     if (producer->link_type == PB_RING_LINK_UNSET)
-        take_link_type(producer, packets[index[0]].link_type);
+        take_link_type(producer, tx->packets[tx->index[0]].link_type);
     if (pb_ring_reached(producer->position, producer->window.end))
         restart(producer);
     /* Each a loop of its own. */
-    return producer->lends ? send_batch(producer, packets, index, count, may_wait, true)
-                           : send_batch(producer, packets, index, count, may_wait, false);
+    return producer->lends ? send_batch(producer, tx->packets, tx->index, tx->count, tx->may_wait, true)
+                           : send_batch(producer, tx->packets, tx->index, tx->count, tx->may_wait, false);
 }
 
 /* --------------------------------------------------------------- sleeping */

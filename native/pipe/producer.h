@@ -40,8 +40,7 @@ struct pb_producer {
 };
 
 /* producer.c: the driver's table. */
-uint32_t pb_producer_tx_batch(struct pb_port *port, const struct pb_packet *packets, const uint16_t *index,
-                              uint32_t count, bool may_wait);
+uint32_t pb_producer_tx_batch(struct pb_port *port, const struct pb_tx *tx);
 bool pb_producer_wait(struct pb_port *port, struct pb_wait *wait);
 void pb_producer_tick(struct pb_port *port);
 void pb_producer_attend(struct pb_port *port);

@@ -209,15 +209,13 @@ static void null_rx_release(struct pb_port *port)
     (void)port; /* the frames are the driver's for ever; in a region, whose block is free */
 }
 
-static uint32_t null_tx_batch(struct pb_port *port, const struct pb_packet *packets, const uint16_t *index, uint32_t count,
-                              bool may_wait)
+static uint32_t null_tx_batch(struct pb_port *port, const struct pb_tx *tx)
 {
-    (void)may_wait;
     uint64_t bytes = 0;
-    for (uint32_t i = 0; i < count; i++)
-        bytes += packets[index[i]].wire_len;
-    pb_port_sent(port, count, bytes);
-    return count;
+    for (uint32_t i = 0; i < tx->count; i++)
+        bytes += tx->packets[tx->index[i]].wire_len;
+    pb_port_sent(port, tx->count, bytes);
+    return tx->count;
 }
 
 static bool null_wait(struct pb_port *port, struct pb_wait *wait)
@@ -246,17 +244,21 @@ static const struct pb_option_desc options[] = {
     {NULL, 0, NULL, 0, 0, NULL},
 };
 
-static const struct pb_port_driver null_driver = {
-    .name = "null",
-    .text = "a sink that counts; as an input a generator of UDP frames",
-    .input = true,
-    .output = true,
-    .options = options,
+static const struct pb_port_operations null_operations = {
     .open = null_open,
     .rx_batch = null_rx_batch,
     .rx_release = null_rx_release,
     .tx_batch = null_tx_batch,
     .wait = null_wait,
     .close = null_close,
+};
+
+static const struct pb_port_driver null_driver = {
+    .name = "null",
+    .text = "a sink that counts; as an input a generator of UDP frames",
+    .input = true,
+    .output = true,
+    .options = options,
+    .operations = &null_operations,
 };
 PB_PORT_DRIVER(null_driver);

@@ -249,14 +249,7 @@ static void packet_close(struct pb_port *port)
 
 static const struct pb_option_desc options[] = {PB_PACKET_OPTIONS, {.name = NULL}};
 
-static const struct pb_port_driver packet_driver = {
-    .name = "packet",
-    .text = "a network interface (AF_PACKET): a copy of its traffic",
-    .input = true,
-    .output = true,
-    .options = options,
-    .counters = pb_packet_counters,
-    .counters_count = PB_PACKET_COUNTERS,
+static const struct pb_port_operations packet_operations = {
     .open = packet_open,
     .rx_batch = pb_packet_rx_batch,
     .rx_release = pb_packet_rx_release,
@@ -265,5 +258,16 @@ static const struct pb_port_driver packet_driver = {
     .tick = pb_packet_tick,
     .flush = pb_packet_flush,
     .close = packet_close,
+};
+
+static const struct pb_port_driver packet_driver = {
+    .name = "packet",
+    .text = "a network interface (AF_PACKET): a copy of its traffic",
+    .input = true,
+    .output = true,
+    .options = options,
+    .counters = pb_packet_counters,
+    .counters_count = PB_PACKET_COUNTERS,
+    .operations = &packet_operations,
 };
 PB_PORT_DRIVER(packet_driver);

@@ -88,8 +88,7 @@ int pb_packet_open(struct pb_port *port, struct pb_packet_socket *s, const char 
 /* Functions for a driver's table; they find the socket at port->state. */
 uint32_t pb_packet_rx_batch(struct pb_port *port, struct pb_packet *packets, uint32_t packets_max);
 void pb_packet_rx_release(struct pb_port *port);
-uint32_t pb_packet_tx_batch(struct pb_port *port, const struct pb_packet *packets, const uint16_t *index,
-                            uint32_t count, bool may_wait);
+uint32_t pb_packet_tx_batch(struct pb_port *port, const struct pb_tx *tx);
 bool pb_packet_wait(struct pb_port *port, struct pb_wait *wait);
 void pb_packet_tick(struct pb_port *port);
 void pb_packet_flush(struct pb_port *port);

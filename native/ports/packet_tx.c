@@ -144,22 +144,21 @@ static enum pb_packet_counter tx_objection(const struct pb_packet_socket *s, con
     return packet->captured_len <= s->tx.frame_max + tag_bytes ? PB_PACKET_COUNTERS : PB_PACKET_TOO_LONG;
 }
 
-uint32_t pb_packet_tx_batch(struct pb_port *port, const struct pb_packet *packets, const uint16_t *index,
-                            uint32_t count, bool may_wait)
+uint32_t pb_packet_tx_batch(struct pb_port *port, const struct pb_tx *tx)
 {
     struct pb_packet_socket *s = port->state;
     if (s->down)
         tx_look_up(s);
     bool full = false; /* a kick in this batch made no room: not worth another */
     uint32_t done = 0;
-    for (; done < count; done++) {
-        const struct pb_packet *packet = &packets[index[done]];
+    for (; done < tx->count; done++) {
+        const struct pb_packet *packet = &tx->packets[tx->index[done]];
         enum pb_packet_counter objection = tx_objection(s, packet);
         if (objection == PB_PACKET_COUNTERS && !tx_has_room(s)) {
             if (!full)
                 pb_packet_tx_kick(port, s);
             full = !tx_has_room(s);
-            if (full && may_wait)
+            if (full && tx->may_wait)
                 break;
             objection = s->down ? PB_PACKET_TX_ERROR : full ? PB_PACKET_TX_FULL : PB_PACKET_COUNTERS;
         }
@@ -168,7 +167,7 @@ uint32_t pb_packet_tx_batch(struct pb_port *port, const struct pb_packet *packet
         else
             pb_port_count(port, objection, 1);
     }
-    s->tx.refused = done < count;
+    s->tx.refused = done < tx->count;
     pb_packet_tx_kick(port, s);
     return done;
 }

@@ -65,14 +65,7 @@ static const struct pb_counter_desc counters[PCAP_COUNTERS] = {
     [PCAP_OUTPUT_BUSY] = {"output_busy", PB_COUNTER_DROP, "packets", "output: the pipe's reader was too slow"},
 };
 
-static const struct pb_port_driver pcap_driver = {
-    .name = "pcap",
-    .text = "capture files: pcap and pcapng, also gzipped, a directory or - as input; nanosecond pcap as output",
-    .input = true,
-    .output = true,
-    .options = options,
-    .counters = counters,
-    .counters_count = PCAP_COUNTERS,
+static const struct pb_port_operations pcap_operations = {
     .open = pcap_open,
     .rx_batch = pcap_input_rx_batch,
     .rx_release = pcap_rx_release,
@@ -81,6 +74,17 @@ static const struct pb_port_driver pcap_driver = {
     .flush = pcap_flush,
     .undelivered = pcap_undelivered,
     .close = pcap_close,
+};
+
+static const struct pb_port_driver pcap_driver = {
+    .name = "pcap",
+    .text = "capture files: pcap and pcapng, also gzipped, a directory or - as input; nanosecond pcap as output",
+    .input = true,
+    .output = true,
+    .options = options,
+    .counters = counters,
+    .counters_count = PCAP_COUNTERS,
+    .operations = &pcap_operations,
 };
 
 PB_PORT_DRIVER(pcap_driver);

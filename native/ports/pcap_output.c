@@ -257,17 +257,16 @@ static enum verdict accept_packet(struct pb_port *port, const struct pb_packet *
     return ACCEPTED;
 }
 
-uint32_t pcap_output_tx_batch(struct pb_port *port, const struct pb_packet *packets, const uint16_t *index,
-                              uint32_t count, bool may_wait)
+uint32_t pcap_output_tx_batch(struct pb_port *port, const struct pb_tx *tx)
 {
     struct pcap_output *output = port->state;
     uint32_t i = 0;
     begin(output);
     output->refused = false;
-    for (; i < count; i++) {
-        if (accept_packet(port, &packets[index[i]]) != BUSY)
+    for (; i < tx->count; i++) {
+        if (accept_packet(port, &tx->packets[tx->index[i]]) != BUSY)
             continue;
-        if (may_wait) {
+        if (tx->may_wait) {
             output->refused = true;
             break;
         }

@@ -12,8 +12,7 @@
 #include "port.h"
 
 int pcap_output_open(struct pb_port *port, struct pb_error *error);
-uint32_t pcap_output_tx_batch(struct pb_port *port, const struct pb_packet *packets, const uint16_t *index,
-                              uint32_t count, bool may_wait);
+uint32_t pcap_output_tx_batch(struct pb_port *port, const struct pb_tx *tx);
 bool pcap_output_wait(struct pb_port *port, struct pb_wait *wait);
 void pcap_output_flush(struct pb_port *port);
 bool pcap_output_undelivered(struct pb_port *port);

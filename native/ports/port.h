@@ -1,16 +1,22 @@
 /*
  * port.h - the contract of a port driver.
  *
- * A driver's file defines one table and registers it with PB_PORT_DRIVER().
- * Drivers know nothing of bricks. Threads: open, close and destroy run on the
- * control thread while the engine thread does not exist; everything else runs
- * on the engine thread.
+ * A driver's file defines one table and registers it with PB_PORT_DRIVER(). Its
+ * operations are in the same library, or in a module (module.h) that is loaded when
+ * the first port of the driver is made. Drivers know nothing of bricks. Threads:
+ * open, close and destroy run on the control thread while the engine thread does not
+ * exist; everything else runs on the engine thread.
  *
  * Receiving lends memory: the packets of rx_batch() stay valid until
  * rx_release(), and rx_batch() is never called again before it. A port that says
- * `writable` lets bricks change their bytes until then. Where an output borrows
- * (port->borrowed), a driver may keep its packets in a region (region.h) and write
- * over those of a block only when nobody holds it.
+ * `writable` lets bricks change their bytes until then. Memory can go further than
+ * that in two ways:
+ * - to an output of the same driver (struct pb_tx): which input the packets are from
+ *   and whether others see them it is told with each batch, so it can take over
+ *   buffers, swap them or count references, and need not copy;
+ * - to another process: where an output borrows (port->borrowed), a driver may keep
+ *   its packets in a region (region.h) and write over those of a block only when
+ *   nobody holds it.
  *
  * Accounting is the driver's duty: each packet offered to tx_batch() ends as
  * exactly one of: sent (pb_port_sent), dropped with a reason (one of the
@@ -25,6 +31,7 @@
 
 #include "../core/batch.h"
 #include "../core/counters.h"
+#include "../core/module_api.h"
 
 /* Counters every port has, in this order, before the driver's own. */
 enum pb_port_counter {
@@ -51,9 +58,12 @@ enum pb_port_role { PB_PORT_INPUT, PB_PORT_OUTPUT };
 
 /* Ways a port can be, decided by its driver in open(). */
 struct pb_port_driver;
+struct pb_port_operations;
+struct pb_driver_module;
 struct pb_region;
 struct pb_port {
     const struct pb_port_driver *driver;
+    const struct pb_port_operations *operations; /* the driver's */
     enum pb_port_role role;
     char *name;             /* as in "packet:NAME", without driver and options */
     char *options;          /* "key=value&key=value" */
@@ -77,6 +87,8 @@ struct pb_port {
     _Atomic bool attention; /* set by another thread: the engine thread calls attend() */
     bool deserted;  /* output: nobody reads it, so that what is sent there is dropped or waits; pb_port_set_deserted() */
     uint32_t *output_changes; /* the engine's count of readers that came or went */
+    const struct pb_counter_desc *device_counters; /* what the device itself counts, found by open(), theirs to */
+    uint32_t device_counters_count;                /* keep until destroy(); they follow the driver's in `counters` */
     void *state;    /* the driver's own */
 };
 
@@ -87,14 +99,19 @@ struct pb_wait {
     int64_t timeout_ns; /* -1: no limit */
 };
 
-struct pb_port_driver {
-    const char *name;
-    const char *text; /* one line for users */
-    bool input, output;
-    const struct pb_option_desc *options; /* ends with a NULL name */
-    const struct pb_counter_desc *counters;
-    uint32_t counters_count;
+/* What an output is offered at once: packets that one input lends. */
+struct pb_tx {
+    const struct pb_packet *packets; /* those of the input's last rx_batch(), in its order; behind the first
+                                        `lent` of them, copies that bricks made */
+    const uint16_t *index;
+    uint32_t count;
+    uint32_t lent;
+    struct pb_port *from; /* the input: of the same driver, its state is yours to look at */
+    bool sole;     /* no other output sees these packets, and none of the lent ones stands in index twice */
+    bool may_wait; /* what has no room now is offered again */
+};
 
+struct pb_port_operations {
     /* Acquire the resource; sets port->state, pausable. 0, or -errno with text. */
     int (*open)(struct pb_port *port, struct pb_error *error);
 
@@ -108,11 +125,10 @@ struct pb_port_driver {
     /* The packets of the last rx_batch() are done with. */
     void (*rx_release)(struct pb_port *port);
 
-    /* Send packets[index[0..count-1]]. Returns how many, from the front, are dealt
-     * with: all of them unless may_wait, where it stops at the first that must
+    /* Send what tx->index names. Returns how many, from the front, are dealt
+     * with: all of them unless tx->may_wait, where it stops at the first that must
      * wait. What was accepted is visible to the other side when it returns. */
-    uint32_t (*tx_batch)(struct pb_port *port, const struct pb_packet *packets, const uint16_t *index, uint32_t count,
-                         bool may_wait);
+    uint32_t (*tx_batch)(struct pb_port *port, const struct pb_tx *tx);
 
     /* Before the engine sleeps: what to sleep on until rx_batch() has something, or
      * until tx_batch() accepts more after it refused. Returns false if it is not
@@ -137,9 +153,30 @@ struct pb_port_driver {
     void (*destroy)(struct pb_port *port);
 };
 
+/* A driver as users see it, and where its operations are. */
+struct pb_port_driver {
+    const char *name;
+    const char *text; /* one line for users */
+    bool input, output;
+    bool pipes; /* its interfaces have pipes of their own: beside an input NAME, an output "NAME{n" is one */
+    const struct pb_option_desc *options; /* ends with a NULL name */
+    const struct pb_counter_desc *counters;
+    uint32_t counters_count;
+    uint32_t device_counters_max; /* room for port->device_counters_count */
+
+    const struct pb_port_operations *operations; /* NULL: in the module */
+    const struct pb_driver_module *module;       /* NULL: none */
+    /* Is there what the driver needs of this machine? Beside its module, which is loaded. 0, or -errno with
+     * text and remedy. May be NULL: yes. Control thread. */
+    int (*probe)(struct pb_error *error);
+};
+
 void pb_port_driver_register(const struct pb_port_driver *driver);
 const struct pb_port_driver *pb_port_driver_find(const char *name);
 const struct pb_port_driver *pb_port_driver_at(uint32_t i);
+
+/* The driver's operations, of its module if they are not loaded yet; NULL, with text. Control thread. */
+const struct pb_port_operations *pb_port_driver_operations(const struct pb_port_driver *driver, struct pb_error *error);
 
 #define PB_PORT_DRIVER(table)                                                                                          \
     __attribute__((constructor)) static void register_##table(void)                                                    \
@@ -150,11 +187,11 @@ const struct pb_port_driver *pb_port_driver_at(uint32_t i);
 
 /* Options: the value of `key`, or the default of the driver's table. The control
  * plane has validated them; strings are percent-decoded into `text`. */
-int64_t pb_port_option_integer(const struct pb_port *port, const char *key);
-double pb_port_option_number(const struct pb_port *port, const char *key);
-bool pb_port_option_boolean(const struct pb_port *port, const char *key);
+PB_MODULE_API int64_t pb_port_option_integer(const struct pb_port *port, const char *key);
+PB_MODULE_API double pb_port_option_number(const struct pb_port *port, const char *key);
+PB_MODULE_API bool pb_port_option_boolean(const struct pb_port *port, const char *key);
 /* Returns the length, 0 for an empty value. */
-uint32_t pb_port_option_string(const struct pb_port *port, const char *key, char *text, uint32_t text_bytes);
+PB_MODULE_API uint32_t pb_port_option_string(const struct pb_port *port, const char *key, char *text, uint32_t text_bytes);
 
 /* An output's reader has come or gone. In open(), or on the engine thread. */
 static inline void pb_port_set_deserted(struct pb_port *port, bool deserted)
@@ -185,9 +222,9 @@ static inline void pb_port_count(struct pb_port *port, uint32_t reason, uint64_t
 }
 
 /* Report a fault to the user, once: `port "NAME": TEXT`. From the engine thread. */
-void pb_port_report(const struct pb_port *port, const char *format, ...) __attribute__((format(printf, 2, 3)));
+PB_MODULE_API void pb_port_report(const struct pb_port *port, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* The names of this machine's interfaces, "lo, eth0", for error texts. */
-const char *pb_interfaces_text(char *text, uint32_t text_bytes);
+PB_MODULE_API const char *pb_interfaces_text(char *text, uint32_t text_bytes);
 
 #endif

@@ -13,6 +13,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "../core/module_api.h"
+
 /* What the kernel tells about an interface. */
 struct pb_link {
     int index;
@@ -24,19 +26,19 @@ struct pb_link {
 };
 
 /* -ENODEV: there is none of that name. */
-int pb_link_get(const char *name, struct pb_link *link);
+PB_MODULE_API int pb_link_get(const char *name, struct pb_link *link);
 
 /* Create a pair of interfaces, both down. -EEXIST: one of the names is taken. */
-int pb_link_create_veth(const char *name, const char *peer, uint32_t mtu);
+PB_MODULE_API int pb_link_create_veth(const char *name, const char *peer, uint32_t mtu);
 
-int pb_link_set_up(int index, bool up);
-int pb_link_set_mtu(int index, uint32_t mtu);
+PB_MODULE_API int pb_link_set_up(int index, bool up);
+PB_MODULE_API int pb_link_set_mtu(int index, uint32_t mtu);
 
 /* Make the host give the interface no IPv6 address of its own accord: it then
  * sends nothing (neighbour discovery, MLD) that nobody asked for. */
-int pb_link_set_silent(int index);
+PB_MODULE_API int pb_link_set_silent(int index);
 
 /* Of a veth, its peer goes too. */
-int pb_link_delete(int index);
+PB_MODULE_API int pb_link_delete(int index);
 
 #endif

@@ -131,8 +131,7 @@ static enum tap_counter objection(const struct tap *tap, const struct pb_packet 
     return packet->captured_len > FRAME_BYTES_MAX ? TOO_LONG : TAP_COUNTERS;
 }
 
-static uint32_t tap_tx_batch(struct pb_port *port, const struct pb_packet *packets, const uint16_t *index,
-                             uint32_t count, bool may_wait)
+static uint32_t tap_tx_batch(struct pb_port *port, const struct pb_tx *tx)
 {
     struct tap *tap = port->state;
     uint32_t done = 0;
@@ -140,8 +139,8 @@ static uint32_t tap_tx_batch(struct pb_port *port, const struct pb_packet *packe
     if (tap->down)
         check(port, tap); /* perhaps it is up again */
     tap->refused = false;
-    for (; done < count; done++) {
-        const struct pb_packet *packet = &packets[index[done]];
+    for (; done < tx->count; done++) {
+        const struct pb_packet *packet = &tx->packets[tx->index[done]];
         enum tap_counter reason = objection(tap, packet);
         if (reason == TAP_COUNTERS) {
             if (write(tap->device->fd, packet->data, packet->captured_len) >= 0) {
@@ -150,7 +149,7 @@ static uint32_t tap_tx_batch(struct pb_port *port, const struct pb_packet *packe
                 continue;
             }
             bool full = errno == EAGAIN || errno == ENOBUFS;
-            tap->refused = full && may_wait;
+            tap->refused = full && tx->may_wait;
             if (tap->refused)
                 break;
             reason = full ? TX_FULL : TX_ERROR;
@@ -300,6 +299,16 @@ static const struct pb_option_desc options[] = {
     {.name = NULL},
 };
 
+static const struct pb_port_operations tap_operations = {
+    .open = tap_open,
+    .rx_batch = tap_rx_batch,
+    .rx_release = tap_rx_release,
+    .tx_batch = tap_tx_batch,
+    .wait = tap_wait,
+    .tick = tap_tick,
+    .close = tap_close,
+};
+
 static const struct pb_port_driver tap_driver = {
     .name = "tap",
     .text = "a tap interface: the host is at its other end",
@@ -308,12 +317,6 @@ static const struct pb_port_driver tap_driver = {
     .options = options,
     .counters = counters,
     .counters_count = TAP_COUNTERS,
-    .open = tap_open,
-    .rx_batch = tap_rx_batch,
-    .rx_release = tap_rx_release,
-    .tx_batch = tap_tx_batch,
-    .wait = tap_wait,
-    .tick = tap_tick,
-    .close = tap_close,
+    .operations = &tap_operations,
 };
 PB_PORT_DRIVER(tap_driver);

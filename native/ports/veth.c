@@ -178,14 +178,7 @@ static const struct pb_option_desc options[] = {
     {.name = NULL},
 };
 
-static const struct pb_port_driver veth_driver = {
-    .name = "veth",
-    .text = "a veth pair NAME / NAME-in, created if need be: the engine is at NAME-in",
-    .input = true,
-    .output = true,
-    .options = options,
-    .counters = pb_packet_counters,
-    .counters_count = PB_PACKET_COUNTERS,
+static const struct pb_port_operations veth_operations = {
     .open = veth_open,
     .rx_batch = pb_packet_rx_batch,
     .rx_release = pb_packet_rx_release,
@@ -195,5 +188,16 @@ static const struct pb_port_driver veth_driver = {
     .flush = pb_packet_flush,
     .close = pb_packet_close,
     .destroy = veth_destroy,
+};
+
+static const struct pb_port_driver veth_driver = {
+    .name = "veth",
+    .text = "a veth pair NAME / NAME-in, created if need be: the engine is at NAME-in",
+    .input = true,
+    .output = true,
+    .options = options,
+    .counters = pb_packet_counters,
+    .counters_count = PB_PACKET_COUNTERS,
+    .operations = &veth_operations,
 };
 PB_PORT_DRIVER(veth_driver);

@@ -86,20 +86,21 @@ static bool run_driver(const uint8_t *data, size_t size, uint32_t batch, char *o
     snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
     struct pb_port port = {.role = PB_PORT_INPUT, .name = name, .options = options, .counters = counters};
     port.driver = pb_port_driver_find("pcap");
-    bool opened = port.driver->open(&port, &error) == 0;
+    port.operations = port.driver->operations;
+    bool opened = port.operations->open(&port, &error) == 0;
     if (opened) {
         for (uint64_t idle = 0; !port.exhausted; idle++) {
-            uint32_t count = port.driver->rx_batch(&port, packets, batch);
+            uint32_t count = port.operations->rx_batch(&port, packets, batch);
             REQUIRE(count <= batch);
             for (uint32_t i = 0; i < count; i++)
                 add(outcome, &packets[i]);
-            port.driver->rx_release(&port);
+            port.operations->rx_release(&port);
             if (count > 0)
                 idle = 0;
             REQUIRE(idle < 100000);
         }
         REQUIRE(pb_counter_get(&counters[PB_PORT_RX_PACKETS]) == outcome->packets);
-        port.driver->close(&port);
+        port.operations->close(&port);
     }
     close(fd);
     while (pb_event_take(error.text, sizeof(error.text)) != 0)

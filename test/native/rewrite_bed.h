@@ -108,18 +108,17 @@ static void bed_keep(struct bed_output *output, const struct pb_packet *packet)
     record->wire_len = packet->wire_len;
 }
 
-static uint32_t bed_tx_batch(struct pb_port *port, const struct pb_packet *packets, const uint16_t *index, uint32_t count,
-                             bool may_wait)
+static uint32_t bed_tx_batch(struct pb_port *port, const struct pb_tx *tx)
 {
     struct bed_port *bed = port->state;
     /* A slow one takes a packet, refuses the next, and so on. */
-    bool slow = may_wait && pb_port_option_boolean(port, "slow");
+    bool slow = tx->may_wait && pb_port_option_boolean(port, "slow");
     bed->refuse = slow && !bed->refuse;
-    uint32_t taken = !slow ? count : bed->refuse ? 0 : 1;
+    uint32_t taken = !slow ? tx->count : bed->refuse ? 0 : 1;
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < taken; i++) {
-        bed_keep(&bed_received[atoi(port->name)], &packets[index[i]]);
-        bytes += packets[index[i]].wire_len;
+        bed_keep(&bed_received[atoi(port->name)], &tx->packets[tx->index[i]]);
+        bytes += tx->packets[tx->index[i]].wire_len;
     }
     pb_port_sent(port, taken, bytes);
     return taken;
@@ -146,18 +145,22 @@ static const struct pb_option_desc bed_options[] = {
     {.name = NULL},
 };
 
-static const struct pb_port_driver bed_driver = {
-    .name = "bed",
-    .text = "frames of a test",
-    .input = true,
-    .output = true,
-    .options = bed_options,
+static const struct pb_port_operations bed_operations = {
     .open = bed_open,
     .rx_batch = bed_rx_batch,
     .rx_release = bed_rx_release,
     .tx_batch = bed_tx_batch,
     .wait = bed_wait,
     .close = bed_close,
+};
+
+static const struct pb_port_driver bed_driver = {
+    .name = "bed",
+    .text = "frames of a test",
+    .input = true,
+    .output = true,
+    .options = bed_options,
+    .operations = &bed_operations,
 };
 PB_PORT_DRIVER(bed_driver);
 

@@ -430,14 +430,18 @@ static void curious_close(struct pb_port *port)
     pb_pipe_close(reader);
 }
 
-static const struct pb_port_driver curious_driver = {
-    .name = "curious",
-    .text = "asks for a pipe when it is closed",
-    .input = true,
+static const struct pb_port_operations curious_operations = {
     .open = curious_open,
     .rx_batch = curious_rx_batch,
     .wait = curious_wait,
     .close = curious_close,
+};
+
+static const struct pb_port_driver curious_driver = {
+    .name = "curious",
+    .text = "asks for a pipe when it is closed",
+    .input = true,
+    .operations = &curious_operations,
 };
 PB_PORT_DRIVER(curious_driver);
 

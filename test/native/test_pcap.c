@@ -27,6 +27,7 @@
 #include "../../native/ports/pcap.h"
 #include "../../native/ports/port.h"
 #include "check.h"
+#include "offer.h"
 
 static char directory[64]; /* of this run's files */
 static int skipped;
@@ -71,6 +72,7 @@ static int fake_open(struct fake *fake, enum pb_port_role role, const char *name
     memset(fake, 0, sizeof(*fake));
     fake->port.driver = pb_port_driver_find("pcap");
     CHECK(fake->port.driver != NULL);
+    fake->port.operations = fake->port.driver->operations;
     CHECK_EQUAL(fake->port.driver->counters_count, PCAP_COUNTERS);
     fake->port.role = role;
     fake->port.name = strdup(name);
@@ -79,7 +81,7 @@ static int fake_open(struct fake *fake, enum pb_port_role role, const char *name
     fake->port.engine_handle = 7;
     fake->port.counters = fake->counters;
     fake->port.batch_packets = 256;
-    int result = fake->port.driver->open(&fake->port, error);
+    int result = fake->port.operations->open(&fake->port, error);
     if (result < 0) {
         CHECK(fake->port.state == NULL);
         free(fake->port.name);
@@ -90,7 +92,7 @@ static int fake_open(struct fake *fake, enum pb_port_role role, const char *name
 
 static void fake_close(struct fake *fake)
 {
-    fake->port.driver->close(&fake->port);
+    fake->port.operations->close(&fake->port);
     CHECK(fake->port.state == NULL);
     free(fake->port.name);
     free(fake->port.options);
@@ -118,7 +120,7 @@ static uint32_t offer(struct fake *fake, const struct pb_packet *packets, uint32
     uint16_t index[PB_BATCH_PACKETS_MAX];
     for (uint32_t i = 0; i < count; i++)
         index[i] = (uint16_t)i;
-    uint32_t done = fake->port.driver->tx_batch(&fake->port, packets, index, count, may_wait);
+    uint32_t done = offer_packets(&fake->port, packets, index, count, may_wait);
     CHECK(done == count || may_wait);
     fake->offered += done;
     check_sum(fake);
@@ -187,13 +189,13 @@ static void receive(struct fake *fake, struct packets *packets, uint32_t batch, 
 {
     static struct pb_packet list[PB_BATCH_PACKETS_MAX];
     while (!fake->port.exhausted && packets->count < limit) {
-        uint32_t count = fake->port.driver->rx_batch(&fake->port, list, batch);
+        uint32_t count = fake->port.operations->rx_batch(&fake->port, list, batch);
         CHECK(count <= batch);
         for (uint32_t i = 0; i < count; i++)
             keep(packets, &list[i]);
-        fake->port.driver->rx_release(&fake->port);
+        fake->port.operations->rx_release(&fake->port);
         struct pb_wait wait;
-        if (count == 0 && !fake->port.exhausted && fake->port.driver->wait(&fake->port, &wait)) {
+        if (count == 0 && !fake->port.exhausted && fake->port.operations->wait(&fake->port, &wait)) {
             struct pollfd look = {.fd = wait.fd, .events = wait.events};
             if (wait.timeout_ns < 0 && poll(&look, 1, 0) == 0)
                 return; /* a pipe without more for now */
@@ -877,11 +879,11 @@ static void test_speed(void)
     struct pb_packet list[8];
     struct pb_wait wait;
     CHECK(fake_open(&fake, PB_PORT_INPUT, save(&file, file.count, "slow.pcap"), "speed=1", NULL) == 0);
-    CHECK(!fake.port.driver->wait(&fake.port, &wait));
-    CHECK_EQUAL(fake.port.driver->rx_batch(&fake.port, list, 8), 2);
-    fake.port.driver->rx_release(&fake.port);
-    CHECK_EQUAL(fake.port.driver->rx_batch(&fake.port, list, 8), 0);
-    CHECK(fake.port.driver->wait(&fake.port, &wait));
+    CHECK(!fake.port.operations->wait(&fake.port, &wait));
+    CHECK_EQUAL(fake.port.operations->rx_batch(&fake.port, list, 8), 2);
+    fake.port.operations->rx_release(&fake.port);
+    CHECK_EQUAL(fake.port.operations->rx_batch(&fake.port, list, 8), 0);
+    CHECK(fake.port.operations->wait(&fake.port, &wait));
     CHECK_EQUAL(wait.fd, -1);
     CHECK(wait.timeout_ns > 0 && wait.timeout_ns <= 3600000000000);
     CHECK_EQUAL(counter(&fake, PB_PORT_RX_PACKETS), 2);
@@ -1000,12 +1002,12 @@ static void feed_bytewise(struct fake *fake, int fd, const struct bytes *file, s
     struct pb_packet list[4];
     struct pb_wait wait;
     for (size_t i = 0; i < file->count; i++) {
-        uint32_t count = fake->port.driver->rx_batch(&fake->port, list, 4);
+        uint32_t count = fake->port.operations->rx_batch(&fake->port, list, 4);
         for (uint32_t p = 0; p < count; p++)
             keep(packets, &list[p]);
-        fake->port.driver->rx_release(&fake->port);
+        fake->port.operations->rx_release(&fake->port);
         if (count == 0) {
-            CHECK(fake->port.driver->wait(&fake->port, &wait));
+            CHECK(fake->port.operations->wait(&fake->port, &wait));
             CHECK(wait.fd >= 0 && wait.events == POLLIN);
         }
         CHECK(!fake->port.exhausted);
@@ -1157,11 +1159,11 @@ static void test_round_trip(void)
     for (uint32_t n = 0; n < in.count; n += 100)
         offer(&fake, &in.list[n], in.count - n < 100 ? in.count - n : 100, n % 200 == 0);
     CHECK(counter(&fake, PB_PORT_IN_FLIGHT) > 0);
-    fake.port.driver->flush(&fake.port);
+    fake.port.operations->flush(&fake.port);
     CHECK_EQUAL(counter(&fake, PB_PORT_IN_FLIGHT), 0);
     CHECK_EQUAL(counter(&fake, PB_PORT_TX_PACKETS), in.count);
     check_sum(&fake);
-    CHECK(!fake.port.driver->undelivered(&fake.port));
+    CHECK(!fake.port.operations->undelivered(&fake.port));
     fake_close(&fake);
     read_all(path, "", 256, &out);
     in.list[5001].timestamp_ns = UINT64_MAX / 1000000000 % (UINT64_C(1) << 32) * 1000000000 + UINT64_MAX % 1000000000;
@@ -1174,7 +1176,7 @@ static void test_round_trip(void)
     /* Never a packet: a valid file all the same. Flushed early: the first
      * packet's link type still counts. */
     CHECK(fake_open(&fake, PB_PORT_OUTPUT, path, "", NULL) == 0);
-    fake.port.driver->flush(&fake.port);
+    fake.port.operations->flush(&fake.port);
     fake_close(&fake);
     read_all(path, "", 256, &out);
     CHECK_EQUAL(out.count, 0);
@@ -1192,10 +1194,10 @@ static void test_link_types(void)
     in.list[2].link_type = PB_LINK_LINUX_SLL2;
     struct fake fake;
     CHECK(fake_open(&fake, PB_PORT_OUTPUT, in_directory("links.pcap"), "", NULL) == 0);
-    fake.port.driver->flush(&fake.port);
+    fake.port.operations->flush(&fake.port);
     offer(&fake, in.list, 10, true);
     CHECK_EQUAL(drops(&fake, PCAP_LINK_TYPE), 8);
-    fake.port.driver->flush(&fake.port);
+    fake.port.operations->flush(&fake.port);
     check_sum(&fake);
     check_report("packets of link type 101 are dropped: the file holds 276");
     check_no_report();
@@ -1232,7 +1234,7 @@ static void check_full(const char *path, const char *text, void (*make_room)(voi
     CHECK(fake_open(&fake, PB_PORT_OUTPUT, path, "", NULL) == 0);
     for (int i = 0; i < 12; i++) {
         offer(&fake, in.list, in.count, i % 2 == 0);
-        fake.port.driver->flush(&fake.port);
+        fake.port.operations->flush(&fake.port);
         CHECK_EQUAL(counter(&fake, PB_PORT_IN_FLIGHT), 0);
         check_sum(&fake);
     }
@@ -1245,7 +1247,7 @@ static void check_full(const char *path, const char *text, void (*make_room)(voi
     forget(&out);
     make_room();
     offer(&fake, in.list, 20, false);
-    fake.port.driver->flush(&fake.port);
+    fake.port.operations->flush(&fake.port);
     check_sum(&fake);
     CHECK_EQUAL(counter(&fake, PB_PORT_TX_PACKETS), sent + 20);
     check_report("writing works again");
@@ -1291,7 +1293,7 @@ static void test_output_in_use(void)
     CHECK_EQUAL(size_of(path), size);
     /* An engine that runs and gets nothing leaves an empty capture. */
     CHECK(fake_open(&fake, PB_PORT_OUTPUT, path, "", NULL) == 0);
-    fake.port.driver->flush(&fake.port);
+    fake.port.operations->flush(&fake.port);
     CHECK_EQUAL(size_of(path), 0);
     fake_close(&fake);
     CHECK_EQUAL(size_of(path), 24);
@@ -1338,7 +1340,7 @@ static void size_limit_child(void)
     CHECK(fake_open(&fake, PB_PORT_OUTPUT, in_directory("limited.pcap"), "", NULL) == 0);
     for (int i = 0; i < 3; i++) {
         offer(&fake, in.list, 3, false);
-        fake.port.driver->flush(&fake.port);
+        fake.port.operations->flush(&fake.port);
         check_sum(&fake);
     }
     CHECK_EQUAL(drops(&fake, PCAP_WRITE_ERROR), 9);
@@ -1395,7 +1397,7 @@ static void test_full(void)
     CHECK(fake_open(&fake, PB_PORT_OUTPUT, "/dev/full", "", NULL) == 0);
     for (int i = 0; i < 3; i++) {
         offer(&fake, in.list, 3, false);
-        fake.port.driver->flush(&fake.port);
+        fake.port.operations->flush(&fake.port);
         check_sum(&fake);
     }
     CHECK_EQUAL(drops(&fake, PCAP_WRITE_ERROR), 9);
@@ -1432,19 +1434,19 @@ static void test_reader_gone(void)
     struct fake fake;
     CHECK(fake_open(&fake, PB_PORT_OUTPUT, "-", "", NULL) == 0);
     offer(&fake, in.list, 10, false);
-    fake.port.driver->flush(&fake.port);
+    fake.port.operations->flush(&fake.port);
     CHECK_EQUAL(counter(&fake, PB_PORT_TX_PACKETS), 10);
     close(reader);
     offer(&fake, in.list, 10, true);
-    fake.port.driver->flush(&fake.port);
+    fake.port.operations->flush(&fake.port);
     CHECK_EQUAL(drops(&fake, PCAP_WRITE_ERROR), 10);
     for (int i = 0; i < 50; i++)
         CHECK_EQUAL(offer(&fake, in.list, 100, true), 100);
     CHECK_EQUAL(drops(&fake, PCAP_WRITE_ERROR), 5010);
     struct pb_wait wait;
-    CHECK(fake.port.driver->wait(&fake.port, &wait));
-    CHECK(!fake.port.driver->undelivered(&fake.port));
-    fake.port.driver->flush(&fake.port);
+    CHECK(fake.port.operations->wait(&fake.port, &wait));
+    CHECK(!fake.port.operations->undelivered(&fake.port));
+    fake.port.operations->flush(&fake.port);
     check_sum(&fake);
     fake_close(&fake);
     stdout_back(saved);
@@ -1484,7 +1486,7 @@ static void test_pipe_output(void)
         if (n < in.count) {
             refusals++;
             struct pb_wait wait;
-            if (fake.port.driver->wait(&fake.port, &wait)) {
+            if (fake.port.operations->wait(&fake.port, &wait)) {
                 CHECK(wait.fd >= 0 && wait.events == POLLOUT);
                 struct pollfd look = {.fd = wait.fd, .events = wait.events};
                 CHECK_EQUAL(poll(&look, 1, 0), 0);
@@ -1493,7 +1495,7 @@ static void test_pipe_output(void)
         }
     }
     CHECK(refusals > 0);
-    while (fake.port.driver->undelivered(&fake.port)) {
+    while (fake.port.operations->undelivered(&fake.port)) {
         CHECK(counter(&fake, PB_PORT_IN_FLIGHT) > 0);
         drain_pipe(reader, &got);
     }
@@ -1519,16 +1521,16 @@ static void test_pipe_output(void)
         drain_pipe(reader, &got);
     }
     CHECK(drops(&fake, PCAP_OUTPUT_BUSY) > 0);
-    while (fake.port.driver->undelivered(&fake.port))
+    while (fake.port.operations->undelivered(&fake.port))
         drain_pipe(reader, &got);
     uint64_t sent = counter(&fake, PB_PORT_TX_PACKETS);
     offer(&fake, in.list, in.count, false); /* not read any more: lost at close, and counted */
-    fake.port.driver->flush(&fake.port);
+    fake.port.operations->flush(&fake.port);
     CHECK(counter(&fake, PB_PORT_IN_FLIGHT) > 0);
     drain_pipe(reader, &got);
     uint64_t held = counter(&fake, PB_PORT_IN_FLIGHT);
     CHECK(held > 0);
-    fake.port.driver->close(&fake.port);
+    fake.port.operations->close(&fake.port);
     CHECK_EQUAL(counter(&fake, PB_PORT_IN_FLIGHT), 0);
     check_sum(&fake);
     sent = counter(&fake, PB_PORT_TX_PACKETS);

@@ -28,6 +28,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "offer.h"
 #include "holdings.h"
 #include "pipe/directory.h"
 #include "pipe/pipe.h"
@@ -125,7 +126,8 @@ static int engine_try_open(struct engine *engine, const char *name, const char *
         .output_changes = &engine->output_changes,
     };
     CHECK(engine->port.driver != NULL);
-    int result = engine->port.driver->open(&engine->port, error);
+    engine->port.operations = engine->port.driver->operations;
+    int result = engine->port.operations->open(&engine->port, error);
     if (result < 0)
         close(engine->port.engine_wake_fd);
     return result;
@@ -143,14 +145,14 @@ static void engine_open(struct engine *engine, const char *name, const char *opt
 static void engine_close(struct engine *engine)
 {
     CHECK_EQUAL(sent(engine) + drops(engine), engine->offered);
-    engine->port.driver->close(&engine->port);
+    engine->port.operations->close(&engine->port);
     close(engine->port.engine_wake_fd);
 }
 
 static void engine_attend(struct engine *engine)
 {
     if (atomic_exchange(&engine->port.attention, false))
-        engine->port.driver->attend(&engine->port);
+        engine->port.operations->attend(&engine->port);
 }
 
 /* Sleep as the loop would: on the wake-up descriptor, and on the port's. */
@@ -186,10 +188,10 @@ static void engine_send(struct engine *engine, uint32_t count, bool may_wait)
     uint32_t done = 0;
     engine_attend(engine);
     while (done < count) {
-        done += engine->port.driver->tx_batch(&engine->port, packets, index + done, count - done, may_wait);
+        done += offer_packets(&engine->port, packets, index + done, count - done, may_wait);
         CHECK(done <= count && (may_wait || done == count));
         struct pb_wait wait;
-        if (done < count && engine->port.driver->wait(&engine->port, &wait))
+        if (done < count && engine->port.operations->wait(&engine->port, &wait))
             engine_sleep(engine, wait.fd, wait.events);
     }
     engine->offered += count;
@@ -197,7 +199,7 @@ static void engine_send(struct engine *engine, uint32_t count, bool may_wait)
 
 static void engine_drain(struct engine *engine)
 {
-    while (engine->port.driver->undelivered(&engine->port)) {
+    while (engine->port.operations->undelivered(&engine->port)) {
         engine_attend(engine);
         usleep(100);
     }
@@ -784,8 +786,8 @@ static void wake_ups_of_whole_ring(void)
     pb_packet_init(&packet, payload, PB_RING_BYTES_MIN, 1, 1, PB_LINK_ETHERNET);
     for (; engine.offered < 50000 / SLOWER; engine.offered++) {
         struct pb_wait wait;
-        while (engine.port.driver->tx_batch(&engine.port, &packet, &index, 1, true) == 0)
-            if (engine.port.driver->wait(&engine.port, &wait))
+        while (offer_packets(&engine.port, &packet, &index, 1, true) == 0)
+            if (engine.port.operations->wait(&engine.port, &wait))
                 engine_sleep(&engine, wait.fd, wait.events);
     }
     engine_close(&engine);
@@ -860,8 +862,8 @@ static void test_next_after_waiting(void)
         struct pb_wait wait;
         uint16_t index = 0;
         pb_packet_init(&packet, payload, 65535, 65535, 0, PB_LINK_ETHERNET);
-        CHECK_EQUAL(engine.port.driver->tx_batch(&engine.port, &packet, &index, 1, true), 0);
-        CHECK(engine.port.driver->wait(&engine.port, &wait));
+        CHECK_EQUAL(offer_packets(&engine.port, &packet, &index, 1, true), 0);
+        CHECK(engine.port.operations->wait(&engine.port, &wait));
         if (raw.fd >= 0) {
             raw_close(&raw);
             pthread_create(&thread, NULL, read_in_thread, &reading);
@@ -959,7 +961,7 @@ static void test_link_type_and_length(void)
     pb_packet_init(&packets[2], data, LONG_BYTES, LONG_BYTES, 3, PB_LINK_RAW);
     /* As long as the ring: fits, but not beside the first. */
     pb_packet_init(&packets[3], data, PB_RING_BYTES_MIN, PB_RING_BYTES_MIN, 4, PB_LINK_RAW);
-    CHECK_EQUAL(engine.port.driver->tx_batch(&engine.port, packets, index, 4, false), 4);
+    CHECK_EQUAL(offer_packets(&engine.port, packets, index, 4, false), 4);
     CHECK_EQUAL(counter(&engine, LINK_TYPE), 1);
     CHECK_EQUAL(counter(&engine, TOO_LONG), 1);
     CHECK_EQUAL(counter(&engine, FULL), 1);
@@ -967,9 +969,9 @@ static void test_link_type_and_length(void)
     CHECK_EQUAL(pb_pipe_read(reader, &record, 1), 1);
     CHECK_EQUAL(pb_pipe_link_type(reader), PB_LINK_RAW);
     pb_pipe_release(reader);
-    CHECK_EQUAL(engine.port.driver->tx_batch(&engine.port, packets, index + 3, 1, true), 1); /* the whole ring */
-    CHECK_EQUAL(engine.port.driver->tx_batch(&engine.port, packets, index, 1, true), 0);
-    engine.port.driver->tick(&engine.port);
+    CHECK_EQUAL(offer_packets(&engine.port, packets, index + 3, 1, true), 1); /* the whole ring */
+    CHECK_EQUAL(offer_packets(&engine.port, packets, index, 1, true), 0);
+    engine.port.operations->tick(&engine.port);
     CHECK_EQUAL(counter(&engine, USED_BYTES), PB_RING_BYTES_MIN);
     CHECK_EQUAL(pb_pipe_read(reader, &record, 1), 1);
     CHECK_EQUAL(record.captured_len, PB_RING_BYTES_MIN);
@@ -989,12 +991,12 @@ static void test_killed_reader(void)
     engine_await(&engine, ATTACHES, 1);
     engine_send(&engine, 60, false);
     CHECK_EQUAL(role_says(output, "sitting"), pid);
-    CHECK(engine.port.driver->undelivered(&engine.port));
+    CHECK(engine.port.operations->undelivered(&engine.port));
     end_role(pid, output, true);
     while (counter(&engine, READER_PID) != 0)
         engine_sleep(&engine, -1, 0);
     CHECK_EQUAL(counter(&engine, UNREAD), 43);
-    CHECK(!engine.port.driver->undelivered(&engine.port));
+    CHECK(!engine.port.operations->undelivered(&engine.port));
     engine_close(&engine);
 }
 
@@ -1090,7 +1092,7 @@ static void test_hostile_page(void)
         /* When it must wait it sleeps for ever only if the reader does: these never do. */
         engine_send(&engine, 1 + random_next(&state) % BATCH_MAX, random_next(&state) % 4 == 0);
         engine_send(&other, 1, true);
-        engine.port.driver->undelivered(&engine.port);
+        engine.port.operations->undelivered(&engine.port);
         CHECK(counter(&engine, USED_BYTES) <= PB_RING_BYTES_MIN);
         if (random_next(&state) % 64 == 0)
             usleep(100); /* let them write while nothing is sent */

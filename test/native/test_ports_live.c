@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "offer.h"
 #include "ports/packet.h"
 #include "ports/rtnetlink.h"
 
@@ -44,6 +45,8 @@ static struct test_port *port_new(const char *driver, enum pb_port_role role, co
     struct test_port *t = calloc(1, sizeof(*t));
     t->port.driver = pb_port_driver_find(driver);
     CHECK(t->port.driver != NULL);
+    t->port.operations = pb_port_driver_operations(t->port.driver, &error);
+    CHECK(t->port.operations != NULL);
     t->port.role = role;
     t->port.name = strdup(name);
     t->port.options = strdup(options);
@@ -58,7 +61,7 @@ static struct test_port *port_new(const char *driver, enum pb_port_role role, co
 
 static void port_start(struct test_port *t)
 {
-    int result = t->port.driver->open(&t->port, &error);
+    int result = t->port.operations->open(&t->port, &error);
     if (result != 0)
         fprintf(stderr, "%s\n", error.text);
     CHECK_EQUAL(result, 0);
@@ -74,17 +77,17 @@ static struct test_port *port_open(const char *driver, enum pb_port_role role, c
 /* Close as the engine does. */
 static void port_stop(struct test_port *t)
 {
-    if (t->port.driver->tick != NULL)
-        t->port.driver->tick(&t->port);
-    if (t->port.driver->flush != NULL)
-        t->port.driver->flush(&t->port);
-    t->port.driver->close(&t->port);
+    if (t->port.operations->tick != NULL)
+        t->port.operations->tick(&t->port);
+    if (t->port.operations->flush != NULL)
+        t->port.operations->flush(&t->port);
+    t->port.operations->close(&t->port);
 }
 
 static void port_delete(struct test_port *t)
 {
-    if (t->port.driver->destroy != NULL)
-        t->port.driver->destroy(&t->port);
+    if (t->port.operations->destroy != NULL)
+        t->port.operations->destroy(&t->port);
     CHECK(t->port.state == NULL);
     free(t->port.name);
     free(t->port.options);
@@ -120,7 +123,7 @@ static void check_accounting(const struct test_port *t, uint64_t accepted)
 static void check_open_fails(const char *driver, enum pb_port_role role, const char *name, const char *text)
 {
     struct test_port *t = port_new(driver, role, name, "");
-    int result = t->port.driver->open(&t->port, &error);
+    int result = t->port.operations->open(&t->port, &error);
     CHECK(result < 0 && result == -error.code);
     if (strstr(error.text, text) == NULL)
         fprintf(stderr, "\"%s\" lacks \"%s\"\n", error.text, text);
@@ -264,7 +267,7 @@ static uint32_t port_receive(struct test_port *t, uint32_t wanted, uint32_t batc
     static struct pb_packet packets[BATCH];
     uint32_t got = 0;
     for (int patience = 0; got < wanted && patience < PATIENCE;) {
-        uint32_t n = t->port.driver->rx_batch(&t->port, packets, batch);
+        uint32_t n = t->port.operations->rx_batch(&t->port, packets, batch);
         for (uint32_t i = 0; i < n; i++) {
             CHECK_EQUAL(packets[i].captured_len, packets[i].wire_len);
             CHECK_EQUAL(packets[i].link_type, PB_LINK_ETHERNET);
@@ -273,9 +276,9 @@ static uint32_t port_receive(struct test_port *t, uint32_t wanted, uint32_t batc
             got++;
             each(&packets[i], arg);
         }
-        t->port.driver->rx_release(&t->port);
+        t->port.operations->rx_release(&t->port);
         struct pb_wait wait;
-        if (n > 0 || !t->port.driver->wait(&t->port, &wait))
+        if (n > 0 || !t->port.operations->wait(&t->port, &wait))
             continue;
         struct pollfd p = {.fd = wait.fd, .events = wait.events};
         patience++;
@@ -296,10 +299,10 @@ static uint32_t port_receive_briefly(struct test_port *t)
     uint32_t got = 0;
     for (int i = 0; i < 60; i++) {
         static struct pb_packet packets[BATCH];
-        uint32_t n = t->port.driver->rx_batch(&t->port, packets, BATCH);
+        uint32_t n = t->port.operations->rx_batch(&t->port, packets, BATCH);
         for (uint32_t k = 0; k < n; k++)
             got += is_test_frame(packets[k].data, packets[k].captured_len);
-        t->port.driver->rx_release(&t->port);
+        t->port.operations->rx_release(&t->port);
         usleep(1000);
     }
     return got;
@@ -331,7 +334,7 @@ static void port_send(struct test_port *t, const uint8_t *data, uint32_t capture
     struct pb_packet packet;
     uint16_t index = 0;
     pb_packet_init(&packet, data, captured, wire, 1, link_type);
-    CHECK_EQUAL(t->port.driver->tx_batch(&t->port, &packet, &index, 1, false), 1);
+    CHECK_EQUAL(offer_packets(&t->port, &packet, &index, 1, false), 1);
 }
 
 static void check_carried_out(struct test_port *t, int oracle, uint32_t bytes, int tags)
@@ -477,7 +480,7 @@ static void test_receive_around_the_ring(void)
     }
     CHECK_EQUAL(next, sent);
     CHECK_EQUAL(counter(in, PB_PORT_RX_PACKETS), sent);
-    in->port.driver->tick(&in->port);
+    in->port.operations->tick(&in->port);
     CHECK_EQUAL(own(in, PB_PACKET_KERNEL_DROPS), 0);
     CHECK_EQUAL(own(in, PB_PACKET_RX_INVALID), 0);
     port_end(in);
@@ -502,10 +505,10 @@ static void test_send_around_the_ring(void)
             index[i] = (uint16_t)i;
         }
         for (uint32_t done = 0; done < BATCH;)
-            done += out->port.driver->tx_batch(&out->port, packets, index + done, BATCH - done, true);
+            done += offer_packets(&out->port, packets, index + done, BATCH - done, true);
         sent += BATCH;
         while (counter(out, PB_PORT_IN_FLIGHT) > 0)
-            out->port.driver->flush(&out->port);
+            out->port.operations->flush(&out->port);
         check_accounting(out, sent);
         for (; got < sent; got++) {
             make_frame(frame, wrap_bytes(got), got, 0);
@@ -590,7 +593,7 @@ static void take_shares(struct test_port *in[2], struct shares *shares)
 {
     static struct pb_packet packets[BATCH];
     for (int i = 0; i < 2; i++) {
-        uint32_t n = in[i]->port.driver->rx_batch(&in[i]->port, packets, BATCH);
+        uint32_t n = in[i]->port.operations->rx_batch(&in[i]->port, packets, BATCH);
         for (uint32_t k = 0; k < n; k++) {
             uint32_t number;
             CHECK_EQUAL(packets[k].captured_len, 60);
@@ -602,7 +605,7 @@ static void take_shares(struct test_port *in[2], struct shares *shares)
             *owner = i;
             shares->packets[i]++;
         }
-        in[i]->port.driver->rx_release(&in[i]->port);
+        in[i]->port.operations->rx_release(&in[i]->port);
     }
 }
 
@@ -648,12 +651,12 @@ static void test_count_kernel_drops(void)
         oracle_send(oracle, frame, 1400);
     }
     usleep(50000);
-    in->port.driver->tick(&in->port);
+    in->port.operations->tick(&in->port);
     uint64_t drops = own(in, PB_PACKET_KERNEL_DROPS);
     CHECK(drops > 0 && drops < sent);
     CHECK_EQUAL(port_receive(in, sent - (uint32_t)drops, BATCH, count_one, &got), sent - drops);
     CHECK_EQUAL(port_receive_briefly(in), 0);
-    in->port.driver->tick(&in->port);
+    in->port.operations->tick(&in->port);
     CHECK_EQUAL(own(in, PB_PACKET_KERNEL_DROPS), drops);
     check_carried_in(in, oracle, 60, 0); /* and it goes on */
     port_end(in);
@@ -705,11 +708,11 @@ static void wait_for_report(struct test_port *t, const char *part)
     const char *text = "";
     for (int i = 0; i < PATIENCE && (text = report())[0] == '\0'; i++) {
         struct pb_wait wait;
-        if (t->port.driver->wait(&t->port, &wait)) {
+        if (t->port.operations->wait(&t->port, &wait)) {
             struct pollfd p = {.fd = wait.fd, .events = wait.events};
             poll(&p, 1, 1);
         }
-        t->port.driver->tick(&t->port);
+        t->port.operations->tick(&t->port);
     }
     if (strstr(text, part) == NULL)
         fprintf(stderr, "report \"%s\" lacks \"%s\"\n", text, part);
@@ -720,7 +723,7 @@ static void wait_for_report(struct test_port *t, const char *part)
 static void check_sleeps(struct test_port *t)
 {
     struct pb_wait wait;
-    CHECK(t->port.driver->wait(&t->port, &wait));
+    CHECK(t->port.operations->wait(&t->port, &wait));
     struct pollfd p = {.fd = wait.fd, .events = wait.events};
     CHECK_EQUAL(poll(&p, 1, 0), 0);
 }
@@ -735,11 +738,11 @@ static void test_input_outlives_its_interface(void)
         CHECK_EQUAL(pb_link_set_up(link_index("b"), false), 0);
         wait_for_report(in, "port \"b\": the interface is down; ip link set b up");
         check_sleeps(in);
-        in->port.driver->tick(&in->port);
+        in->port.operations->tick(&in->port);
         CHECK_EQUAL(strlen(report()), 0);
         bring_up("b", "a");
         check_carried_in(in, oracle, 60, 0);
-        in->port.driver->tick(&in->port);
+        in->port.operations->tick(&in->port);
     }
     /* Down when it is opened. */
     CHECK_EQUAL(pb_link_set_up(link_index("b"), false), 0);
@@ -759,11 +762,11 @@ static void test_input_outlives_its_interface(void)
     for (int i = 0; i < 50; i++)
         check_sleeps(late);
     struct pb_wait wait;
-    CHECK(late->port.driver->wait(&late->port, &wait));
+    CHECK(late->port.operations->wait(&late->port, &wait));
     CHECK(wait.fd == -1 && wait.timeout_ns == -1);
-    late->port.driver->tick(&late->port);
+    late->port.operations->tick(&late->port);
     CHECK_EQUAL(strlen(report()), 0);
-    in->port.driver->tick(&in->port);
+    in->port.operations->tick(&in->port);
     while (report()[0] != '\0') {
     }
     port_end(in);
@@ -799,7 +802,7 @@ static void test_output_drops_with_reasons(void)
     CHECK_EQUAL(own(out, PB_PACKET_TOO_LONG), 3);
     check_carried_out(out, oracle, 1014, 0);
     CHECK_EQUAL(pb_link_set_mtu(link_index("b"), 1500), 0);
-    out->port.driver->tick(&out->port);
+    out->port.operations->tick(&out->port);
     check_carried_out(out, oracle, 1514, 0);
     check_accounting(out, 11);
     port_end(out);
@@ -820,7 +823,7 @@ static void test_output_outlives_its_interface(void)
     check_report("port \"b\": the interface is down; ip link set b up");
     CHECK_EQUAL(strlen(report()), 0);
     bring_up("b", "a");
-    out->port.driver->tick(&out->port);
+    out->port.operations->tick(&out->port);
     check_carried_out(out, oracle, 60, 0);
 
     /* Without link a device takes nothing: what a paused source would wait for for ever. */
@@ -828,14 +831,14 @@ static void test_output_outlives_its_interface(void)
     port_send(out, frame, 60, 60, PB_LINK_ETHERNET);
     CHECK_EQUAL(counter(out, PB_PORT_IN_FLIGHT), 1);
     struct pb_wait wait;
-    CHECK(out->port.driver->wait(&out->port, &wait));
+    CHECK(out->port.operations->wait(&out->port, &wait));
     CHECK(wait.fd == -1 && wait.timeout_ns > 0);
-    out->port.driver->tick(&out->port);
+    out->port.operations->tick(&out->port);
     check_report("port \"b\": the interface has no link");
     CHECK_EQUAL(counter(out, PB_PORT_IN_FLIGHT), 0);
     CHECK_EQUAL(own(out, PB_PACKET_TX_ERROR), 4);
     bring_up("a", "b");
-    out->port.driver->tick(&out->port);
+    out->port.operations->tick(&out->port);
     check_carried_out(out, oracle, 60, 0);
 
     /* A full ring: refused to who can wait, dropped for who cannot. */
@@ -846,19 +849,19 @@ static void test_output_outlives_its_interface(void)
         pb_packet_init(&packets[i], frame, 60, 60, 1, PB_LINK_ETHERNET);
         index[i] = (uint16_t)i;
     }
-    uint32_t taken = out->port.driver->tx_batch(&out->port, packets, index, 4096, true);
+    uint32_t taken = offer_packets(&out->port, packets, index, 4096, true);
     CHECK(taken > 0 && taken < 4096);
     CHECK_EQUAL(counter(out, PB_PORT_IN_FLIGHT), taken);
-    CHECK(out->port.driver->wait(&out->port, &wait));
+    CHECK(out->port.operations->wait(&out->port, &wait));
     CHECK(wait.timeout_ns > 0);
-    CHECK_EQUAL(out->port.driver->tx_batch(&out->port, packets, index, 100, false), 100);
+    CHECK_EQUAL(offer_packets(&out->port, packets, index, 100, false), 100);
     CHECK_EQUAL(own(out, PB_PACKET_TX_FULL), 100);
     check_accounting(out, 6 + taken + 100);
-    CHECK_EQUAL(out->port.driver->tx_batch(&out->port, packets, index, 1, true), 0);
+    CHECK_EQUAL(offer_packets(&out->port, packets, index, 1, true), 0);
     bring_up("a", "b");
-    CHECK(!out->port.driver->wait(&out->port, &wait)); /* it sent, so there is room */
+    CHECK(!out->port.operations->wait(&out->port, &wait)); /* it sent, so there is room */
     while (counter(out, PB_PORT_IN_FLIGHT) > 0)
-        out->port.driver->flush(&out->port);
+        out->port.operations->flush(&out->port);
     for (uint32_t i = 0; i < taken; i++)
         CHECK_EQUAL(oracle_receive(oracle, heard), 60);
 
@@ -866,8 +869,8 @@ static void test_output_outlives_its_interface(void)
     port_send(out, frame, 60, 60, PB_LINK_ETHERNET);
     CHECK_EQUAL(own(out, PB_PACKET_TX_ERROR), 5);
     check_report("port \"b\": the interface is gone; create b again");
-    out->port.driver->tick(&out->port);
-    CHECK(out->port.driver->wait(&out->port, &wait));
+    out->port.operations->tick(&out->port);
+    CHECK(out->port.operations->wait(&out->port, &wait));
     CHECK(wait.fd == -1 && wait.timeout_ns == -1);
     CHECK_EQUAL(strlen(report()), 0);
     check_accounting(out, 6 + taken + 101);
@@ -996,8 +999,8 @@ static void test_tap_outlives_its_interface(void)
     check_report("is down");
     CHECK_EQUAL(strlen(report()), 0);
     bring_up("tap1", "tap1");
-    in->port.driver->tick(&in->port);
-    out->port.driver->tick(&out->port);
+    in->port.operations->tick(&in->port);
+    out->port.operations->tick(&out->port);
     recv(oracle, heard, sizeof(heard), MSG_DONTWAIT); /* fetch ENETDOWN */
     check_carried_in(in, oracle, 60, 0);
     check_carried_out(out, oracle, 60, 0);

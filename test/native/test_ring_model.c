@@ -124,7 +124,8 @@ static void offer(const struct pb_packet *packets, uint32_t count)
     uint32_t done = 0;
     sides_attend();
     while (done < count) {
-        done += pb_producer_tx_batch(&world.port, packets, index + done, count - done, scenario->may_wait);
+        const struct pb_tx tx = {.packets = packets, .index = index + done, .count = count - done, .may_wait = scenario->may_wait};
+        done += pb_producer_tx_batch(&world.port, &tx);
         MODEL_CHECK(done == count || scenario->may_wait);
         struct pb_wait wait;
         if (done < count && pb_producer_wait(&world.port, &wait)) {

@@ -62,15 +62,15 @@ static struct pb_pipe *pipe_of(void)
     return world.port.state;
 }
 
-static const struct pb_port_driver producer_driver = {.attend = pb_producer_attend};
-static const struct pb_port_driver consumer_driver = {.attend = pb_consumer_attend};
+static const struct pb_port_operations producer = {.attend = pb_producer_attend};
+static const struct pb_port_operations consumer = {.attend = pb_consumer_attend};
 
 void sides_init(uint64_t ring_bytes, uint32_t direction)
 {
     bool outwards = direction == PB_PIPE_TO_APPLICATION;
     memset(&world, 0, sizeof(world));
     world.port = (struct pb_port){
-        .driver = outwards ? &producer_driver : &consumer_driver,
+        .operations = outwards ? &producer : &consumer,
         .name = (char *)(uintptr_t)"model",
         .state = outwards ? (void *)&world.producer : (void *)&world.consumer,
         .counters = world.counters,
@@ -124,7 +124,7 @@ void sides_attend(void)
     if (!world.port.attention)
         return;
     world.port.attention = false;
-    world.port.driver->attend(&world.port);
+    world.port.operations->attend(&world.port);
 }
 
 void sides_close(void)
