@@ -37,8 +37,16 @@ struct bed_record {
 struct bed_output {
     struct bed_record records[BED_RECORDS_MAX];
     uint32_t count;
+    uint32_t lent;      /* of them, packets of an input itself, not copies */
+    uint32_t lent_sole; /* and it was told that nobody else sees these */
 };
 static struct bed_output bed_received[BED_OUTPUTS_MAX];
+
+/* Who was offered the input's own packet, by its number, in one run: how often, and how often as its
+ * sole owner. A packet that is refused and offered again counts when it is taken. */
+static struct bed_sight {
+    uint32_t offered, sole;
+} bed_sights[BED_FRAMES_MAX];
 
 struct bed_port {
     struct bed_frame *lent; /* as the engine may change it */
@@ -51,13 +59,15 @@ static int bed_open(struct pb_port *port, struct pb_error *error)
     (void)error;
     struct bed_port *bed = calloc(1, sizeof(*bed));
     CHECK(bed != NULL);
+    memset(bed_sights, 0, sizeof(bed_sights));
     if (port->role == PB_PORT_INPUT) {
         bed->lent = calloc(port->batch_packets, sizeof(*bed->lent));
         CHECK(bed->lent != NULL);
         port->writable = pb_port_option_boolean(port, "writable");
         port->pausable = pb_port_option_boolean(port, "pausable");
     } else {
-        bed_received[atoi(port->name)].count = 0;
+        struct bed_output *output = &bed_received[atoi(port->name)];
+        output->count = output->lent = output->lent_sole = 0;
     }
     port->state = bed;
     return 0;
@@ -95,6 +105,39 @@ static void bed_rx_release(struct pb_port *port)
     }
 }
 
+/* What an output is told is so: whose packets these are, and which of them are copies. */
+static void bed_check_told(const struct pb_tx *tx)
+{
+    CHECK(tx->from != NULL && tx->from->role == PB_PORT_INPUT && tx->from->operations->rx_batch == bed_rx_batch);
+    CHECK_EQUAL(tx->lent, tx->from->batch_packets);
+    CHECK_EQUAL(tx->may_wait, tx->from->pausable);
+    const struct bed_port *from = tx->from->state;
+    for (uint32_t i = 0; i < tx->count; i++) {
+        const uint8_t *data = tx->packets[tx->index[i]].data;
+        bool is_lent = tx->index[i] < tx->lent;
+        CHECK(!is_lent || tx->index[i] < from->lent_count);
+        if (is_lent)
+            CHECK(data == from->lent[tx->index[i]].bytes);
+        else
+            CHECK(data < from->lent[0].bytes || data >= from->lent[tx->from->batch_packets - 1].bytes + BED_FRAME_BYTES);
+    }
+}
+
+/* One packet was taken: see bed_sights. */
+static void bed_note_sight(struct bed_output *output, const struct pb_tx *tx, uint16_t index)
+{
+    if (index >= tx->lent)
+        return;
+    const struct bed_port *from = tx->from->state;
+    struct bed_sight *sight = &bed_sights[from->lent_from + index];
+    sight->offered++;
+    output->lent++;
+    if (tx->sole) {
+        sight->sole++;
+        output->lent_sole++;
+    }
+}
+
 static void bed_keep(struct bed_output *output, const struct pb_packet *packet)
 {
     CHECK(output->count < BED_RECORDS_MAX);
@@ -116,8 +159,11 @@ static uint32_t bed_tx_batch(struct pb_port *port, const struct pb_tx *tx)
     bed->refuse = slow && !bed->refuse;
     uint32_t taken = !slow ? tx->count : bed->refuse ? 0 : 1;
     uint64_t bytes = 0;
+    struct bed_output *output = &bed_received[atoi(port->name)];
+    bed_check_told(tx);
     for (uint32_t i = 0; i < taken; i++) {
-        bed_keep(&bed_received[atoi(port->name)], &tx->packets[tx->index[i]]);
+        bed_keep(output, &tx->packets[tx->index[i]]);
+        bed_note_sight(output, tx, tx->index[i]);
         bytes += tx->packets[tx->index[i]].wire_len;
     }
     pb_port_sent(port, taken, bytes);

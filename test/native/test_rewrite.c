@@ -193,23 +193,90 @@ static void compare(const struct graph *graph)
         CHECK_EQUAL(bed_received[o].count, places[o]);
 }
 
+/* Whether some way from the input to what leaves a node leads over a Duplicator. */
+static bool is_shared(const struct graph *graph, uint32_t node)
+{
+    if (graph->node[node].kind == DUPLICATOR)
+        return true;
+    for (uint32_t from = 0; from < node; from++)
+        for (uint32_t o = 0; o < graph->node[from].outputs; o++)
+            if (graph->node[from].to[o] == (int)node && is_shared(graph, from))
+                return true;
+    return false;
+}
+
+/* No output that was told that it alone sees a packet was told wrongly; and all were told
+ * that no Duplicator is before. Returns how many were. */
+static uint32_t check_sole(const struct graph *graph)
+{
+    uint32_t told = 0;
+    for (uint32_t number = 0; number < bed_frames_count; number++)
+        CHECK(bed_sights[number].sole == 0 || bed_sights[number].offered == 1);
+    for (uint32_t i = 0; i < graph->nodes; i++)
+        for (uint32_t o = 0; o < graph->node[i].outputs; o++) {
+            const struct bed_output *output = &bed_received[graph->node[i].output[o]];
+            if (graph->node[i].to[o] >= 0)
+                continue;
+            if (!is_shared(graph, i))
+                CHECK_EQUAL(output->lent_sole, output->lent);
+            told += output->lent_sole > 0;
+        }
+    return told;
+}
+
+#ifdef PB_SANITIZED
+#define GRAPHS 400
+#else
+#define GRAPHS 2000
+#endif
+
 static void test_random_graphs(void)
 {
+    uint32_t told = 0;
     static const char *const inputs[] = {"", "writable=1", "pausable=1", "writable=1&pausable=1"};
     bed_make_frames(100);
-    for (uint32_t i = 0; i < 400; i++) {
+    for (uint32_t i = 0; i < GRAPHS; i++) {
         uint32_t seed = i;
         struct graph graph = random_graph(&seed);
         memset(bed_received, 0, sizeof(bed_received));
         int engine = build(&graph, inputs[i % 4], &seed);
         run_engine(engine);
         compare(&graph);
+        told += check_sole(&graph);
         if (i % 10 == 0) {
             run_engine(engine); /* started anew */
             compare(&graph);
+            (void)check_sole(&graph);
         }
         CHECK(pb_engine_delete(engine, &error) == 0);
     }
+    CHECK(told > GRAPHS / 4);
+}
+
+/* Two inputs, of which one is duplicated: what an output is told, it is told of each batch. */
+static void test_told_by_input(void)
+{
+    enum { FIRST, DUPLICATED, JOINED };
+    bed_make_frames(100);
+    int engine = make_engine(16, "");
+    CHECK(pb_engine_add_input(engine, "bed", "", "pausable=1", -1, &error) == 1);
+    CHECK(pb_engine_add_brick(engine, "Dummy", NULL, 0, 0, 1, 0, &error) == FIRST);
+    CHECK(pb_engine_add_brick(engine, "Duplicator", NULL, 0, 0, 2, 0, &error) == DUPLICATED);
+    CHECK(pb_engine_add_brick(engine, "Merge", NULL, 0, 0, 1, 0, &error) == JOINED);
+    CHECK(pb_engine_connect_input(engine, 0, FIRST, &error) == 0);
+    CHECK(pb_engine_connect_input(engine, 1, DUPLICATED, &error) == 0);
+    CHECK(pb_engine_connect_brick(engine, FIRST, 0, JOINED, &error) == 0);
+    CHECK(pb_engine_connect_brick(engine, DUPLICATED, 0, JOINED, &error) == 0);
+    connect_output(engine, JOINED, 0, "");
+    connect_output(engine, DUPLICATED, 1, "");
+    run_engine(engine);
+    CHECK_EQUAL(bed_received[0].lent, 200);
+    CHECK_EQUAL(bed_received[0].lent_sole, 100);
+    CHECK_EQUAL(bed_received[1].lent, 100);
+    CHECK_EQUAL(bed_received[1].lent_sole, 0);
+    for (uint32_t number = 0; number < 100; number++)
+        CHECK(bed_sights[number].offered == 3 && bed_sights[number].sole == 1);
+    CHECK(pb_engine_delete(engine, &error) == 0);
 }
 
 /* ------------------------------------------------- what is changed in place */
@@ -394,6 +461,7 @@ int main(void)
 {
     alarm(120); /* a hang ends the test as failed */
     test_random_graphs();
+    test_told_by_input();
     test_in_place();
     test_too_many();
     test_nic_hash();
