@@ -59,6 +59,12 @@ static void assign_ranges(struct pb_buckets *buckets, bool scattered)
         buckets->home[bucket] = by_place[scattered ? scatter(bucket) : bucket];
 }
 
+static void make_narrow(struct pb_buckets *buckets)
+{
+    for (uint32_t bucket = 0; bucket < PB_BUCKETS; bucket++)
+        buckets->narrow[bucket] = (uint8_t)buckets->now[bucket];
+}
+
 int pb_buckets_open(struct pb_buckets **opened, uint32_t outputs, const double *weights, enum pb_bucket_homes homes,
                     struct pb_error *error)
 {
@@ -72,10 +78,11 @@ int pb_buckets_open(struct pb_buckets **opened, uint32_t outputs, const double *
     }
     if (homes == PB_HOMES_TOEPLITZ)
         for (uint32_t bucket = 0; bucket < PB_BUCKETS; bucket++)
-            buckets->home[bucket] = (uint16_t)(bucket * PB_TOEPLITZ_TWICE % outputs);
+            buckets->home[bucket] = (uint16_t)(pb_toeplitz_hash(bucket) % outputs);
     else
         assign_ranges(buckets, homes == PB_HOMES_SCATTERED);
     memcpy(buckets->now, buckets->home, sizeof(buckets->now));
+    make_narrow(buckets);
     *opened = buckets;
     return 0;
 }
@@ -126,6 +133,7 @@ void pb_buckets_set_living(struct pb_buckets *buckets, const bool *living)
             now = best_of(buckets, bucket, &all, PB_OUTPUTS_MAX);
         buckets->now[bucket] = (uint16_t)now;
     }
+    make_narrow(buckets);
     memcpy(buckets->living, living, buckets->outputs * sizeof(*living));
 }
 

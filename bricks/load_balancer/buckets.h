@@ -2,7 +2,8 @@
  * buckets.h - which output a flow belongs to where a multiplication cannot say:
  * with weights, and where flows leave an output that nobody reads.
  *
- * Flows fall into 65536 buckets by 16 bits of their hash. Each bucket has a
+ * Flows fall into 65536 buckets: by 16 bits of their hash, or by the word that
+ * their Toeplitz hash depends on (core/toeplitz.h). Each bucket has a
  * home: ranges of buckets as the weights are, exact to one bucket; for the
  * Toeplitz hash without weights, where packet-bricks sends its flows. While a
  * bucket's home is dead, the bucket is with the living output that scores
@@ -23,17 +24,19 @@
 #include "packet_bricks.h"
 
 #define PB_BUCKETS 65536
+#define PB_BUCKETS_NARROW 256
 
 /* How homes follow from bucket numbers. */
 enum pb_bucket_homes {
     PB_HOMES_RANGES,    /* bucket numbers are the high bits of an even hash */
-    PB_HOMES_TOEPLITZ,  /* they are half of a Toeplitz hash: that modulo the outputs */
-    PB_HOMES_SCATTERED, /* they are half of a Toeplitz hash, which is not even: ranges of mixed numbers */
+    PB_HOMES_TOEPLITZ,  /* they are words of toeplitz.h: their hash modulo the outputs */
+    PB_HOMES_SCATTERED, /* they are such words, which are not even: ranges of mixed numbers */
 };
 
 struct pb_buckets {
     uint16_t now[PB_BUCKETS];  /* the output of each bucket */
-    uint16_t home[PB_BUCKETS]; /* the same while all live */
+    uint8_t narrow[PB_BUCKETS]; /* the same, where there are at most PB_BUCKETS_NARROW outputs: half the cache */
+    uint16_t home[PB_BUCKETS]; /* as `now`, while all live */
     uint32_t outputs;
     double weights[PB_OUTPUTS_MAX];
     bool living[PB_OUTPUTS_MAX];

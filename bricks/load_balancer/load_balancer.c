@@ -17,10 +17,9 @@ struct load_balancer {
     void (*split)(void *state, const struct pb_batch *batch, struct pb_outputs *outputs);
     uint32_t depth;
     uint32_t outputs;
-    uint64_t modulo; /* see remainder_of() */
     bool rehash;
     uint32_t changes;           /* the outputs' when `buckets` were last brought up to date */
-    struct pb_buckets *buckets; /* NULL: multiply and shift, or modulo */
+    struct pb_buckets *buckets; /* NULL: multiply and shift */
     struct pb_flow_estimates flows;
 };
 
@@ -43,23 +42,18 @@ static inline __attribute__((always_inline)) struct pb_flow_hashes hashes_of(str
     if (kind == ANY)
         return pb_flow_hashes(&balancer->flow, packet);
     if (kind >= TOEPLITZ)
-        return pb_flow_hashes_plain(packet, kind - TOEPLITZ, true, balancer->flow.level);
-    return pb_flow_hashes_plain(packet, kind, false, 0);
-}
-
-/* hash % outputs by two multiplications (Lemire, Kaser and Kurz, "Faster remainder by direct computation", 2019). */
-static inline uint32_t remainder_of(const struct load_balancer *balancer, uint32_t hash)
-{
-    return (uint32_t)((unsigned __int128)(balancer->modulo * hash) * balancer->outputs >> 64);
+        return pb_flow_hashes_plain(&balancer->flow, packet, kind - TOEPLITZ, true);
+    return pb_flow_hashes_plain(&balancer->flow, packet, kind, false);
 }
 
 static inline __attribute__((always_inline)) uint32_t output_of(const struct load_balancer *balancer, uint32_t hash,
                                                                 enum kind kind)
 {
-    bool toeplitz = kind == ANY ? balancer->flow.toeplitz : kind >= TOEPLITZ;
+    if (kind >= TOEPLITZ)
+        return balancer->buckets->narrow[hash];
     if (kind == ANY && balancer->buckets != NULL)
-        return balancer->buckets->now[toeplitz ? hash & 0xffff : pb_hash_seed(hash, balancer->depth) >> 16];
-    return toeplitz ? remainder_of(balancer, hash) : pb_hash_output(hash, balancer->depth, balancer->outputs);
+        return balancer->buckets->now[balancer->flow.toeplitz ? hash : pb_hash_seed(hash, balancer->depth) >> 16];
+    return pb_hash_output(hash, balancer->depth, balancer->outputs);
 }
 
 static inline __attribute__((always_inline)) uint32_t pick(struct load_balancer *balancer, struct pb_packet *packet,
@@ -93,7 +87,8 @@ static void choose_split(struct load_balancer *balancer)
 {
     const struct pb_flow *flow = &balancer->flow;
     bool toeplitz = flow->toeplitz;
-    if (flow->inner || flow->fragments != NULL || balancer->buckets != NULL)
+    bool narrow = toeplitz && balancer->outputs <= PB_BUCKETS_NARROW;
+    if (flow->inner || flow->fragments != NULL || (balancer->buckets != NULL && !narrow))
         balancer->split = split_ANY;
     else if (flow->tuple == 2)
         balancer->split = toeplitz ? split_TOEPLITZ_2 : split_SYMMETRIC_2;
@@ -105,7 +100,7 @@ static void choose_split(struct load_balancer *balancer)
 
 static int open_buckets(struct load_balancer *balancer, const struct pb_load_balancer_config *options, struct pb_error *error)
 {
-    if (options->weights == 0 && !balancer->rehash)
+    if (options->weights == 0 && !balancer->rehash && !balancer->flow.toeplitz)
         return 0;
     if (options->weights != 0 && options->weights != balancer->outputs)
         return pb_fail(error, EINVAL, "brick \"LoadBalancer\": %u weights for %u outputs; give one for each output",
@@ -152,7 +147,6 @@ static int init(void *state, const void *config, const struct pb_brick_setup *se
                  .counters = setup->counters},
         .depth = setup->depth,
         .outputs = setup->outputs,
-        .modulo = UINT64_MAX / setup->outputs + 1,
         .rehash = options->rehash != 0,
         .changes = UINT32_MAX,
     };

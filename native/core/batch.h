@@ -119,18 +119,16 @@ static inline __attribute__((always_inline)) void pb_split(void *state, const st
 {
     /* Copies, which no store of the loop can change, stay in registers. */
     struct pb_packet *const packets = batch->packets;
-    const uint16_t *const indices = batch->index;
+    const uint16_t *from = batch->index, *const end = from + batch->count;
     struct pb_vector *const *const vectors = outputs->vectors;
-    const uint32_t count = batch->count;
-    for (uint32_t i = 0; i < count; i++) {
-        uint16_t index = indices[i];
-        if (i + PB_PREFETCH_PACKETS < count)
-            __builtin_prefetch(packets[indices[i + PB_PREFETCH_PACKETS]].data);
-        uint32_t output = pick(state, &packets[index]);
+    for (; from < end; from++) {
+        if (from + PB_PREFETCH_PACKETS < end)
+            __builtin_prefetch(packets[from[PB_PREFETCH_PACKETS]].data);
+        uint32_t output = pick(state, &packets[*from]);
         if (output == PB_OUTPUT_NONE)
             continue;
         struct pb_vector *vector = vectors[output];
-        vector->index[vector->count++] = index;
+        vector->index[vector->count++] = *from;
     }
 }
 

@@ -12,6 +12,13 @@ static inline uint16_t pb_be16(const uint8_t *bytes)
     return (uint16_t)(bytes[0] << 8 | bytes[1]);
 }
 
+static inline uint16_t pb_load16(const uint8_t *bytes)
+{
+    uint16_t value;
+    memcpy(&value, bytes, sizeof(value));
+    return value;
+}
+
 static inline uint32_t pb_load32(const uint8_t *bytes)
 {
     uint32_t value;

@@ -7,10 +7,17 @@ static void find_headers(const struct pb_flow *flow, const struct pb_packet *pac
     pb_inner_find(packet, walk, inner);
 }
 
+static bool is_special(const struct pb_flow *flow, const struct pb_packet *packet)
+{
+    const struct pb_headers *headers = &packet->headers;
+    return (flow->fragments != NULL && headers->l4_offset == 0 && headers->ip_version != 0) ||
+           (flow->inner && pb_inner_possible(packet->data, headers));
+}
+
 /* The hash to split by, by these headers. */
 static uint32_t hash_of(const struct pb_flow *flow, const struct pb_packet *packet, const struct pb_headers *headers)
 {
-    return flow->toeplitz ? pb_toeplitz_headers(packet, headers, flow->tuple, flow->level)
+    return flow->toeplitz ? pb_toeplitz_word(packet, headers, flow->tuple, flow->level)
                           : pb_hash_headers(packet->data, headers, flow->tuple);
 }
 
@@ -32,7 +39,7 @@ static void look_ahead(struct pb_flow *flow)
         struct pb_packet *packet = &flow->batch->packets[flow->batch->index[i]];
         struct pb_inner inner;
         pb_parse(packet);
-        if (!pb_flow_is_special(flow, packet))
+        if (!is_special(flow, packet))
             continue;
         find_headers(flow, packet, &inner);
         if (inner.fragments_count == 0 || inner.fragments[inner.fragments_count - 1].at != 0)
@@ -65,7 +72,8 @@ static uint32_t follow(struct pb_flow *flow, const struct pb_packet *packet, str
     return hash;
 }
 
-struct pb_flow_hashes pb_flow_hashes_special(struct pb_flow *flow, const struct pb_packet *packet)
+/* Of a packet that may be a tunnel's or a fragment. */
+static struct pb_flow_hashes hashes_special(struct pb_flow *flow, const struct pb_packet *packet)
 {
     struct pb_inner inner;
     find_headers(flow, packet, &inner);
@@ -89,4 +97,13 @@ struct pb_flow_hashes pb_flow_hashes_special(struct pb_flow *flow, const struct 
     if (inner.reason != PB_INNER_NONE)
         pb_counter_add(&flow->counters[PB_FLOW_TUNNELLED + inner.reason], 1);
     return (struct pb_flow_hashes){hash, flow->toeplitz ? identity : hash};
+}
+
+struct pb_flow_hashes pb_flow_hashes_any(struct pb_flow *flow, struct pb_packet *packet)
+{
+    pb_parse(packet);
+    if (is_special(flow, packet))
+        return hashes_special(flow, packet);
+    uint32_t identity = pb_flow_hash(packet, flow->tuple);
+    return (struct pb_flow_hashes){flow->toeplitz ? hash_of(flow, packet, &packet->headers) : identity, identity};
 }

@@ -76,50 +76,49 @@ static inline void pb_flow_begin(struct pb_flow *flow, const struct pb_batch *ba
 
 /* What a packet's flow is split by, and what tells it from others: the symmetric hash does both. */
 struct pb_flow_hashes {
-    uint32_t split;
+    uint32_t split;    /* the symmetric hash, or the word of toeplitz.h */
     uint32_t identity; /* 0: not known, of a fragment that follows its first one by the Toeplitz hash */
 };
 
-/* Of a packet that may be a tunnel's or a fragment. */
-struct pb_flow_hashes pb_flow_hashes_special(struct pb_flow *flow, const struct pb_packet *packet);
-
-static inline __attribute__((always_inline)) bool pb_flow_is_special(const struct pb_flow *flow, const struct pb_packet *packet)
-{
-    const struct pb_headers *headers = &packet->headers;
-    return (flow->fragments != NULL && headers->l4_offset == 0 && headers->ip_version != 0) ||
-           (flow->inner && pb_inner_possible(packet));
-}
+/* Any packet: the functions below have short ways for the usual ones (parse.h). */
+struct pb_flow_hashes pb_flow_hashes_any(struct pb_flow *flow, struct pb_packet *packet);
 
 /* Of a packet by its own headers, split by the Toeplitz hash. What both hashes read is read once. */
 static inline __attribute__((always_inline)) struct pb_flow_hashes
-pb_flow_hashes_toeplitz(struct pb_packet *packet, uint32_t tuple, uint32_t level)
+pb_flow_hashes_toeplitz(struct pb_flow *flow, struct pb_packet *packet, uint32_t tuple)
 {
-    const struct pb_headers *headers = &packet->headers;
-    pb_parse(packet);
-    if (tuple != 4 || headers->ip_version != 4 || !pb_toeplitz_has_ports(headers))
-        return (struct pb_flow_hashes){pb_toeplitz_headers(packet, headers, tuple, level), pb_flow_hash(packet, tuple)};
-    uint64_t addresses = pb_load64(packet->data + headers->l3_offset + 12);
-    uint32_t ports = pb_load32(packet->data + headers->l4_offset);
-    return (struct pb_flow_hashes){pb_toeplitz_word(pb_toeplitz_fold(addresses) ^ pb_toeplitz_ports(ports, level)),
-                                   pb_hash_ipv4_endpoints(addresses, ports, pb_hash_salt(headers, tuple))};
+    if (!__builtin_expect(pb_packet_is_usual(packet), 1))
+        return pb_flow_hashes_any(flow, packet);
+    struct pb_headers headers = pb_headers_usual(packet);
+    if (!__builtin_expect(tuple == 2 || pb_toeplitz_has_ports(&headers), 1))
+        return pb_flow_hashes_any(flow, packet);
+    const uint8_t *addresses = packet->data + headers.l3_offset + 12, *ports = packet->data + headers.l4_offset;
+    uint32_t word = pb_toeplitz_fold(pb_load32(addresses) ^ pb_load32(addresses + 4));
+    word ^= tuple == 2 ? pb_toeplitz_no_ports(flow->level) : pb_toeplitz_ports(ports, flow->level);
+    word ^= tuple == 5 ? headers.ip_protocol : 0;
+    return (struct pb_flow_hashes){word & 0xffff, pb_hash_ipv4(packet->data, &headers, tuple)};
 }
 
 /* Of a packet by its own headers. The caller may know the tuple and the hash as constants. */
 static inline __attribute__((always_inline)) struct pb_flow_hashes
-pb_flow_hashes_plain(struct pb_packet *packet, uint32_t tuple, bool toeplitz, uint32_t level)
+pb_flow_hashes_plain(struct pb_flow *flow, struct pb_packet *packet, uint32_t tuple, bool toeplitz)
 {
     if (toeplitz)
-        return pb_flow_hashes_toeplitz(packet, tuple, level);
+        return pb_flow_hashes_toeplitz(flow, packet, tuple);
     uint32_t symmetric = pb_flow_hash(packet, tuple);
     return (struct pb_flow_hashes){symmetric, symmetric};
 }
 
+/* Of a packet, as the options say. */
 static inline __attribute__((always_inline)) struct pb_flow_hashes
 pb_flow_hashes(struct pb_flow *flow, struct pb_packet *packet)
 {
-    pb_parse(packet);
-    return pb_flow_is_special(flow, packet) ? pb_flow_hashes_special(flow, packet)
-                                            : pb_flow_hashes_plain(packet, flow->tuple, flow->toeplitz, flow->level);
+    if (!pb_packet_is_usual(packet))
+        return pb_flow_hashes_any(flow, packet);
+    struct pb_headers headers = pb_headers_usual(packet);
+    if (flow->inner && pb_inner_possible(packet->data, &headers))
+        return pb_flow_hashes_any(flow, packet);
+    return pb_flow_hashes_plain(flow, packet, flow->tuple, flow->toeplitz);
 }
 
 #endif

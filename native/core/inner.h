@@ -86,13 +86,13 @@ static inline bool pb_inner_udp(const uint8_t *udp)
 }
 
 /* May this parsed packet be a tunnel's? A few loads; false for most packets. */
-static inline __attribute__((always_inline)) bool pb_inner_possible(const struct pb_packet *packet)
+static inline __attribute__((always_inline)) bool pb_inner_possible(const uint8_t *data,
+                                                                            const struct pb_headers *headers)
 {
-    const struct pb_headers *headers = &packet->headers;
     if (headers->ip_protocol == PB_PROTOCOL_TCP || !pb_inner_protocol(headers->ip_protocol))
         return false;
     return headers->ip_protocol != PB_PROTOCOL_UDP || headers->l4_offset == 0 ||
-           pb_inner_udp(packet->data + headers->l4_offset);
+           pb_inner_udp(data + headers->l4_offset);
 }
 
 /* Find the innermost headers of a parsed packet; `walk` is a sum of enum pb_inner_walk. */

@@ -36,22 +36,26 @@ static inline __attribute__((always_inline)) bool pb_packet_is_usual(const struc
            pb_be16(ip + 2) >= PB_IPV4_BYTES + 4 && (pb_be16(ip + 6) & 0x3fff) == 0;
 }
 
-static inline __attribute__((always_inline)) bool pb_parse_usual(struct pb_packet *packet)
+/* The headers of such a packet. Who needs no others may leave the packet unparsed: to find
+ * them again costs less than to write them down. */
+static inline __attribute__((always_inline)) struct pb_headers pb_headers_usual(const struct pb_packet *packet)
 {
-    if (!pb_packet_is_usual(packet))
-        return false;
-    packet->parsed = 1;
-    packet->headers.ip_version = 4;
-    packet->headers.ip_protocol = packet->data[PB_ETHERNET_BYTES + 9];
-    packet->headers.l3_offset = PB_ETHERNET_BYTES;
-    packet->headers.l4_offset = PB_ETHERNET_BYTES + PB_IPV4_BYTES;
-    return true;
+    return (struct pb_headers){.l4_offset = PB_ETHERNET_BYTES + PB_IPV4_BYTES,
+                               .l3_offset = PB_ETHERNET_BYTES,
+                               .ip_version = 4,
+                               .ip_protocol = packet->data[PB_ETHERNET_BYTES + 9]};
 }
 
 static inline __attribute__((always_inline)) void pb_parse(struct pb_packet *packet)
 {
-    if (!packet->parsed && !pb_parse_usual(packet))
+    if (packet->parsed)
+        return;
+    if (!pb_packet_is_usual(packet)) {
         pb_parse_any(packet);
+        return;
+    }
+    packet->headers = pb_headers_usual(packet);
+    packet->parsed = 1;
 }
 
 #endif

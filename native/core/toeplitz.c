@@ -4,28 +4,23 @@
 /* IPv4 headers in IPv4 headers that are followed. */
 #define IPIP_DEPTH_MAX 8
 
-/* The key rotated left by i, twice. */
-#define ROTATED(i) (((PB_TOEPLITZ_KEY << (i) & 0xffff) | PB_TOEPLITZ_KEY >> (16 - (i))) * PB_TOEPLITZ_TWICE)
-/* The hash of the byte b whose highest bit is at place p: for each bit that is set, the key from there on. */
-#define BIT(b, p, i) ((b) >> (7 - (i)) & 1 ? ROTATED((p) + (i)) : 0)
-#define BYTE(b, p)                                                                                                     \
-    BIT(b, p, 0) ^ BIT(b, p, 1) ^ BIT(b, p, 2) ^ BIT(b, p, 3) ^ BIT(b, p, 4) ^ BIT(b, p, 5) ^ BIT(b, p, 6) ^ BIT(b, p, 7)
-#define BYTES_4(b, p) BYTE(b, p), BYTE((b) + 1, p), BYTE((b) + 2, p), BYTE((b) + 3, p)
-#define BYTES_16(b, p) BYTES_4(b, p), BYTES_4((b) + 4, p), BYTES_4((b) + 8, p), BYTES_4((b) + 12, p)
-#define BYTES_64(b, p) BYTES_16(b, p), BYTES_16((b) + 16, p), BYTES_16((b) + 32, p), BYTES_16((b) + 48, p)
-#define BYTES_256(p) BYTES_64(0, p), BYTES_64(64, p), BYTES_64(128, p), BYTES_64(192, p)
-
-const uint32_t pb_toeplitz_high[256] = {BYTES_256(0)};
-const uint32_t pb_toeplitz_low[256] = {BYTES_256(8)};
+uint32_t pb_toeplitz_hash(uint32_t word)
+{
+    uint32_t hash = 0;
+    for (uint32_t place = 0; place < 16; place++)
+        if (word << place & 0x8000)
+            hash ^= (PB_TOEPLITZ_KEY << place | PB_TOEPLITZ_KEY >> (16 - place)) & 0xffff;
+    return hash * PB_TOEPLITZ_TWICE;
+}
 
 /* The exclusive or of the words of both addresses. */
 static uint32_t fold_addresses(const uint8_t *data, const struct pb_headers *headers)
 {
+    const uint8_t *ip = data + headers->l3_offset;
     if (headers->ip_version == 4)
-        return pb_toeplitz_fold(pb_load64(data + headers->l3_offset + 12));
-    const uint8_t *addresses = data + headers->l3_offset + 8;
-    return pb_toeplitz_fold(pb_load64(addresses) ^ pb_load64(addresses + 8) ^ pb_load64(addresses + 16) ^
-                            pb_load64(addresses + 24));
+        return pb_toeplitz_fold(pb_load32(ip + 12) ^ pb_load32(ip + 16));
+    uint64_t words = pb_load64(ip + 8) ^ pb_load64(ip + 16) ^ pb_load64(ip + 24) ^ pb_load64(ip + 32);
+    return pb_toeplitz_fold((uint32_t)(words ^ words >> 32));
 }
 
 static uint32_t fold_macs(const struct pb_packet *packet)
@@ -50,16 +45,15 @@ static struct pb_headers follow_ipip(const struct pb_packet *packet, struct pb_h
     return headers;
 }
 
-uint32_t pb_toeplitz_headers(const struct pb_packet *packet, const struct pb_headers *headers, uint32_t tuple,
-                             uint32_t level)
+uint32_t pb_toeplitz_word(const struct pb_packet *packet, const struct pb_headers *headers, uint32_t tuple, uint32_t level)
 {
     const uint8_t *data = packet->data;
-    const uint32_t no_ports = (PB_TOEPLITZ_NO_SOURCE_PORT + level) ^ (PB_TOEPLITZ_NO_DESTINATION_PORT + level);
+    const uint32_t no_ports = pb_toeplitz_no_ports(level);
     if (headers->ip_version == 0)
-        return pb_toeplitz_word(fold_macs(packet) ^ no_ports);
+        return (fold_macs(packet) ^ no_ports) & 0xffff;
     struct pb_headers inner = headers->ip_version == 4 && tuple != 2 ? follow_ipip(packet, *headers) : *headers;
     bool ports = tuple != 2 && pb_toeplitz_has_ports(&inner);
-    uint32_t words = fold_addresses(data, &inner);
-    words ^= ports ? pb_toeplitz_ports(pb_load32(data + inner.l4_offset), level) : no_ports;
-    return pb_toeplitz_word(words ^ (tuple == 5 ? inner.ip_protocol : 0));
+    uint32_t word = fold_addresses(data, &inner) ^ (tuple == 5 ? inner.ip_protocol : 0);
+    word ^= ports ? pb_toeplitz_ports(data + inner.l4_offset, level) : no_ports;
+    return word & 0xffff;
 }

@@ -12,7 +12,7 @@
  * - places 16 apart take the same bits, so equal bits there cancel: the hash
  *   depends only on the exclusive or of the input's 16-bit words. (That makes it
  *   symmetric: which of the words is a source does not matter.)
- * - what is left is one word: two look-ups, one for each of its bytes.
+ * - what is left is one word. A balancer looks its output up by that (buckets.h).
  *
  * What that costs: 65536 values at the most, and flows whose words cancel
  * (10.0.0.i with 10.1.0.i) have all the same one. The symmetric hash has neither flaw.
@@ -28,27 +28,26 @@
 #define PB_TOEPLITZ_NO_SOURCE_PORT 0xfdffu
 #define PB_TOEPLITZ_NO_DESTINATION_PORT 0xfeffu
 
-/* The hash of one byte, as the high and as the low one of a word. */
-extern const uint32_t pb_toeplitz_high[256], pb_toeplitz_low[256];
+/* The hash of an input whose 16-bit words have this exclusive or. */
+uint32_t pb_toeplitz_hash(uint32_t word);
 
-/* The hash of an input whose words have this exclusive or; bits above the 16 are ignored. */
-static inline uint32_t pb_toeplitz_word(uint32_t word)
+/* The exclusive or of two words, loaded from a packet's bytes on a little-endian machine. */
+static inline uint32_t pb_toeplitz_fold(uint32_t words)
 {
-    return pb_toeplitz_high[word >> 8 & 0xff] ^ pb_toeplitz_low[word & 0xff];
-}
-
-/* The exclusive or of four words, loaded from a packet's bytes on a little-endian machine. */
-static inline uint32_t pb_toeplitz_fold(uint64_t words)
-{
-    words ^= words >> 32;
     return __builtin_bswap16((uint16_t)(words ^ words >> 16));
 }
 
-/* The exclusive or of two ports as loaded, each plus the seed. */
-static inline uint32_t pb_toeplitz_ports(uint32_t ports, uint32_t level)
+/* The exclusive or of two ports, each plus the seed; bits above the 16 mean nothing. */
+static inline uint32_t pb_toeplitz_ports(const uint8_t *ports, uint32_t level)
 {
-    ports = __builtin_bswap32(ports);
-    return ((ports >> 16) + level) ^ (ports + level);
+    uint32_t both = be32toh(pb_load32(ports));
+    return ((both >> 16) + level) ^ (both + level);
+}
+
+/* And of what stands for them; bits above the 16 mean nothing. */
+static inline uint32_t pb_toeplitz_no_ports(uint32_t level)
+{
+    return (PB_TOEPLITZ_NO_SOURCE_PORT + level) ^ (PB_TOEPLITZ_NO_DESTINATION_PORT + level);
 }
 
 /* Whether packet-bricks takes the ports of a packet with these headers. */
@@ -58,8 +57,8 @@ static inline bool pb_toeplitz_has_ports(const struct pb_headers *headers)
 }
 
 /*
- * The hash of a packet by these headers, its own or those inside a tunnel; `level` is
- * the seed: the bricks from the input to this one, itself included.
+ * The word that a packet's hash depends on, by these headers, its own or those inside a
+ * tunnel; `level` is the seed: the bricks from the input to this one, itself included.
  *
  *   tuple 4  addresses and ports of TCP and UDP, each port plus the seed; for all
  *            else two constants, plus the seed, stand for them. IPv4 in IPv4 is
@@ -72,7 +71,6 @@ static inline bool pb_toeplitz_has_ports(const struct pb_headers *headers)
  * the ports behind its extension headers; tags are seen through however many.
  * The ports of a first fragment do not count, so that fragments stay together.
  */
-uint32_t pb_toeplitz_headers(const struct pb_packet *packet, const struct pb_headers *headers, uint32_t tuple,
-                             uint32_t level);
+uint32_t pb_toeplitz_word(const struct pb_packet *packet, const struct pb_headers *headers, uint32_t tuple, uint32_t level);
 
 #endif

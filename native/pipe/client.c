@@ -211,14 +211,14 @@ static void describe(struct pb_client_record *to, const struct pb_pipe_record *f
 {
     struct pb_packet packet;
     pb_packet_init(&packet, from->data, from->captured_len, from->wire_len, from->timestamp_ns, link_type);
-    uint32_t flow_hash = pb_flow_hash(&packet, FLOW_HASH_TUPLE); /* parses, too */
+    pb_parse(&packet);
     *to = (struct pb_client_record){
         .offset = (uint32_t)(from->data - memory),
         .captured_len = from->captured_len,
         .wire_len = from->wire_len,
         .mark = from->mark,
         .timestamp_ns = from->timestamp_ns,
-        .flow_hash = flow_hash,
+        .flow_hash = pb_flow_hash(&packet, FLOW_HASH_TUPLE),
         .l4_offset = packet.headers.l4_offset,
         .l3_offset = packet.headers.l3_offset,
         .ip_version = packet.headers.ip_version,

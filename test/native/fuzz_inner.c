@@ -27,7 +27,7 @@ static void check_inner(const struct pb_packet *packet, uint32_t walk)
     pb_inner_find(packet, walk, &inner);
     const struct pb_headers *headers = &inner.headers;
     require(inner.depth <= PB_TUNNEL_DEPTH_MAX && inner.reason < PB_INNER_REASONS && inner.fragments_count <= inner.depth + 1);
-    require(inner.depth == 0 || pb_inner_possible(packet));
+    require(inner.depth == 0 || pb_inner_possible(packet->data, &packet->headers));
     for (uint32_t i = 0; i < inner.fragments_count; i++)
         require(i + 1 == inner.fragments_count || inner.fragments[i].at == 0);
     if (headers->ip_version != 0)

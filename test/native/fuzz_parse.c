@@ -31,6 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     again = packet;
     uint32_t hash2 = pb_flow_hash(&packet, 2);
     uint32_t hash4 = pb_flow_hash(&packet, 4);
+    pb_parse(&packet);
     if (packet.headers.ip_version == 4)
         require(packet.headers.l3_offset + 20u <= length);
     if (packet.headers.ip_version == 6)

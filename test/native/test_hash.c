@@ -174,6 +174,7 @@ static void test_truncated(void)
             struct pb_packet packet;
             pb_packet_init(&packet, bytes, cut, length, 0, PB_LINK_ETHERNET);
             uint32_t hash = pb_flow_hash(&packet, 4);
+            pb_parse(&packet);
             CHECK(cut >= 14 || hash == 0);
             CHECK((packet.headers.l4_offset != 0) == (cut + 4 >= length)); /* ports are 4 of UDP's 8 bytes */
             free(bytes);

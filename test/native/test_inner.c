@@ -335,7 +335,7 @@ static struct pb_inner find(const struct pb_packet *packet, uint32_t walk)
     pb_inner_find(packet, walk, &inner);
     check_inner(packet, &inner);
     if (inner.depth > 0)
-        CHECK(pb_inner_possible(packet)); /* the quick look never says no to a tunnel */
+        CHECK(pb_inner_possible(packet->data, &packet->headers)); /* the quick look never says no to a tunnel */
     return inner;
 }
 

@@ -8,6 +8,7 @@
 #include "../bricks/load_balancer/flow_estimate.h"
 #include "check.h"
 #include "core/hash.h"
+#include "core/toeplitz.h"
 
 static uint64_t random_state = 88172645463325252ULL;
 
@@ -36,7 +37,8 @@ static void test_homes(void)
         struct pb_buckets *bricks = open_buckets(outputs, NULL, PB_HOMES_TOEPLITZ);
         for (uint32_t bucket = 0; bucket < PB_BUCKETS; bucket++) {
             CHECK_EQUAL(even->now[bucket], pb_hash_output(bucket << 16, 0, outputs));
-            CHECK_EQUAL(bricks->now[bucket], (bucket << 16 | bucket) % outputs);
+            CHECK_EQUAL(bricks->now[bucket], pb_toeplitz_hash(bucket) % outputs);
+            CHECK(outputs > PB_BUCKETS_NARROW || bricks->narrow[bucket] == bricks->now[bucket]);
         }
         pb_buckets_close(even);
         pb_buckets_close(bricks);
@@ -98,6 +100,7 @@ static void test_living(uint32_t outputs, bool weighted)
         double counts[PB_OUTPUTS_MAX] = {0};
         for (uint32_t bucket = 0; bucket < PB_BUCKETS; bucket++) {
             uint32_t home = buckets->home[bucket], now = buckets->now[bucket];
+            CHECK_EQUAL(buckets->narrow[bucket], now);
             if (living[home] || alive == 0) {
                 CHECK_EQUAL(now, home);
                 continue;
