@@ -19,6 +19,7 @@ end
 balance("addresses and ports", 4)
 balance("addresses, ports and protocol", { tuple = 5 })
 balance("as packet-bricks does", { hash = "toeplitz" })
+balance("by the network card's hash, of which a capture has none", { hash = "nic" })
 balance("by what tunnels carry, fragments with their flow", { tunnel = "inner", fragments = 4096 })
 balance("half of the flows to the last one", { weights = { 1, 1, 1, 3 } })
 balance("only to outputs that are read", { on_dead = "rehash" })

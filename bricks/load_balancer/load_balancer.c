@@ -34,6 +34,7 @@ enum kind {
     TOEPLITZ_2 = TOEPLITZ + 2,
     TOEPLITZ_4 = TOEPLITZ + 4,
     TOEPLITZ_5 = TOEPLITZ + 5,
+    NIC = 16,
 };
 
 static inline __attribute__((always_inline)) struct pb_flow_hashes hashes_of(struct load_balancer *balancer,
@@ -41,6 +42,10 @@ static inline __attribute__((always_inline)) struct pb_flow_hashes hashes_of(str
 {
     if (kind == ANY)
         return pb_flow_hashes(&balancer->flow, packet);
+    if (kind == NIC) {
+        uint32_t hash = pb_flow_hash_nic(packet, balancer->flow.tuple);
+        return (struct pb_flow_hashes){hash, hash};
+    }
     if (kind >= TOEPLITZ)
         return pb_flow_hashes_plain(&balancer->flow, packet, kind - TOEPLITZ, true);
     return pb_flow_hashes_plain(&balancer->flow, packet, kind, false);
@@ -49,9 +54,9 @@ static inline __attribute__((always_inline)) struct pb_flow_hashes hashes_of(str
 static inline __attribute__((always_inline)) uint32_t output_of(const struct load_balancer *balancer, uint32_t hash,
                                                                 enum kind kind)
 {
-    if (kind >= TOEPLITZ)
+    if (kind >= TOEPLITZ && kind != NIC)
         return balancer->buckets->narrow[hash];
-    if (kind == ANY && balancer->buckets != NULL)
+    if ((kind == ANY || kind == NIC) && balancer->buckets != NULL)
         return balancer->buckets->now[balancer->flow.toeplitz ? hash : pb_hash_seed(hash, balancer->depth) >> 16];
     return pb_hash_output(hash, balancer->depth, balancer->outputs);
 }
@@ -81,14 +86,17 @@ SPLIT(SYMMETRIC_5)
 SPLIT(TOEPLITZ_2)
 SPLIT(TOEPLITZ_4)
 SPLIT(TOEPLITZ_5)
+SPLIT(NIC)
 SPLIT(ANY)
 
-static void choose_split(struct load_balancer *balancer)
+static void choose_split(struct load_balancer *balancer, enum pb_load_balancer_hash hash)
 {
     const struct pb_flow *flow = &balancer->flow;
     bool toeplitz = flow->toeplitz;
     bool narrow = toeplitz && balancer->outputs <= PB_BUCKETS_NARROW;
-    if (flow->inner || flow->fragments != NULL || (balancer->buckets != NULL && !narrow))
+    if (hash == PB_LOAD_BALANCER_NIC)
+        balancer->split = split_NIC;
+    else if (flow->inner || flow->fragments != NULL || (balancer->buckets != NULL && !narrow))
         balancer->split = split_ANY;
     else if (flow->tuple == 2)
         balancer->split = toeplitz ? split_TOEPLITZ_2 : split_SYMMETRIC_2;
@@ -139,6 +147,9 @@ static int init(void *state, const void *config, const struct pb_brick_setup *se
 {
     const struct pb_load_balancer_config *options = config;
     struct load_balancer *balancer = state;
+    if (options->hash == PB_LOAD_BALANCER_NIC && (options->inner || options->fragments))
+        return pb_fail(error, EINVAL, "brick \"LoadBalancer\": the network card's hash is of whole outer headers; "
+                                      "give no tunnel and no fragments with hash = \"nic\"");
     *balancer = (struct load_balancer){
         .flow = {.tuple = options->tuple,
                  .level = setup->level,
@@ -158,7 +169,7 @@ static int init(void *state, const void *config, const struct pb_brick_setup *se
     if (status < 0)
         fini(state);
     else
-        choose_split(balancer);
+        choose_split(balancer, options->hash);
     return status;
 }
 

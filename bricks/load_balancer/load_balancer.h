@@ -7,7 +7,8 @@
 
 #include <stdint.h>
 
-enum pb_load_balancer_hash { PB_LOAD_BALANCER_SYMMETRIC, PB_LOAD_BALANCER_TOEPLITZ };
+/* In the order of the option's values. */
+enum pb_load_balancer_hash { PB_LOAD_BALANCER_SYMMETRIC, PB_LOAD_BALANCER_TOEPLITZ, PB_LOAD_BALANCER_NIC };
 
 /* Behind it one weight, a double, for each output, or nothing. */
 struct pb_load_balancer_config {

@@ -1,14 +1,18 @@
 // LoadBalancer: splits traffic over its outputs so that each connection stays together. See README.md.
 import { abi } from '../../engine/abi.ts';
+import { BricksError, shownValue } from '../../engine/errors.ts';
 import type { BrickDescriptor } from '../../engine/graph.ts';
 import type { Options } from '../../engine/options.ts';
+
+/** In the order of enum pb_load_balancer_hash. */
+const hashes = ['symmetric', 'toeplitz', 'nic'];
 
 /** As load_balancer.c reads them: six numbers, then the weights. */
 function pack({ tuple, hash, tunnel, fragments, on_dead, weights }: Options): Uint8Array {
   const shares = Array.isArray(weights) ? weights : [];
   const numbers = [
     Number(tuple),
-    Number(hash === 'toeplitz'),
+    hashes.indexOf(String(hash)),
     Number(tunnel === 'inner'),
     Number(fragments),
     Number(on_dead === 'rehash'),
@@ -21,6 +25,21 @@ function pack({ tuple, hash, tunnel, fragments, on_dead, weights }: Options): Ui
 function misfit({ weights }: Options, outputs: number): ReturnType<NonNullable<BrickDescriptor['misfit']>> {
   if (!Array.isArray(weights) || (weights.length === outputs && weights.some((weight) => weight > 0))) return undefined;
   return { option: 'weights', allowed: `one number for each of its ${outputs} outputs, not all 0` };
+}
+
+/** The card hashes what it sees: neither what tunnels carry, nor the ports of a later fragment. */
+function complete(options: Options): Options {
+  if (options.hash !== 'nic') return options;
+  for (const [option, allowed] of Object.entries({ tunnel: 'outer', fragments: 0 })) {
+    if (options[option] === allowed) continue;
+    throw BricksError.of('OPTION_INVALID', {
+      what: 'brick "LoadBalancer"',
+      option,
+      value: shownValue(options[option]),
+      allowed: `${shownValue(allowed)} with hash = "nic": the network card does not look further`,
+    });
+  }
+  return options;
 }
 
 export const descriptor: BrickDescriptor = {
@@ -36,8 +55,8 @@ export const descriptor: BrickDescriptor = {
     hash: {
       type: 'string',
       default: 'symmetric',
-      values: ['symmetric', 'toeplitz'],
-      text: 'how an output is chosen: evenly; or as packet-bricks does, whose split it keeps',
+      values: hashes,
+      text: "how an output is chosen: evenly; as packet-bricks does; or evenly by the network card's hash, where it gives one",
     },
     tunnel: {
       type: 'string',
@@ -70,6 +89,7 @@ export const descriptor: BrickDescriptor = {
   inputs: { min: 1, max: abi.portsMax },
   outputs: { min: 1, max: abi.outputsMax },
   splitsByHash: true,
+  complete,
   misfit,
   pack,
 };

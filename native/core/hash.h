@@ -89,6 +89,14 @@ static inline __attribute__((always_inline)) uint32_t pb_flow_hash(struct pb_pac
     return hash;
 }
 
+/* What the network card computed, or the flow hash where it has not. The card's is mixed: it has
+ * spread flows over its queues by some of the bits, so in one queue these are alike; and by a
+ * symmetric key its halves often are. */
+static inline __attribute__((always_inline)) uint32_t pb_flow_hash_nic(struct pb_packet *packet, uint32_t tuple)
+{
+    return packet->hash_tuple == PB_HASH_TUPLE_NIC ? pb_hash_endpoints(packet->flow_hash, 0, 0) : pb_flow_hash(packet, tuple);
+}
+
 /* What a brick at `depth` goes by. Deeper bricks mix again (the finalizer of
  * MurmurHash3, a bijection), so that a chained balancer does not repeat its parent's choice. */
 static inline uint32_t pb_hash_seed(uint32_t hash, uint32_t depth)

@@ -172,6 +172,27 @@ test('toeplitz: every byte of an IPv6 address and the ports count, both directio
   assert.ok(new Set(there).size > 8);
 });
 
+// ------------------------------------------------------------------------------------------ nic
+
+test('nic: where no card has computed a hash, flows are where symmetric sends them', async () => {
+  const frames = randomFlows(500).map((flow, i) => buildPacket(i % 2 === 0 ? flow : reverse(flow)));
+  for (const options of [{ tuple: 2 }, { tuple: 4 }, { tuple: 5 }, { tuple: 4, weights: [1, 2, 1, 2, 1] }])
+    assert.deepEqual(await choose(frames, 5, { ...options, hash: 'nic' }), await choose(frames, 5, options));
+});
+
+test('nic: neither tunnels nor fragments, which the card knows nothing of', () => {
+  const refused = (options: BrickArgument, message: string): void => {
+    assert.throws(() => new Brick('LoadBalancer', options), { code: 'OPTION_INVALID', message });
+  };
+  const why = 'with hash = "nic": the network card does not look further';
+  refused(
+    { hash: 'nic', tunnel: 'inner' },
+    `brick "LoadBalancer": option "tunnel" is "inner"; it must be "outer" ${why}`,
+  );
+  refused({ hash: 'nic', fragments: 64 }, `brick "LoadBalancer": option "fragments" is 64; it must be 0 ${why}`);
+  assert.equal(new Brick('LoadBalancer', { hash: 'nic', tunnel: 'outer', fragments: 0 }).options.hash, 'nic');
+});
+
 // ------------------------------------------------------------------------------------------ weights
 
 test('weights: shares of the flows are what they say', async () => {

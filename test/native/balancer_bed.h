@@ -7,7 +7,7 @@
 
 #include "../bricks/load_balancer/load_balancer.h"
 #include "core/flow.h"
-#include "engine/brick.h"
+#include "engine/engine.h"
 
 #define BED_BYTES 60
 #define BED_PACKETS 256
@@ -22,7 +22,9 @@ struct bed {
     uint16_t indices[BED_PACKETS];
     uint16_t to[BED_OUTPUTS_MAX][BED_PACKETS];
     struct pb_vector vectors[BED_OUTPUTS_MAX], *pointers[BED_OUTPUTS_MAX];
-    uint32_t outputs;
+    struct pb_output ports[BED_OUTPUTS_MAX];
+    struct pb_edge edges[BED_OUTPUTS_MAX];
+    uint32_t outputs, changes;
 };
 
 /* `weights` behind the options: as many as those say. */
@@ -38,6 +40,7 @@ static inline void bed_open_weighted(struct bed *bed, struct pb_load_balancer_co
     for (uint32_t o = 0; o < outputs; o++) {
         bed->vectors[o].index = bed->to[o];
         bed->pointers[o] = &bed->vectors[o];
+        bed->edges[o].to_output = &bed->ports[o];
     }
     bed->brick = pb_brick_find("LoadBalancer");
     bed->state = aligned_alloc(64, (bed->brick->state_bytes + 63) / 64 * 64);
@@ -62,6 +65,13 @@ static inline void bed_close(struct bed *bed)
     free(bed->state);
 }
 
+/* The reader of an output goes, or comes. */
+static inline void bed_desert(struct bed *bed, uint32_t output, bool deserted)
+{
+    bed->ports[output].port.deserted = deserted;
+    bed->changes++;
+}
+
 /* A new packet of the frame of that number. */
 static inline void bed_packet(struct bed *bed, uint32_t i)
 {
@@ -76,7 +86,7 @@ static inline void bed_run(struct bed *bed, uint32_t count, uint32_t *where)
     for (uint32_t o = 0; o < bed->outputs; o++)
         bed->vectors[o].count = 0;
     struct pb_batch batch = {.packets = bed->packets, .index = bed->indices, .count = count};
-    struct pb_outputs outputs = {.vectors = bed->pointers, .count = bed->outputs};
+    struct pb_outputs outputs = {.vectors = bed->pointers, .count = bed->outputs, .changes = bed->changes, .edges = bed->edges};
     bed->brick->process(bed->state, &batch, &outputs);
     uint32_t arrived = 0;
     for (uint32_t o = 0; o < bed->outputs; o++)
