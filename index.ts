@@ -4,7 +4,14 @@ export { bricks } from './bricks/registry.ts';
 export type { ScriptBatch, ScriptPacket } from './bricks/script/script_batch.ts';
 export type { Application } from './engine/application.ts';
 export type { BrickStats, EngineStats, PortStats } from './engine/counters.ts';
-export { drivers, getDefaultDriver, setDefaultDriver } from './engine/drivers.ts';
+export {
+  type DriverStatus,
+  drivers,
+  getDefaultDriver,
+  probeDrivers,
+  setDefaultDriver,
+  setDpdkEal,
+} from './engine/drivers.ts';
 export { BricksError, type ErrorCode, errorTexts } from './engine/errors.ts';
 export type { BrickDescriptor, BrickNode, PortCount } from './engine/graph.ts';
 export type { OptionSchema, OptionSchemas, Options, OptionValue } from './engine/options.ts';

@@ -1,4 +1,4 @@
-// Reads an engine's page of counters: the layout once, the values whenever asked, without a call.
+// Reads an engine's page of counters: the layout once for each start, the values whenever asked, without a call.
 import { type Application, applicationOf } from './application.ts';
 import type { CounterDescription } from './drivers.ts';
 import { engineCounters, engineDescribe } from './native.ts';
@@ -22,6 +22,8 @@ export interface PortStats {
   readonly lost: Readonly<Record<string, number>>;
   /** The driver's other counters and gauges. */
   readonly others: Readonly<Record<string, number>>;
+  /** What the device itself counts, by its own names, where it does: beside the accounting. */
+  readonly device?: Readonly<Record<string, number>>;
   /** Of a pipe: who is attached, if somebody is. */
   readonly application?: Application;
 }
@@ -82,9 +84,17 @@ interface BrickLayout {
   readonly outputCounters: readonly CounterDescription[];
 }
 
+interface PortLayout extends Block {
+  readonly role: 'input' | 'output';
+  readonly driver: string;
+  readonly name: string;
+  /** They follow `counters`. */
+  readonly deviceCounters: readonly CounterDescription[];
+}
+
 interface Layout {
   readonly engine: Block;
-  readonly ports: readonly (Block & { role: 'input' | 'output'; driver: string; name: string })[];
+  readonly ports: readonly PortLayout[];
   readonly bricks: readonly (Block & BrickLayout)[];
 }
 
@@ -143,7 +153,14 @@ export class CounterPage {
       drops: this.#kind(port, 'drop'),
       lost: this.#kind(port, 'lost'),
       ...this.#others(port, i),
+      ...this.#device(port),
     }));
+  }
+
+  #device({ at, counters, deviceCounters }: PortLayout): Pick<PortStats, 'device'> {
+    if (deviceCounters.length === 0) return {};
+    const first = at + counters.length;
+    return { device: Object.fromEntries(deviceCounters.map(({ name }, i) => [name, this.#value(first + i)])) };
   }
 
   #others(port: Block, i: number): Pick<PortStats, 'others' | 'application'> {

@@ -1,6 +1,6 @@
 // What the data plane says of its port drivers and bricks: the tables in C, read once.
 import { BricksError } from './errors.ts';
-import { describe } from './native.ts';
+import { describe, driverProbe, driverSetup } from './native.ts';
 import type { OptionSchema } from './options.ts';
 import type { DriverInfo } from './plan.ts';
 
@@ -28,6 +28,7 @@ interface Description {
   readonly drivers: readonly (Omit<DriverInfo, 'options'> & {
     readonly options: readonly (OptionSchema & { readonly name: string })[];
     readonly counters: readonly CounterDescription[];
+    readonly module?: string;
   })[];
   readonly bricks: readonly NativeBrick[];
 }
@@ -35,7 +36,11 @@ interface Description {
 const description = JSON.parse(describe()) as Description;
 
 /** A port driver of this build. */
-export type Driver = DriverInfo & { readonly counters: readonly CounterDescription[] };
+export type Driver = DriverInfo & {
+  readonly counters: readonly CounterDescription[];
+  /** The file of its module, where its operations are in one: drivers of one module share its settings. */
+  readonly module?: string;
+};
 
 /** Every port driver of this build, in alphabetical order. */
 export const drivers: readonly Driver[] = description.drivers.map((driver) => ({
@@ -46,18 +51,40 @@ export const drivers: readonly Driver[] = description.drivers.map((driver) => ({
 /** Every brick of this build's C side, in alphabetical order. */
 export const nativeBricks: readonly NativeBrick[] = description.bricks;
 
-/** Drivers that can stand for a bare interface name. */
-const interfaceDrivers = ['packet', 'xdp', 'netmap'];
+/** Whether a driver can be used here. */
+export interface DriverStatus {
+  readonly name: string;
+  readonly available: boolean;
+  /** Why it is not available, and what to do about that. */
+  readonly reason?: string;
+  /** What its ports are. */
+  readonly text: string;
+}
+
+/**
+ * Every driver of this build, with what it lacks here. Drivers of libraries of their own are loaded for that, which
+ * takes memory until the process ends.
+ */
+export function probeDrivers(): DriverStatus[] {
+  return drivers.map(({ name, text }) => {
+    const reason = driverProbe(name);
+    return reason === undefined ? { name, available: true, text } : { name, available: false, reason, text };
+  });
+}
+
+/** Drivers that a bare interface name can mean. */
+export const interfaceDrivers: readonly string[] = drivers
+  .filter(({ names }) => names === 'interface')
+  .map(({ name }) => name);
 
 let defaultDriver = 'packet';
 
 function checkDriver(name: string): string {
-  const have = drivers.map((driver) => driver.name).filter((driver) => interfaceDrivers.includes(driver));
-  if (!have.includes(name)) {
-    const hint = `interface drivers of this build: ${have.join(', ')}`;
-    throw BricksError.of('ARGUMENT_INVALID', { what: 'default driver', problem: `"${name}" is not there`, hint });
-  }
-  return name;
+  if (interfaceDrivers.includes(name)) return name;
+  const isThere = drivers.some((driver) => driver.name === name);
+  const problem = `"${name}" ${isThere ? 'is not one of interfaces by their names' : 'is not there'}`;
+  const hint = `interface drivers of this build: ${interfaceDrivers.join(', ')}`;
+  throw BricksError.of('ARGUMENT_INVALID', { what: 'default driver', problem, hint });
 }
 
 /** The driver that a bare interface name means: "packet" unless BRICKS_DRIVER or {@link setDefaultDriver} says otherwise. */
@@ -71,3 +98,23 @@ export function setDefaultDriver(name: string): void {
 }
 
 if (process.env.BRICKS_DRIVER !== undefined) setDefaultDriver(process.env.BRICKS_DRIVER);
+
+/** What BRICKS_DPDK_EAL says, until the library is told: that loads it, so not before one of its ports is made. */
+let environmentEal = process.env.BRICKS_DPDK_EAL;
+
+/**
+ * Sets the options of DPDK's environment abstraction layer, as on the command line of its programs: "-m 512 --no-huge".
+ * Before the first port that needs it is started. Throws where this build has no DPDK, or where the options are none.
+ */
+export function setDpdkEal(options: string): void {
+  driverSetup('dpdk', options);
+  environmentEal = undefined;
+}
+
+/** To be called before ports of these drivers are made. */
+export function prepareDrivers(names: readonly string[]): void {
+  if (environmentEal === undefined) return;
+  const moduleOf = (name: string): string | undefined => drivers.find((driver) => driver.name === name)?.module;
+  const needed = moduleOf('dpdk');
+  if (needed !== undefined && names.some((name) => moduleOf(name) === needed)) setDpdkEal(environmentEal);
+}

@@ -94,6 +94,18 @@ export function describe(): string {
   return callText('pb_describe');
 }
 
+/** What a driver lacks here, and the remedy; undefined: nothing. See pb_driver_probe(). */
+export function driverProbe(driver: string): string | undefined {
+  const error = Buffer.alloc(abi.errorBytes);
+  const status = call('pb_driver_probe', driver, error);
+  return status < 0 ? nativeError(status, error, 'pb_driver_probe').message : undefined;
+}
+
+/** Settings of a driver's library. See pb_driver_setup(). */
+export function driverSetup(driver: string, settings: string): void {
+  callChecked('pb_driver_setup', driver, settings);
+}
+
 export function engineCreate(name: string, bufferSlots: number, cpu: number, batchPackets: number): number {
   return callChecked('pb_engine_create', name, bufferSlots, cpu, batchPackets);
 }

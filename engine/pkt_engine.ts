@@ -5,11 +5,11 @@ import { abi } from './abi.ts';
 import { applyPlan } from './apply.ts';
 import { type Command, Companion, companionCommand } from './companion.ts';
 import { CounterPage, type EngineStats, emptyStats } from './counters.ts';
-import { drivers, getDefaultDriver } from './drivers.ts';
+import { drivers, getDefaultDriver, prepareDrivers } from './drivers.ts';
 import { BricksError } from './errors.ts';
 import type { BrickNode, Link } from './graph.ts';
 import * as native from './native.ts';
-import { type Plan, type PlannedPort, planGraph } from './plan.ts';
+import { type Plan, type PlannedPort, planGraph, readsSame } from './plan.ts';
 import { nameReports, takeReports, unnameReports } from './reports.ts';
 
 /** Settings of an engine. */
@@ -166,13 +166,15 @@ export class PktEngine {
     if (!isDeepStrictEqual(plan, this.#plan)) this.#release();
     this.#plan = plan;
     if (this.#handle === undefined) {
+      prepareDrivers([...plan.inputs, ...plan.outputs].map(({ driver }) => driver));
       this.#handle = applyPlan(this.name, this.bufferSlots, this.cpu, plan);
       nameReports(this.#handle, this.name);
     }
     const handle = this.#handle;
     const commands = plan.companions.map(companionCommand);
     native.engineStart(handle);
-    this.#page ??= new CounterPage(handle);
+    // What devices count is known once they are open, and may be another device's than before.
+    this.#page = new CounterPage(handle);
     this.#companions = plan.companions.map(
       ({ name, node, output }, i) =>
         new Companion({
@@ -258,10 +260,7 @@ export class PktEngine {
   }
 }
 
-/** Drivers whose ports are pipes: one engine serves a name. */
-const pipeDrivers = ['pipe', 'inject'];
-
-/** Pipes have one name space, whichever way packets go. */
+/** Pipes have one name space, whichever way packets go: one engine serves a name. */
 function checkPipes(plan: Plan, engine: string, other: Plan): void {
   const its = new Map([...other.outputs, ...other.inputs].filter(isPipe).map((port) => [port.name, port]));
   for (const mine of [...plan.outputs, ...plan.inputs].filter(isPipe)) {
@@ -272,8 +271,8 @@ function checkPipes(plan: Plan, engine: string, other: Plan): void {
   }
 }
 
-function isPipe({ driver }: PlannedPort): boolean {
-  return pipeDrivers.includes(driver);
+function isPipe({ names }: PlannedPort): boolean {
+  return names === 'pipe';
 }
 
 /** What two engines of one process may not both do. */
@@ -282,14 +281,13 @@ function checkShared(plan: Plan, engine: string, other: Plan): void {
   if (shared !== undefined) throw BricksError.of('BRICK_IN_USE', { brick: shared.node.descriptor.name, engine });
   checkPipes(plan, engine, other);
   for (const mine of plan.inputs) {
-    const shared = other.inputs.find((its) => its.driver === mine.driver && its.name === mine.name);
-    const isInterface = mine.driver !== 'pcap' && mine.driver !== 'null';
-    if (shared !== undefined && isInterface && (shared.queueId === undefined || mine.queueId === undefined)) {
+    if (mine.names === 'file') continue; // and as many readers as there may be
+    if (other.inputs.some((its) => readsSame(mine, its))) {
       throw BricksError.of('INPUT_SHARED', { port: mine.text, engine });
     }
   }
   for (const mine of plan.outputs) {
-    if (mine.driver !== 'pcap') continue; // a file has one writer
+    if (mine.names !== 'file') continue; // a file has one writer
     if (other.outputs.some((its) => its.driver === mine.driver && its.name === mine.name)) {
       throw BricksError.of('OUTPUT_SHARED', { port: mine.text, engine });
     }

@@ -6,14 +6,15 @@ import { abi } from './abi.ts';
 import { BricksError } from './errors.ts';
 import type { BrickNode, Link, PortCount } from './graph.ts';
 import { checkOptions, type OptionSchemas, type OptionValue } from './options.ts';
-import { type PortName, parsePortName, pipeName } from './port_name.ts';
+import { type NamedThing, type NamingDriver, type PortName, parsePortName, pipeName } from './port_name.ts';
 
 /** What the plan needs to know of a port driver. */
-export interface DriverInfo {
-  readonly name: string;
+export interface DriverInfo extends NamingDriver {
   readonly text: string;
   readonly input: boolean;
   readonly output: boolean;
+  /** Its interfaces have pipes of their own: beside an input NAME, an output "NAME{n" is one. */
+  readonly pipes: boolean;
   readonly options: OptionSchemas;
 }
 
@@ -22,6 +23,8 @@ export interface PlannedPort {
   /** As the user wrote it. */
   readonly text: string;
   readonly driver: string;
+  /** What the name is of. */
+  readonly names: NamedThing;
   readonly name: string;
   /** "key=value&key=value", as the data plane takes it. */
   readonly options: string;
@@ -30,6 +33,7 @@ export interface PlannedPort {
 /** A port to receive from, and the brick that gets its packets. */
 export interface PlannedInput extends PlannedPort {
   readonly brick: number;
+  /** The receive queue of the interface or device, where one was given: its option "queue" goes before the link's. */
   readonly queueId: number | undefined;
 }
 
@@ -87,8 +91,14 @@ export function planGraph(links: readonly Link[], context: PlanContext): Plan {
   return new Planner(links, context).plan();
 }
 
-/** Drivers whose ports are pipes. */
-const pipeDrivers = ['pipe', 'inject'];
+/** True where both would be given the same packets: the ports of one interface, unless each has a queue of its own. */
+export function readsSame(one: PlannedInput, other: PlannedInput): boolean {
+  if (one.driver !== other.driver || one.name !== other.name || one.names === 'nothing') return false;
+  return one.queueId === undefined || other.queueId === undefined || one.queueId === other.queueId;
+}
+
+/** Names whose ports can have several receive queues. */
+const haveQueues: readonly NamedThing[] = ['interface', 'new interface', 'device'];
 
 /** Characters of an engine's name that the names of its companions' pipes begin with. */
 const companionStemMax = 32;
@@ -117,12 +127,10 @@ class Planner {
   readonly #edges: PlannedEdge[] = [];
   readonly #companions: PlannedCompanion[] = [];
   readonly #context: PlanContext;
-  readonly #driverNames: string[];
   readonly #batchPackets: number;
 
   constructor(links: readonly Link[], context: PlanContext) {
     this.#context = context;
-    this.#driverNames = context.drivers.map((driver) => driver.name);
     this.#batchPackets = Math.max(...links.map((link) => link.batchPackets ?? abi.batchPacketsDefault));
     for (const link of links) this.#collect(link.brick, link, []);
   }
@@ -169,24 +177,25 @@ class Planner {
     for (const child of node.children) this.#collect(child, link, [...above, node]);
   }
 
-  #parse(text: string, ownDriver: string | undefined): PortName {
-    return parsePortName(text, this.#driverNames, ownDriver === 'pcap');
+  #driver(name: string): DriverInfo | undefined {
+    return this.#context.drivers.find((driver) => driver.name === name);
   }
 
   /** Plans every input port; returns the pipes that bricks read, by name. */
   #connectInputs(): Map<string, PlannedInput> {
     const consumers = new Map<string, PlannedInput>();
-    const seen = new Set<string>();
+    const seen = new Map<string, PlannedInput[]>();
     this.#nodes.forEach((node, brick) => {
-      const texts = node.descriptor.nominalInputs ? node.inputs.slice(0, 1) : node.inputs;
-      for (const text of texts) {
-        const port = this.#parse(text, node.descriptor.inputDriver);
-        const planned = this.#port(port, node.descriptor.inputDriver, 'input');
-        const key = `${planned.driver}:${planned.name}`;
-        if (seen.has(key) && planned.driver !== 'null') throw BricksError.of('INPUT_TWICE', { port: text });
-        seen.add(key);
-        const input = { ...planned, brick, queueId: this.#links.get(node)?.queueId };
-        if (port.pipe === undefined) {
+      const { inputDriver, nominalInputs } = node.descriptor;
+      for (const text of nominalInputs ? node.inputs.slice(0, 1) : node.inputs) {
+        const port = parsePortName(text, this.#context.drivers, inputDriver);
+        const planned = this.#port(port, this.#driverName(port, inputDriver, 'inject'), 'input');
+        const input = { ...planned, brick, queueId: queueId(planned, this.#links.get(node)) };
+        const key = `${input.driver}:${input.name}`;
+        const same = seen.get(key) ?? [];
+        if (same.some((other) => readsSame(input, other))) throw BricksError.of('INPUT_TWICE', { port: text });
+        seen.set(key, [...same, input]);
+        if (port.pipe === undefined || planned.names !== 'pipe') {
           this.#inputs.push(input);
         } else if (port.pipe.end === '{') {
           const other = `${port.name}}${port.pipe.number}`;
@@ -207,17 +216,24 @@ class Planner {
   #connectOutputs(consumers: Map<string, PlannedInput>): void {
     const seen = new Map<string, BrickNode>();
     const stems = new Set<string>();
+    const pipesOf = new Map(
+      this.#inputs.filter(({ driver }) => this.#driver(driver)?.pipes).map(({ name, driver }) => [name, driver]),
+    );
     this.#nodes.forEach((node, brick) => {
       node.outputs.forEach((text, output) => {
-        const port = this.#parse(text, node.descriptor.outputDriver);
-        const planned = this.#port(port, node.descriptor.outputDriver, 'output');
+        const port = parsePortName(text, this.#context.drivers, node.descriptor.outputDriver);
+        // Read by a brick of this engine, it is a pipe's name and no pipe.
+        const isEdge = port.pipe !== undefined && consumers.has(pipeName(port));
+        const pipeDriver = (isEdge || port.pipe?.end === '}' ? undefined : pipesOf.get(port.name)) ?? 'pipe';
+        const driver = this.#driverName(port, node.descriptor.outputDriver, pipeDriver);
+        const planned = this.#port(port, driver, 'output');
         const key = `${planned.driver}:${planned.name}`;
         const other = seen.get(key);
-        if (other !== undefined && planned.driver !== 'null') {
+        if (other !== undefined && planned.names !== 'nothing') {
           throw BricksError.of('OUTPUT_TWICE', { port: text, brick: other.descriptor.name });
         }
         seen.set(key, node);
-        if (port.pipe?.end === '}') {
+        if (port.pipe?.end === '}' && planned.names === 'pipe') {
           const engineEnd = `${port.name}{${port.pipe.number}`;
           throw BricksError.of('PIPE_END', {
             port: text,
@@ -226,7 +242,7 @@ class Planner {
           });
         }
         if (port.pipe !== undefined) stems.add(port.name);
-        const consumer = port.pipe === undefined ? undefined : consumers.get(pipeName(port));
+        const consumer = isEdge && planned.names === 'pipe' ? consumers.get(pipeName(port)) : undefined;
         if (consumer === undefined) {
           this.#outputs.push({ ...planned, brick, output });
         } else {
@@ -263,13 +279,21 @@ class Planner {
       this.#outputs.push({
         text: there,
         driver: 'pipe',
+        names: 'pipe',
         name: there,
         options: [...options, 'wait=1'].join('&'),
         brick,
         output: node.outputs.length,
       });
-      const input = { text: back, driver: 'inject', name: back, options: [...options, 'marks=1'].join('&') };
-      this.#inputs.push({ ...input, brick, queueId: undefined });
+      this.#inputs.push({
+        text: back,
+        driver: 'inject',
+        names: 'pipe',
+        name: back,
+        options: [...options, 'marks=1'].join('&'),
+        brick,
+        queueId: undefined,
+      });
     });
     this.#checkCounts();
   }
@@ -279,40 +303,48 @@ class Planner {
     if (ports > abi.portsMax) {
       throw BricksError.of('LIMIT_EXCEEDED', { what: 'ports of one engine', value: ports, min: 1, max: abi.portsMax });
     }
-    const pipes = [...this.#inputs, ...this.#outputs].filter(({ driver }) => pipeDrivers.includes(driver)).length;
+    const pipes = [...this.#inputs, ...this.#outputs].filter(({ names }) => names === 'pipe').length;
     if (pipes > abi.pipesMax) {
       throw BricksError.of('LIMIT_EXCEEDED', { what: 'pipes', value: pipes, min: 0, max: abi.pipesMax });
     }
   }
 
-  /** Which driver serves a name, with checked options. */
-  #port(port: PortName, ownDriver: string | undefined, side: 'input' | 'output'): PlannedPort {
-    const pipeDriver = side === 'input' ? 'inject' : 'pipe';
-    const saysPipe = port.driver === undefined || port.driver === 'pipe' || port.driver === pipeDriver;
-    const driverName =
-      port.pipe !== undefined && saysPipe ? pipeDriver : (port.driver ?? ownDriver ?? this.#context.defaultDriver);
-    const driver = this.#context.drivers.find((candidate) => candidate.name === driverName);
-    if (driver === undefined || (port.pipe !== undefined && driverName !== pipeDriver)) {
-      throw BricksError.of('DRIVER_UNKNOWN', {
-        port: port.text,
-        driver: driverName,
-        have: this.#driverNames.join(', '),
-      });
+  /**
+   * Which driver a name means.
+   *
+   * @param pipeDriver the one of pipes that the name says no other driver of
+   */
+  #driverName(port: PortName, ownDriver: string | undefined, pipeDriver: string): string {
+    const saysPipe = port.driver === undefined || port.driver === 'pipe';
+    if (port.pipe === undefined || !saysPipe) return port.driver ?? ownDriver ?? this.#context.defaultDriver;
+    return pipeDriver === 'inject' || port.driver === undefined ? pipeDriver : port.driver;
+  }
+
+  /** What the driver is to open, with checked options. */
+  #port(port: PortName, driverName: string, side: 'input' | 'output'): PlannedPort {
+    const driver = this.#driver(driverName);
+    if (driver === undefined) {
+      const have = this.#context.drivers.map(({ name }) => name).join(', ');
+      throw BricksError.of('DRIVER_UNKNOWN', { port: port.text, driver: driverName, have });
     }
+    const { names } = driver;
     if (!(side === 'input' ? driver.input : driver.output)) {
       const others = this.#context.drivers.filter((other) => (side === 'input' ? other.input : other.output));
       const hint = `drivers that can: ${others.map((other) => other.name).join(', ')}`;
       throw BricksError.of('DRIVER_DIRECTION', { port: port.text, driver: driverName, side, hint });
     }
-    if (pipeDrivers.includes(driverName) && port.pipe === undefined) {
+    if (names === 'pipe' && port.pipe === undefined) {
       throw BricksError.of('PORT_NAME_INVALID', { port: port.text, problem: 'a pipe needs a brace and a number' });
     }
+    if (port.pipe !== undefined && names !== 'pipe' && !driver.pipes) {
+      throw BricksError.of('PORT_NAME_INVALID', { port: port.text, problem: `driver "${driverName}" has no pipes` });
+    }
     const checked = checkOptions(`port "${port.text}"`, driver.options, port.options);
-    const name = port.pipe === undefined ? port.name : pipeName(port);
-    checkNameLength(port.text, name, driverName);
+    const name = plainName(port, names);
+    checkNameLength(port.text, name, names);
     // As checked, not as written: the data plane must not read a number in another way.
     const options = Object.keys(port.options).map((key) => `${key}=${optionText(checked[key])}`);
-    return { text: port.text, driver: driverName, name, options: options.join('&') };
+    return { text: port.text, driver: driverName, names, name, options: options.join('&') };
   }
 
   /** Bricks so that each comes after those that feed it. */
@@ -361,10 +393,23 @@ function checkCount(node: BrickNode, side: 'inputs' | 'outputs', count: number, 
   throw BricksError.of('BRICK_PORTS', details);
 }
 
-function checkNameLength(text: string, name: string, driver: string): void {
-  const max = pipeDrivers.includes(driver) ? abi.pipeNameMax : abi.portNameMax;
+/** The name as the data plane takes it: pipes of this program have one name, that of the application's end. */
+function plainName(port: PortName, names: NamedThing): string {
+  if (port.pipe === undefined) return port.name;
+  return names === 'pipe' ? pipeName(port) : `${port.name}${port.pipe.end}${port.pipe.number}`;
+}
+
+/** The receive queue of a port: as its option says, else as its brick was linked. */
+function queueId({ names, options }: PlannedPort, link: Link | undefined): number | undefined {
+  if (!haveQueues.includes(names)) return undefined;
+  const [, queue] = /(?:^|&)queue=(\d+)/.exec(options) ?? [];
+  return queue === undefined ? link?.queueId : Number(queue);
+}
+
+function checkNameLength(text: string, name: string, names: NamedThing): void {
+  const max = names === 'pipe' ? abi.pipeNameMax : abi.portNameMax;
   const value = Buffer.byteLength(name);
-  if (name === '' && driver !== 'null') {
+  if (name === '' && names !== 'nothing') {
     throw BricksError.of('PORT_NAME_INVALID', { port: text, problem: 'the name is empty' });
   }
   if (value > max) {

@@ -1,8 +1,17 @@
 // Port names: [driver:]name[{n | }n][?key=value&key=value]
 import { BricksError } from './errors.ts';
 
-/** Drivers that a name can say although this build does not have them: the error then says so. */
-const reservedDrivers = ['netmap', 'xdp', 'dpdk', 'memif'];
+/** What the names of a driver's ports are of: enum pb_port_names in native/ports/port.h says what each means. */
+export type NamedThing = 'interface' | 'new interface' | 'device' | 'file' | 'pipe' | 'nothing';
+
+/** What must be known of a driver to read the names of its ports. */
+export interface NamingDriver {
+  readonly name: string;
+  readonly names: NamedThing;
+}
+
+/** Names that may hold anything: colons and braces too. */
+const freeText: readonly NamedThing[] = ['device', 'file'];
 
 /** A name taken apart. */
 export interface PortName {
@@ -36,24 +45,25 @@ function parseOptions(text: string, query: string): Record<string, string> {
 /**
  * Takes a port's name apart.
  *
- * @param drivers the names before a colon that mean a driver
- * @param isPath  true where a bare name is a file's: it may hold colons and braces
+ * @param drivers   those that a name can say before a colon
+ * @param ownDriver the one that a name without means, where that is known
  */
-export function parsePortName(text: string, drivers: readonly string[], isPath = false): PortName {
+export function parsePortName(text: string, drivers: readonly NamingDriver[], ownDriver?: string): PortName {
   if (text === '') throw BricksError.of('PORT_NAME_INVALID', { port: text, problem: 'is empty' });
   if (text.includes('\0')) throw BricksError.of('PORT_NAME_INVALID', { port: text, problem: 'holds a NUL byte' });
-  const known = [...drivers, ...reservedDrivers];
+  const isFreeText = (name: string | undefined): boolean =>
+    drivers.some((driver) => driver.name === name && freeText.includes(driver.names));
   const [, prefix, afterPrefix] = /^([A-Za-z]\w*):(.*)$/s.exec(text) ?? [];
-  const driver = prefix !== undefined && known.includes(prefix) ? prefix : undefined;
-  if (prefix !== undefined && driver === undefined && !isPath) {
-    throw BricksError.of('DRIVER_UNKNOWN', { port: text, driver: prefix, have: drivers.join(', ') });
+  const driver = drivers.find(({ name }) => name === prefix)?.name;
+  if (prefix !== undefined && driver === undefined && !isFreeText(ownDriver)) {
+    const have = drivers.map(({ name }) => name).join(', ');
+    throw BricksError.of('DRIVER_UNKNOWN', { port: text, driver: prefix, have });
   }
   const rest = driver === undefined ? text : (afterPrefix ?? '');
   const question = rest.lastIndexOf('?');
   const base = question < 0 ? rest : rest.slice(0, question);
   const options = question < 0 ? {} : parseOptions(text, rest.slice(question + 1));
-  const namesFile = driver === 'pcap' || (driver === undefined && isPath);
-  const [, stem, end, digits = ''] = (namesFile ? null : /^(.*?)([{}])(.*)$/s.exec(base)) ?? [];
+  const [, stem, end, digits = ''] = (isFreeText(driver ?? ownDriver) ? null : /^(.*?)([{}])(.*)$/s.exec(base)) ?? [];
   if (stem === undefined) return { text, driver, name: base, pipe: undefined, options };
   if (!/^\d{1,6}$/.test(digits)) {
     const problem = 'the brace needs a number behind it, and nothing else';

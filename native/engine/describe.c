@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "../core/text.h"
+#include "../ports/module.h"
 #include "engine.h"
 
 const struct pb_counter_desc pb_engine_counters_table[PB_ENGINE_COUNTERS] = {
@@ -72,14 +73,27 @@ static void add_option(struct pb_text *text, const struct pb_option_desc *option
     pb_text_add(text, "}");
 }
 
+static const char *names_text(enum pb_port_names names)
+{
+    static const char *const texts[] = {[PB_NAMES_INTERFACE] = "interface", [PB_NAMES_NEW_INTERFACE] = "new interface",
+                                        [PB_NAMES_DEVICE] = "device",       [PB_NAMES_FILE] = "file",
+                                        [PB_NAMES_PIPE] = "pipe",           [PB_NAMES_NOTHING] = "nothing"};
+    return texts[names];
+}
+
 static void add_driver(struct pb_text *text, const struct pb_port_driver *driver)
 {
     pb_text_add(text, "{\"name\":");
     pb_text_add_json(text, driver->name);
     pb_text_add(text, ",\"text\":");
     pb_text_add_json(text, driver->text);
-    pb_text_add(text, ",\"input\":%s,\"output\":%s,\"pipes\":%s,\"options\":[", driver->input ? "true" : "false",
-                driver->output ? "true" : "false", driver->pipes ? "true" : "false");
+    pb_text_add(text, ",\"input\":%s,\"output\":%s,\"names\":\"%s\",\"pipes\":%s", driver->input ? "true" : "false",
+                driver->output ? "true" : "false", names_text(driver->names), driver->pipes ? "true" : "false");
+    if (driver->module != NULL) {
+        pb_text_add(text, ",\"module\":");
+        pb_text_add_json(text, driver->module->file);
+    }
+    pb_text_add(text, ",\"options\":[");
     for (const struct pb_option_desc *option = driver->options; option != NULL && option->name != NULL; option++) {
         if (option != driver->options)
             pb_text_add(text, ",");
@@ -129,7 +143,8 @@ static void add_port(struct pb_text *text, const struct pb_engine *engine, const
     pb_text_add(text, ",\"at\":%u,\"counters\":[", place(engine, port->counters));
     add_counters(text, pb_port_counters_table, PB_PORT_COUNTERS, true);
     add_counters(text, port->driver->counters, port->driver->counters_count, false);
-    add_counters(text, port->device_counters, port->device_counters_count, false);
+    pb_text_add(text, "],\"deviceCounters\":[");
+    add_counters(text, port->device_counters, port->device_counters_count, true);
     pb_text_add(text, "]}");
 }
 

@@ -93,6 +93,7 @@ static const struct pb_port_driver inject_driver = {
     .name = "inject",
     .text = "a shared-memory ring that an application writes",
     .input = true,
+    .names = PB_NAMES_PIPE,
     .options = input_options,
     .counters = input_counters,
     .counters_count = PB_CONSUMER_COUNTERS,

@@ -121,6 +121,7 @@ static const struct pb_port_driver pipe_driver = {
     .name = "pipe",
     .text = "a shared-memory ring that an application reads",
     .output = true,
+    .names = PB_NAMES_PIPE,
     .options = output_options,
     .counters = output_counters,
     .counters_count = PB_PRODUCER_COUNTERS,

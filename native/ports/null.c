@@ -258,6 +258,7 @@ static const struct pb_port_driver null_driver = {
     .text = "a sink that counts; as an input a generator of UDP frames",
     .input = true,
     .output = true,
+    .names = PB_NAMES_NOTHING,
     .options = options,
     .operations = &null_operations,
 };

@@ -265,6 +265,7 @@ static const struct pb_port_driver packet_driver = {
     .text = "a network interface (AF_PACKET): a copy of its traffic",
     .input = true,
     .output = true,
+    .names = PB_NAMES_INTERFACE,
     .options = options,
     .counters = pb_packet_counters,
     .counters_count = PB_PACKET_COUNTERS,

@@ -81,6 +81,7 @@ static const struct pb_port_driver pcap_driver = {
     .text = "capture files: pcap and pcapng, also gzipped, a directory or - as input; nanosecond pcap as output",
     .input = true,
     .output = true,
+    .names = PB_NAMES_FILE,
     .options = options,
     .counters = counters,
     .counters_count = PCAP_COUNTERS,

@@ -88,7 +88,8 @@ struct pb_port {
     bool deserted;  /* output: nobody reads it, so that what is sent there is dropped or waits; pb_port_set_deserted() */
     uint32_t *output_changes; /* the engine's count of readers that came or went */
     const struct pb_counter_desc *device_counters; /* what the device itself counts, found by open(), theirs to */
-    uint32_t device_counters_count;                /* keep until destroy(); they follow the driver's in `counters` */
+    uint32_t device_counters_count;                /* keep until destroy(); they follow the driver's in `counters`.
+                                                      No accounting is made of them, whatever their kind */
     void *state;    /* the driver's own */
 };
 
@@ -153,11 +154,23 @@ struct pb_port_operations {
     void (*destroy)(struct pb_port *port);
 };
 
+/* What the names of a driver's ports are of: how the control plane reads them. Where the name is free text, all
+ * between the driver's colon and the last question mark is the name, braces and colons too. */
+enum pb_port_names {
+    PB_NAMES_INTERFACE,      /* a network interface; a bare name can mean this driver */
+    PB_NAMES_NEW_INTERFACE,  /* one that the driver makes */
+    PB_NAMES_DEVICE,         /* something else that packets come from and go to: free text */
+    PB_NAMES_FILE,           /* a file, with one writer: free text */
+    PB_NAMES_PIPE,           /* "NAME}n", served by one port */
+    PB_NAMES_NOTHING,        /* there may be none, and it tells no two ports apart */
+};
+
 /* A driver as users see it, and where its operations are. */
 struct pb_port_driver {
     const char *name;
     const char *text; /* one line for users */
     bool input, output;
+    enum pb_port_names names;
     bool pipes; /* its interfaces have pipes of their own: beside an input NAME, an output "NAME{n" is one */
     const struct pb_option_desc *options; /* ends with a NULL name */
     const struct pb_counter_desc *counters;

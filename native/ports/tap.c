@@ -314,6 +314,7 @@ static const struct pb_port_driver tap_driver = {
     .text = "a tap interface: the host is at its other end",
     .input = true,
     .output = true,
+    .names = PB_NAMES_NEW_INTERFACE,
     .options = options,
     .counters = counters,
     .counters_count = TAP_COUNTERS,

@@ -195,6 +195,7 @@ static const struct pb_port_driver veth_driver = {
     .text = "a veth pair NAME / NAME-in, created if need be: the engine is at NAME-in",
     .input = true,
     .output = true,
+    .names = PB_NAMES_NEW_INTERFACE,
     .options = options,
     .counters = pb_packet_counters,
     .counters_count = PB_PACKET_COUNTERS,

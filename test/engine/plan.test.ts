@@ -4,10 +4,35 @@ import { test } from 'node:test';
 import { abi } from '../../engine/abi.ts';
 import { drivers } from '../../engine/drivers.ts';
 import type { ErrorCode } from '../../engine/errors.ts';
-import { type Plan, planGraph } from '../../engine/plan.ts';
+import { type DriverInfo, type Plan, type PlanContext, planGraph } from '../../engine/plan.ts';
 import { Brick, BricksError } from '../../index.ts';
 
 const context = { engine: 'e0', drivers, defaultDriver: 'packet' };
+
+/** Drivers that the rules on pipes of interfaces, queues and devices are tried with. */
+const fastDrivers: readonly DriverInfo[] = [
+  ...drivers.filter(({ name }) => !['netmap', 'xdp', 'dpdk'].includes(name)),
+  { name: 'netmap', names: 'interface', pipes: true },
+  { name: 'xdp', names: 'interface', pipes: false },
+  { name: 'dpdk', names: 'device', pipes: false },
+].map((driver) => ({
+  text: 'a driver of this test',
+  input: true,
+  output: true,
+  options: { queue: { type: 'integer', default: -1, min: -1, max: 255, text: 'the receive queue' } },
+  ...driver,
+})) as readonly DriverInfo[];
+
+/** The plan of bricks with queue ids, over {@link fastDrivers}. */
+function planFast(
+  links: readonly (readonly [brick: Brick, queueId?: number | undefined])[],
+  changes: Partial<PlanContext> = {},
+): Plan {
+  return planGraph(
+    links.map(([brick, queueId]) => ({ brick, batchPackets: undefined, queueId })),
+    { ...context, drivers: fastDrivers, ...changes },
+  );
+}
 
 function plan(...bricks: readonly Brick[]): Plan {
   return planGraph(
@@ -39,7 +64,15 @@ const brick = (type: string, inputs: readonly string[], outputs: readonly string
 test('interface → LoadBalancer → four pipes', () => {
   const planned = plan(new Brick('LoadBalancer').connectInput('eth0').connectOutputs('eth0', 4));
   assert.deepEqual(planned.inputs, [
-    { text: 'eth0', driver: 'packet', name: 'eth0', options: '', brick: 0, queueId: undefined },
+    {
+      text: 'eth0',
+      driver: 'packet',
+      names: 'interface',
+      name: 'eth0',
+      options: '',
+      brick: 0,
+      queueId: undefined,
+    },
   ]);
   assert.deepEqual(
     planned.outputs.map(({ driver, name, output }) => [driver, name, output]),
@@ -216,7 +249,6 @@ test('unknown names', () => {
   refused('OPTION_INVALID', /2 or 4/, () => new Brick('LoadBalancer', 'four'));
   refused('ARGUMENT_INVALID', /"Merge".*no argument/, () => new Brick('Merge', 4));
   refused('DRIVER_UNKNOWN', /"foo:eth0".*"foo"/, () => brick('Dummy', ['foo:eth0'], ['null:']));
-  refused('DRIVER_UNKNOWN', /dpdk/, () => brick('Dummy', ['dpdk:0'], ['null:']));
   refused('OPTION_UNKNOWN', /"packet:eth0\?ring=1".*ring_mb/, () => brick('Dummy', ['packet:eth0?ring=1'], ['null:']));
   refused('OPTION_INVALID', /ring_mb.*1 to 1024/, () => brick('Dummy', ['packet:eth0?ring_mb=0'], ['null:']));
   refused('OPTION_INVALID', /wait/, () => brick('Dummy', ['eth0'], ['a{0?wait=maybe']));
@@ -231,7 +263,7 @@ test('a driver that cannot face that way', () => {
 
 test('interface options on a pipe, and a brace behind another driver', () => {
   refused('OPTION_UNKNOWN', /ring_mb/, () => brick('Dummy', ['eth0'], ['a{0?ring_mb=4']));
-  refused('DRIVER_UNKNOWN', /tap:a\{0/, () => brick('Dummy', ['eth0'], ['tap:a{0']));
+  refused('PORT_NAME_INVALID', /"tap:a\{0".*"tap" has no pipes/, () => brick('Dummy', ['eth0'], ['tap:a{0']));
 });
 
 test("a PcapReader's second input only lends its name", () => {
@@ -244,4 +276,77 @@ test("a PcapReader's second input only lends its name", () => {
 
 test('describing looks at nothing: the plan of what does not exist is made all the same', () => {
   plan(brick('LoadBalancer', ['no-such-interface'], ['pcap:/no/such/folder/x.pcap']));
+});
+
+/** Ports of a plan, as the data plane is told. */
+const opened = (ports: Plan['inputs'] | Plan['outputs']): string[] =>
+  ports.map(({ driver, name }) => `${driver}:${name}`);
+
+test('beside an input whose driver has pipes, outputs of its name are those', () => {
+  const balancer = (input: string, ...outputs: readonly string[]): Brick => brick('LoadBalancer', [input], outputs);
+  for (const [input, changes] of [
+    ['netmap:eth3', {}],
+    ['eth3', { defaultDriver: 'netmap' }],
+  ] as const) {
+    const outputs = ['eth3{0', 'eth3{007', 'pipe:eth3{8', 'other{0', 'netmap:other{1'];
+    assert.deepEqual(opened(planFast([[balancer(input, ...outputs)]], changes).outputs), [
+      'netmap:eth3{0',
+      'netmap:eth3{7',
+      'pipe:eth3}8',
+      'pipe:other}0',
+      'netmap:other{1',
+    ]);
+  }
+  assert.deepEqual(opened(planFast([[balancer('xdp:eth3', 'eth3{0')]]).outputs), ['pipe:eth3}0']);
+  assert.deepEqual(opened(planFast([[balancer('netmap:vale0:a', 'netmap:vale0:a{0')]]).outputs), ['netmap:vale0:a{0']);
+});
+
+test('the pipes of a driver take its options, not those of pipes', () => {
+  const withOptions = (options: string): (() => Plan) => {
+    return () => planFast([[brick('Dummy', ['netmap:eth3'], [`eth3{0?${options}`])]]);
+  };
+  assert.throws(withOptions('slots=64'), { code: 'OPTION_UNKNOWN' });
+  assert.equal(withOptions('queue=1')().outputs[0]?.options, 'queue=1');
+});
+
+test("either end of a driver's pipe is an input or an output, where it is said", () => {
+  for (const end of ['{', '}']) {
+    const { inputs, outputs } = planFast([[brick('Dummy', [`netmap:a${end}0`], [`netmap:b${end}1`])]]);
+    assert.deepEqual([...opened(inputs), ...opened(outputs)], [`netmap:a${end}0`, `netmap:b${end}1`]);
+  }
+});
+
+test('an output that a linked brick reads is an edge, whatever the driver of the input has', () => {
+  const child = brick('Dummy', ['eth3}1'], ['null:']);
+  const planned = planFast([[brick('Duplicator', ['netmap:eth3'], ['eth3{0', 'eth3{1']).link(child)]]);
+  assert.deepEqual(planned.edges, [{ from: 0, output: 1, to: 1 }]);
+  assert.deepEqual(opened(planned.outputs), ['netmap:eth3{0', 'null:']);
+});
+
+test('an interface is read twice in one engine through two queues, by the option or by the link', () => {
+  const reader = (input: string): Brick => brick('Dummy', [input], ['null:']);
+  const queues = (...links: readonly (readonly [string, number?])[]): unknown =>
+    planFast(links.map(([input, queue]) => [reader(input), queue])).inputs.map(({ queueId }) => queueId);
+  assert.deepEqual(queues(['xdp:eth3?queue=0'], ['xdp:eth3?queue=1']), [0, 1]);
+  assert.deepEqual(queues(['xdp:eth3', 4], ['xdp:eth3', 5]), [4, 5]);
+  assert.deepEqual(queues(['xdp:eth3', 4], ['xdp:eth3?queue=5', 4]), [4, 5], 'the option goes before the link');
+  assert.deepEqual(queues(['xdp:eth3?queue=-1', 4]), [4]);
+  assert.deepEqual(queues(['dpdk:net_null0', 0], ['dpdk:net_null0', 1]), [0, 1]);
+  for (const clash of [
+    [['xdp:eth3?queue=1'], ['xdp:eth3?queue=1']],
+    [['xdp:eth3?queue=1'], ['xdp:eth3']],
+    [['xdp:eth3?queue=1'], ['xdp:eth3', 1]],
+    [['xdp:eth3'], ['xdp:eth3', 1]],
+    [['dpdk:net_null0'], ['dpdk:net_null0']],
+  ] as const) {
+    assert.throws(() => queues(...clash), { code: 'INPUT_TWICE' }, JSON.stringify(clash));
+  }
+});
+
+test('a queue id means nothing to files and pipes: they are read once', () => {
+  for (const input of ['pcap:/tmp/x.pcap', 'app}0']) {
+    const links = [0, 1].map((queue) => [brick('Dummy', [input], ['null:']), queue] as const);
+    assert.throws(() => planFast(links), { code: 'INPUT_TWICE' }, input);
+    assert.equal(planFast(links.slice(0, 1)).inputs[0]?.queueId, undefined);
+  }
 });

@@ -2,10 +2,21 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { BricksError } from '../../engine/errors.ts';
-import { type PortName, parsePortName, pipeName } from '../../engine/port_name.ts';
+import { type NamingDriver, type PortName, parsePortName, pipeName } from '../../engine/port_name.ts';
 
-const drivers = ['null', 'packet', 'pcap', 'pipe', 'tap', 'veth'];
-const parse = (text: string, isPath = false): PortName => parsePortName(text, drivers, isPath);
+const drivers: readonly NamingDriver[] = [
+  { name: 'dpdk', names: 'device' },
+  { name: 'memif', names: 'device' },
+  { name: 'netmap', names: 'interface' },
+  { name: 'null', names: 'nothing' },
+  { name: 'packet', names: 'interface' },
+  { name: 'pcap', names: 'file' },
+  { name: 'pipe', names: 'pipe' },
+  { name: 'tap', names: 'new interface' },
+  { name: 'veth', names: 'new interface' },
+  { name: 'xdp', names: 'interface' },
+];
+const parse = (text: string, isPath = false): PortName => parsePortName(text, drivers, isPath ? 'pcap' : undefined);
 
 /** A thrown error's code must be this one, its text one line with the name in it. */
 function refuses(text: string, code: string, isPath = false): void {
@@ -40,6 +51,21 @@ test('examples of the table', () => {
     ['null:?frames=60&flows=5', 'null', '', undefined, { frames: '60', flows: '5' }],
     ['x{3?wait=1&slots=128', undefined, 'x', { end: '{', number: 3 }, { wait: '1', slots: '128' }],
     ['eth0.100', undefined, 'eth0.100', undefined, {}],
+    ['xdp:eth3?queue=2&mode=copy', 'xdp', 'eth3', undefined, { queue: '2', mode: 'copy' }],
+    ['netmap:eth3{0', 'netmap', 'eth3', { end: '{', number: 0 }, {}],
+    ['netmap:eth3}0', 'netmap', 'eth3', { end: '}', number: 0 }, {}],
+    ['netmap:vale0:a', 'netmap', 'vale0:a', undefined, {}],
+    ['netmap:vale0:a}3', 'netmap', 'vale0:a', { end: '}', number: 3 }, {}],
+    ['dpdk:0000:3b:00.0', 'dpdk', '0000:3b:00.0', undefined, {}],
+    [
+      'dpdk:net_memif0,role=server,id=0,socket=/run/x.sock',
+      'dpdk',
+      'net_memif0,role=server,id=0,socket=/run/x.sock',
+      undefined,
+      {},
+    ],
+    ['dpdk:net_tap0,remote=a{0}?queue=1', 'dpdk', 'net_tap0,remote=a{0}', undefined, { queue: '1' }],
+    ['memif:/run/x.sock?id=0&role=server', 'memif', '/run/x.sock', undefined, { id: '0', role: 'server' }],
     ['a-b_c.d{7', undefined, 'a-b_c.d', { end: '{', number: 7 }, {}],
   ] as const) {
     assert.deepEqual(parse(text), { text, driver, name, pipe, options }, text);
@@ -92,7 +118,7 @@ test('a brace with something behind its number is no pipe by accident', () => {
 
 test('an unknown driver is named, with those there are', () => {
   refuses('dpkd:eth3', 'DRIVER_UNKNOWN');
-  assert.throws(() => parse('dpkd:eth3'), /port "dpkd:eth3".*"dpkd".*null, packet, pcap, pipe, tap, veth/);
+  assert.throws(() => parse('dpkd:eth3'), /port "dpkd:eth3".*"dpkd".*null, packet, pcap, pipe, tap, veth, xdp/);
 });
 
 test('an option named like a property of every object is an option like others', () => {
