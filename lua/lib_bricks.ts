@@ -1,6 +1,6 @@
 // BRICKS: the global table for the program as a whole.
 import { join } from 'node:path';
-import { drivers, setDefaultDriver } from '../engine/drivers.ts';
+import { probeDrivers, setDefaultDriver, setDpdkEal } from '../engine/drivers.ts';
 import { nativeFilesFolder } from '../engine/native.ts';
 import { PktEngine } from '../engine/pkt_engine.ts';
 import { nativeFiles } from '../native/build.ts';
@@ -8,6 +8,7 @@ import { version } from '../package_info.ts';
 import { Arguments } from './arguments.ts';
 import { LuaCallError } from './call_error.ts';
 import { optionalText, pushText, pushValue } from './convert.ts';
+import { driversText } from './drivers_text.ts';
 import { extendTable } from './functions.ts';
 import { bricksHelp } from './help/bricks_help.ts';
 import { tableHelp } from './help/help.ts';
@@ -78,11 +79,13 @@ export function openBricks(L: LuaState, scheduler: Scheduler, program?: ProgramC
       return 0;
     },
     drivers: (caller) => {
-      pushValue(
-        caller,
-        drivers.map((driver) => driver.name),
-      );
+      pushValue(caller, probeDrivers());
       return 1;
+    },
+    show_drivers: () => print(driversText(probeDrivers())),
+    set_dpdk_eal: (caller) => {
+      setDpdkEal(new Arguments(caller, 'BRICKS.set_dpdk_eal').string(1, 'options of DPDK'));
+      return 0;
     },
     shutdown: (caller) => {
       print('Goodbye!\n');

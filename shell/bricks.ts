@@ -5,7 +5,10 @@ import { type Run, runProgram } from './command/program.ts';
 import { bricksCommand, serverCommand, shellCommand } from './command/tables.ts';
 
 /** Loaded only when it is to run: --help answers at once. */
-const runBricks: Run = async ({ values }) => (await import('./bricks_program.ts')).runBricks(values);
+const runBricks: Run = async ({ values, switches }) =>
+  switches.has('drivers')
+    ? (await import('./driver_list.ts')).listDrivers()
+    : (await import('./bricks_program.ts')).runBricks(values);
 const runServer: Run = async (parsed) => (await import('./daemon/start.ts')).runServer(parsed);
 const runShell: Run = async (parsed) => (await import('./client/shell_program.ts')).runShell(parsed);
 

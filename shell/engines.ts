@@ -2,14 +2,15 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { EngineStats } from '../engine/counters.ts';
-import { setDefaultDriver } from '../engine/drivers.ts';
+import { setDefaultDriver, setDpdkEal } from '../engine/drivers.ts';
 import { BricksError, errorText } from '../engine/errors.ts';
 import { PktEngine, setDefaultBatchPackets } from '../engine/pkt_engine.ts';
 import { packageRoot } from '../package_info.ts';
 import { UsageError } from './command/options.ts';
 
-/** Applies options that the engine checks; what it says against them is a usage error. */
-export function applyEngineOptions({ batch, driver }: Readonly<Record<string, string | undefined>>): void {
+/** Applies options that the engine checks; what it says against them is a usage error. Those of DPDK it checks itself. */
+export function applyEngineOptions(options: Readonly<Record<string, string | undefined>>): void {
+  const { batch, driver, 'dpdk-eal': dpdkEal } = options;
   if (batch !== undefined && !/^\d+$/.test(batch)) throw new UsageError(`batch: "${batch}" is not a whole number`);
   try {
     if (batch !== undefined) setDefaultBatchPackets(Number(batch));
@@ -18,6 +19,7 @@ export function applyEngineOptions({ batch, driver }: Readonly<Record<string, st
     if (error instanceof BricksError) throw new UsageError(error.message);
     throw error;
   }
+  if (dpdkEal !== undefined) setDpdkEal(dpdkEal);
 }
 
 /** A script and what messages call it. */

@@ -58,8 +58,19 @@ export const bricksHelp: HelpTable = {
     },
     drivers: {
       signature: 'drivers()',
-      text: 'Returns the names of the port drivers. help("pcap") shows the options of one.',
-      example: 'for _, driver in ipairs(BRICKS.drivers()) do\n  print(driver)\nend',
+      text: 'Returns the port drivers: name, text, whether each is available here, and the reason where it is not. Asking loads the libraries that drivers need.',
+      example:
+        'for _, driver in ipairs(BRICKS.drivers()) do\n  print(driver.name, driver.available or driver.reason)\nend',
+    },
+    show_drivers: {
+      signature: 'show_drivers()',
+      text: 'Prints the port drivers, and what those that are not available lack. help("pcap") shows the options of one.',
+      example: 'BRICKS.show_drivers()',
+    },
+    set_dpdk_eal: {
+      signature: 'set_dpdk_eal(<options>)',
+      text: "Sets the options of DPDK's environment abstraction layer, before the first port of its drivers is started.",
+      example: 'pcall(BRICKS.set_dpdk_eal, "--no-huge -m 512")     -- fails where there is no DPDK',
     },
     shutdown: {
       signature: 'shutdown()',

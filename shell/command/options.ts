@@ -13,6 +13,8 @@ export interface CommandOption {
   readonly short?: string;
   /** What stands for its value in help texts; without it the option is a switch. */
   readonly value?: string;
+  /** True where the value is a command line itself: it may begin with a dash, as no other's may. */
+  readonly takesDash?: boolean;
   /** One line for users. */
   readonly text: string;
 }
@@ -67,6 +69,15 @@ function tokensOf(args: readonly string[], options: Specification) {
   }
 }
 
+/** `--long VALUE` as `--long=VALUE`, for options whose values begin with a dash. */
+function withJoinedValues(args: readonly string[], options: readonly CommandOption[]): string[] {
+  const names = options.filter(({ takesDash }) => takesDash).map(({ long }) => `--${long}`);
+  const [arg, value, ...rest] = args;
+  if (arg === undefined || arg === '--') return [...args];
+  if (value === undefined || !names.includes(arg)) return [arg, ...withJoinedValues(args.slice(1), options)];
+  return [`${arg}=${value}`, ...withJoinedValues(rest, options)];
+}
+
 /** Takes a command line apart. Throws {@link UsageError}. */
 export function parseCommand(command: Command, args: readonly string[]): ParsedCommand {
   const options: Specification = Object.fromEntries(
@@ -75,7 +86,7 @@ export function parseCommand(command: Command, args: readonly string[]): ParsedC
       { type: value === undefined ? 'boolean' : 'string', ...(short !== undefined && { short }) },
     ]),
   );
-  const parsed = tokensOf(args, options);
+  const parsed = tokensOf(withJoinedValues(args, command.options), options);
   const { positionals, tokens } = parsed;
   // The last one would win, and the others be lost without a word.
   const given = tokens.flatMap((token) => (token.kind === 'option' && token.value !== undefined ? token.name : []));

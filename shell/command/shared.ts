@@ -12,6 +12,12 @@ export const fileOption: CommandOption = {
 export const engineOptions: readonly CommandOption[] = [
   { long: 'batch', short: 'b', value: 'packets', text: 'packets in a batch, 1 to 4096 (default 256)' },
   { long: 'driver', value: 'driver', text: 'the driver that a bare interface name means (default packet)' },
+  {
+    long: 'dpdk-eal',
+    value: 'options',
+    takesDash: true,
+    text: `what DPDK is told for ports dpdk: and memif:, as its own programs are: '-m 512 --no-huge'`,
+  },
 ];
 
 /** Variables that every command looks at. */
@@ -21,7 +27,11 @@ same one (default /run/bricks for root, else $XDG_RUNTIME_DIR/bricks)`,
 };
 
 /** Variables of commands that run engines. */
-export const engineVariables = { BRICKS_DRIVER: 'as --driver', ...runtimeVariable };
+export const engineVariables = {
+  BRICKS_DRIVER: 'as --driver',
+  BRICKS_DPDK_EAL: 'as --dpdk-eal; looked at when the first port of DPDK is started',
+  ...runtimeVariable,
+};
 
 /** Variables of a prompt. */
 export const promptVariables = {

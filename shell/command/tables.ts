@@ -25,6 +25,7 @@ export const bricksCommand: Command = {
   options: [
     fileOption,
     ...engineOptions,
+    { long: 'drivers', text: 'list the port drivers, say of each that it is available or why it is not, and exit' },
     {
       long: 'daemon',
       short: 'd',
@@ -61,6 +62,7 @@ a terminal are for bricks-server.`,
   examples: [
     { text: 'see it work on a capture that comes with it', line: 'bricks -f scripts/startup-demo.lua' },
     { text: 'balance eth3 over four pipes', line: 'bricks -f scripts/startup-one-thread.lua' },
+    { text: 'which kinds of ports there are on this machine', line: 'bricks --drivers' },
     { text: 'a script from standard input', line: `echo 'print(BRICKS.version)' | bricks` },
   ],
 };

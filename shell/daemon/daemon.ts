@@ -234,7 +234,7 @@ export async function runDaemon(options: DaemonOptions, starter: Starter): Promi
   let daemon: Daemon | undefined;
   surviveLostStreams();
   try {
-    applyEngineOptions({ batch: options.batch, driver: options.driver });
+    applyEngineOptions(options.engines);
     // First of all: what follows replaces files that a running daemon uses.
     lock = daemonLock(options.files.pid);
     daemon = new Daemon(options, starter, new Log(options.log, options.logLevel));

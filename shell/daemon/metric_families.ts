@@ -250,6 +250,14 @@ const portFamilies: readonly MetricFamily[] = [
     (port) => byLabel('reason', port.lost),
     ['reason'],
   ),
+  family(
+    portLevel,
+    'counter',
+    'port_device_total',
+    'what the device of the port counts itself, by its own names',
+    ({ device }) => device && byLabel('counter', device),
+    ['counter'],
+  ),
   family(portLevel, 'gauge', 'pipe_applications', 'applications that are attached now', (port) => {
     const pid = applicationPid(port);
     return pid === undefined ? undefined : Number(pid > 0);

@@ -10,8 +10,8 @@ import type { LogDestination } from './log.ts';
 export interface DaemonOptions {
   readonly files: DaemonFiles;
   readonly script: string | undefined;
-  readonly batch: string | undefined;
-  readonly driver: string | undefined;
+  /** "batch", "driver", "dpdk-eal": what the engines of the process are told. */
+  readonly engines: Readonly<Record<string, string | undefined>>;
   readonly group: string | undefined;
   readonly metrics: string | undefined;
   readonly log: LogDestination;
@@ -39,8 +39,7 @@ export async function runServer({ values, switches }: ParsedCommand, name = 'bri
     {
       files,
       script: values.file,
-      batch: values.batch,
-      driver: values.driver,
+      engines: values,
       group: values.group,
       metrics: values.metrics,
       log: logFile === '-' && isForeground ? 'stderr' : { file: logFile === '-' ? files.log : logFile },

@@ -2,7 +2,7 @@
 import { readdirSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { bricks } from '../../bricks/registry.ts';
-import { drivers } from '../../engine/drivers.ts';
+import { drivers, interfaceDrivers } from '../../engine/drivers.ts';
 import { PktEngine } from '../../engine/pkt_engine.ts';
 import { helpTopics } from '../../lua/help/help.ts';
 import type { Interpreter } from '../../lua/interpreter.ts';
@@ -19,7 +19,7 @@ const nameCharactersMax = 200;
 const stringArguments: readonly { readonly call: RegExp; readonly names: () => string[] }[] = [
   { call: /Brick\.(new|help)\s*\(\s*$/, names: () => [...bricks.keys()] },
   { call: /\.retrieve\s*\(\s*$/, names: () => PktEngine.all().map((engine) => engine.name) },
-  { call: /\.set_driver\s*\(\s*$/, names: () => drivers.map((driver) => driver.name) },
+  { call: /\.set_driver\s*\(\s*$/, names: () => [...interfaceDrivers] },
   { call: /\.set_log_level\s*\(\s*$/, names: () => [...logLevels] },
   { call: /(^|[^.:\w])help\s*\(\s*$/, names: () => helpTopics() },
 ];
@@ -37,13 +37,14 @@ function interfaces(): string[] {
 function pipes(): string[] {
   return PktEngine.all()
     .flatMap(({ plan }) => [...(plan?.outputs ?? []), ...(plan?.inputs ?? [])])
-    .filter(({ driver }) => driver === 'pipe' || driver === 'inject')
+    .filter(({ names }) => names === 'pipe')
     .flatMap(({ text, name }) => [text.replace(/\?.*/, ''), name.replace('{', '}')]);
 }
 
 function ports(): string[] {
   const names = interfaces();
-  return [...names, ...names.map((name) => `packet:${name}`), ...pipes(), ...drivers.map(({ name }) => `${name}:`)];
+  const said = interfaceDrivers.flatMap((driver) => names.map((name) => `${driver}:${name}`));
+  return [...names, ...said, ...pipes(), ...drivers.map(({ name }) => `${name}:`)];
 }
 
 /** Paths that begin like this one, folders with a slash. */

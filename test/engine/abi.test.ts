@@ -60,6 +60,26 @@ test('each brick of TypeScript has its C side and the other way round; the packe
   }
 });
 
+test('drivers say what their names are of', () => {
+  const names: Readonly<Record<string, string>> = {
+    dpdk: 'device',
+    inject: 'pipe',
+    memif: 'device',
+    netmap: 'interface',
+    null: 'nothing',
+    packet: 'interface',
+    pcap: 'file',
+    pipe: 'pipe',
+    tap: 'new interface',
+    veth: 'new interface',
+    xdp: 'interface',
+  };
+  for (const driver of drivers) {
+    assert.equal(driver.names, names[driver.name], driver.name);
+    assert.equal(driver.pipes, driver.name === 'netmap', driver.name);
+  }
+});
+
 test('drivers describe themselves: text, options, counters', () => {
   for (const name of ['packet', 'pcap', 'veth', 'tap', 'null', 'pipe'])
     assert.ok(

@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { makeNative } from '../support/native_build.ts';
 import { projectFolder } from '../support/programs.ts';
 
 const nativeFolder = join(projectFolder, 'native');
@@ -15,12 +16,10 @@ const names = readdirSync(join(projectFolder, 'test/native'))
   .map((file) => file.replace('.c', ''));
 
 test('C tests', async (t) => {
-  const out = 'build/check';
-  const make = spawnSync('make', ['-C', nativeFolder, '-s', '-j2', `OUT=${out}`, 'tests'], { encoding: 'utf8' });
-  assert.equal(make.status, 0, make.stderr);
+  const out = makeNative('tests');
   for (const name of names) {
     await t.test(name, (t) => {
-      const run = spawnSync(join(nativeFolder, out, name), { cwd: nativeFolder, encoding: 'utf8', timeout: 180_000 });
+      const run = spawnSync(join(out, name), { cwd: nativeFolder, encoding: 'utf8', timeout: 180_000 });
       if (run.status === skippedStatus) t.skip(run.stdout.trim() || run.stderr.trim());
       else assert.equal(run.status, 0, run.stdout + run.stderr);
     });

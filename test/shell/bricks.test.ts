@@ -52,6 +52,12 @@ test('wrong usage is one line with a hint, and status 2', () => {
   assert.match(driver.stderr, /^bricks: default driver: "pigeon" is not there; .*; try bricks --help\n$/);
 });
 
+test('a driver whose names are not those of interfaces cannot be the default one', () => {
+  const { status, stderr } = runBricks(['--driver', 'pcap']);
+  assert.equal(status, 2);
+  assert.match(stderr, /^bricks: default driver: "pcap" is not one of interfaces by their names; .*packet.*\n$/);
+});
+
 test('a wrong BRICKS_DRIVER is one line', () => {
   const done = runBricks([], '', { BRICKS_DRIVER: 'pigeon' });
   assert.equal(done.status, 1);
