@@ -91,9 +91,20 @@ export function planGraph(links: readonly Link[], context: PlanContext): Plan {
   return new Planner(links, context).plan();
 }
 
+/** The value of a whole-number option in a port's text of options; undefined: it is not given, or less than 0. */
+function wholeOption(options: string, name: string): number | undefined {
+  const [, value] = new RegExp(`(?:^|&)${name}=(\\d+)`).exec(options) ?? [];
+  return value === undefined ? undefined : Number(value);
+}
+
+/** What a port is, of all that there are: several can share a name, told apart by the option "id". */
+function portKey({ driver, name, options }: PlannedPort): string {
+  return `${driver}:${name}?${wholeOption(options, 'id') ?? 0}`;
+}
+
 /** True where both would be given the same packets: the ports of one interface, unless each has a queue of its own. */
 export function readsSame(one: PlannedInput, other: PlannedInput): boolean {
-  if (one.driver !== other.driver || one.name !== other.name || one.names === 'nothing') return false;
+  if (portKey(one) !== portKey(other) || one.names === 'nothing') return false;
   return one.queueId === undefined || other.queueId === undefined || one.queueId === other.queueId;
 }
 
@@ -191,7 +202,7 @@ class Planner {
         const port = parsePortName(text, this.#context.drivers, inputDriver);
         const planned = this.#port(port, this.#driverName(port, inputDriver, 'inject'), 'input');
         const input = { ...planned, brick, queueId: queueId(planned, this.#links.get(node)) };
-        const key = `${input.driver}:${input.name}`;
+        const key = portKey(input);
         const same = seen.get(key) ?? [];
         if (same.some((other) => readsSame(input, other))) throw BricksError.of('INPUT_TWICE', { port: text });
         seen.set(key, [...same, input]);
@@ -227,7 +238,7 @@ class Planner {
         const pipeDriver = (isEdge || port.pipe?.end === '}' ? undefined : pipesOf.get(port.name)) ?? 'pipe';
         const driver = this.#driverName(port, node.descriptor.outputDriver, pipeDriver);
         const planned = this.#port(port, driver, 'output');
-        const key = `${planned.driver}:${planned.name}`;
+        const key = portKey(planned);
         const other = seen.get(key);
         if (other !== undefined && planned.names !== 'nothing') {
           throw BricksError.of('OUTPUT_TWICE', { port: text, brick: other.descriptor.name });
@@ -402,8 +413,7 @@ function plainName(port: PortName, names: NamedThing): string {
 /** The receive queue of a port: as its option says, else as its brick was linked. */
 function queueId({ names, options }: PlannedPort, link: Link | undefined): number | undefined {
   if (!haveQueues.includes(names)) return undefined;
-  const [, queue] = /(?:^|&)queue=(\d+)/.exec(options) ?? [];
-  return queue === undefined ? link?.queueId : Number(queue);
+  return wholeOption(options, 'queue') ?? link?.queueId;
 }
 
 function checkNameLength(text: string, name: string, names: NamedThing): void {

@@ -19,7 +19,10 @@ const fastDrivers: readonly DriverInfo[] = [
   text: 'a driver of this test',
   input: true,
   output: true,
-  options: { queue: { type: 'integer', default: -1, min: -1, max: 255, text: 'the receive queue' } },
+  options: {
+    queue: { type: 'integer', default: -1, min: -1, max: 255, text: 'the receive queue' },
+    id: { type: 'integer', default: 0, min: 0, max: 255, text: 'of those that share a name' },
+  },
   ...driver,
 })) as readonly DriverInfo[];
 
@@ -341,6 +344,16 @@ test('an interface is read twice in one engine through two queues, by the option
   ] as const) {
     assert.throws(() => queues(...clash), { code: 'INPUT_TWICE' }, JSON.stringify(clash));
   }
+});
+
+test('ports that share a name are told apart by their ids', () => {
+  const name = 'dpdk:/run/x.sock';
+  const links = [0, 1].map((id) => [brick('Dummy', [`${name}?id=${id}`], [`${name}?id=${id + 2}`])] as const);
+  assert.deepEqual(opened(planFast(links).outputs), [name, name]);
+  const reader = (input: string) => [brick('Dummy', [input], ['null:'])] as const;
+  assert.throws(() => planFast([reader(name), reader(`${name}?id=0`)]), { code: 'INPUT_TWICE' });
+  const outputs = brick('LoadBalancer', ['null:'], [`${name}?id=1`, `${name}?queue=1&id=1`]);
+  assert.throws(() => planFast([[outputs]]), { code: 'OUTPUT_TWICE' });
 });
 
 test('a queue id means nothing to files and pipes: they are read once', () => {
