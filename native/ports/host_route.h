@@ -1,0 +1,20 @@
+/*
+ * host_route.h - whether this host would be cut off without an interface.
+ *
+ * Asked by open() of the drivers that take an interface's traffic away from the host, on
+ * the control thread; looks at the network namespace of the calling thread. Opens files
+ * of /proc and closes them; keeps nothing.
+ */
+#ifndef PB_HOST_ROUTE_H
+#define PB_HOST_ROUTE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../core/module_api.h"
+
+/* True if a default route leads over the interface, or an SSH connection to this host
+ * uses an address of it. Then `why` says so: "has its default route there". */
+PB_MODULE_API bool pb_host_needs(const char *interface, char *why, uint32_t why_bytes);
+
+#endif

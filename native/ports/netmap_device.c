@@ -1,0 +1,303 @@
+/*
+ * netmap_device.c - see netmap_device.h: registering, and the care for the interface behind it.
+ */
+#include "netmap_device.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "../core/error.h"
+#include "host_route.h"
+#include "netmap_memory.h"
+#include "rtnetlink.h"
+
+static struct pb_netmap_device *devices;
+
+/* ------------------------------------------------------------ other ports of it */
+
+static bool overlaps(int32_t queue, int32_t other)
+{
+    return queue < 0 || other < 0 || queue == other;
+}
+
+/* Rings are written without a lock: two ports must not have the same. */
+static int check_unused(const struct pb_port *port, int32_t queue, struct pb_error *error)
+{
+    for (const struct pb_netmap_device *d = devices; d != NULL; d = d->next)
+        if (d->has_port[port->role] && strcmp(d->name, port->name) == 0 && overlaps(queue, d->queue))
+            return pb_fail(error, EBUSY, "port \"%s\": another port %s its rings; give each engine a queue of its own%s",
+                           port->name, port->role == PB_PORT_INPUT ? "reads" : "writes",
+                           port->role == PB_PORT_INPUT ? ", by its queue id or ?queue=" : " (?queue=)");
+    return 0;
+}
+
+static struct pb_netmap_device *find(const struct pb_port *port, int32_t queue)
+{
+    struct pb_netmap_device *d = devices;
+    while (d != NULL && (d->engine != port->engine_handle || d->queue != queue || strcmp(d->name, port->name) != 0))
+        d = d->next;
+    return d;
+}
+
+/* Extra buffers to ask for: what the engine has for this interface and its pipes together shall be
+ * as many as the port says. An input asks where there are outputs to need them. */
+static uint32_t extras_wanted(const struct pb_port *port)
+{
+    uint32_t wanted = (uint32_t)pb_port_option_integer(port, "extra_buffers"), have = 0;
+    size_t base = strcspn(port->name, "{}");
+    bool needed = port->role == PB_PORT_OUTPUT;
+    for (const struct pb_netmap_device *d = devices; d != NULL; d = d->next) {
+        if (d->engine != port->engine_handle || strcspn(d->name, "{}") != base || strncmp(d->name, port->name, base) != 0)
+            continue;
+        have += d->extras;
+        needed |= d->has_port[PB_PORT_OUTPUT];
+    }
+    return needed && wanted > have ? wanted - have : 0;
+}
+
+/* ------------------------------------------------------------------- registering */
+
+int pb_netmap_probe(struct pb_error *error)
+{
+    int fd = open(NETMAP_DEVICE, O_RDWR | O_CLOEXEC);
+    if (fd >= 0) {
+        close(fd);
+        return 0;
+    }
+    if (errno == EACCES || errno == EPERM)
+        return pb_fail(error, errno, "no permission for " NETMAP_DEVICE "; run as root, or grant it (setfacl -m u:USER:rw "
+                       NETMAP_DEVICE ")");
+    if (errno == ENOENT || errno == ENXIO || errno == ENODEV)
+        return pb_fail(error, errno, "there is no " NETMAP_DEVICE "; load the netmap module (modprobe netmap): Debian has no "
+                       "package, build it from github.com/luigirizzo/netmap with linux-headers-amd64");
+    return pb_fail(error, errno, NETMAP_DEVICE ": %s", pb_errno_text(errno));
+}
+
+static int refused(const struct pb_port *port, int32_t queue, int code, struct pb_error *error)
+{
+    char have[256];
+    switch (code) {
+    case ENXIO:
+    case ENODEV:
+        return pb_fail(error, code, "port \"%s\": netmap knows no such interface; have: %s", port->name,
+                       pb_interfaces_text(have, sizeof(have)));
+    case EBUSY:
+        return pb_fail(error, code, "port \"%s\": another program has it for itself; end that one", port->name);
+    case ENOMEM:
+        return pb_fail(error, code, "port \"%s\": netmap's memory is used up; raise buf_num, ring_num or if_num in "
+                       "/sys/module/netmap/parameters, or ask for fewer ?extra_buffers", port->name);
+    case EOPNOTSUPP:
+        return pb_fail(error, code, "port \"%s\": its kernel driver has no netmap mode; allow the emulated one (echo 0 > "
+                       "/sys/module/netmap/parameters/admode)", port->name);
+    case EPERM:
+    case EACCES:
+        return pb_fail(error, code, "port \"%s\": no permission; run as root", port->name);
+    case EINVAL:
+        if (queue >= 0)
+            return pb_fail(error, code, "port \"%s\": netmap refuses it; has the interface a queue %d? (ethtool -l)", port->name,
+                           queue);
+        return pb_fail(error, code, "port \"%s\": netmap refuses it (the kernel log says why): pipes have no pipes, and API "
+                       "%d must be known to the module", port->name, NETMAP_API);
+    default:
+        return pb_fail(error, code, "port \"%s\": netmap refuses it: %s; the kernel log says more", port->name,
+                       pb_errno_text(code));
+    }
+}
+
+static int register_device(struct pb_netmap_device *device, const struct pb_port *port, struct netmap_register *request,
+                           struct pb_error *error)
+{
+    struct pb_error why;
+    int result = pb_netmap_probe(&why);
+    if (result < 0)
+        return pb_fail(error, -result, "port \"%s\": %s", port->name, why.text);
+    struct netmap_header header = {.version = NETMAP_API, .request = NETMAP_REQ_REGISTER, .body = (uint64_t)(uintptr_t)request};
+    memcpy(header.name, port->name, strlen(port->name)); /* was checked to fit */
+    *request = (struct netmap_register){.mode = device->queue < 0 ? NETMAP_MODE_ALL_NIC : NETMAP_MODE_ONE_NIC,
+                                        .ringid = device->queue < 0 ? 0 : (uint16_t)device->queue,
+                                        .extra_bufs = extras_wanted(port),
+                                        .flags = NETMAP_FLAG_NO_TX_POLL};
+    uint32_t asked = request->extra_bufs;
+    device->fd = open(NETMAP_DEVICE, O_RDWR | O_CLOEXEC);
+    if (device->fd < 0 || ioctl(device->fd, NETMAP_IOC_CTRL, &header) < 0)
+        return refused(port, device->queue, errno, error);
+    device->extras = request->extra_bufs < asked ? request->extra_bufs : asked;
+    result = pb_netmap_memory_open(port, request, device->fd, &device->memory, error);
+    if (result == 0)
+        result = pb_netmap_rings_find(device, port, request->offset, error);
+    if (result < 0)
+        return result;
+    struct pb_netmap_pool *pool = &device->memory->pool;
+    if (device->extras > 0 && pb_netmap_pool_adopt(pool, &device->shared->bufs_head, device->extras) < 0)
+        return pb_fail(error, ENOMEM, "port \"%s\": out of memory", port->name);
+    if (pool->listed == NULL)
+        pb_netmap_pool_list(pool, &device->shared->bufs_head);
+    return 0;
+}
+
+/* An interface in netmap mode is cut off from the host, and gets what the network card lets through. */
+static int prepare_interface(struct pb_netmap_device *device, const struct pb_port *port, struct pb_error *error)
+{
+    struct pb_link link;
+    char why[128];
+    if (strpbrk(port->name, "{}:") != NULL || pb_link_get(port->name, &link) < 0)
+        return 0;
+    device->index = link.index;
+    if (!pb_port_option_boolean(port, "force") && pb_host_needs(port->name, why, sizeof(why)))
+        return pb_fail(error, EBUSY, "port \"%s\": netmap would take %s from the host, which %s; use another interface, or "
+                       "?force=1", port->name, port->name, why);
+    if (!pb_port_option_boolean(port, "promiscuous"))
+        return 0;
+    /* A membership ends with its socket, so nothing stays promiscuous behind us. */
+    struct packet_mreq membership = {.mr_ifindex = link.index, .mr_type = PACKET_MR_PROMISC};
+    device->promiscuous_fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+    if (device->promiscuous_fd < 0 || setsockopt(device->promiscuous_fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &membership,
+                                                 sizeof(membership)) < 0)
+        return pb_fail(error, errno, "port \"%s\": cannot set it promiscuous: %s; use ?promiscuous=0", port->name,
+                       pb_errno_text(errno));
+    return 0;
+}
+
+/* The device's extra buffers are in the pool, which others of the engine may use on. */
+static void leave_pool(const struct pb_netmap_device *device)
+{
+    struct pb_netmap_pool *pool = &device->memory->pool;
+    if (device->shared == NULL || pool->listed != &device->shared->bufs_head)
+        return;
+    struct pb_netmap_device *heir = devices;
+    while (heir != NULL && (heir == device || heir->memory != device->memory))
+        heir = heir->next;
+    if (heir != NULL)
+        pb_netmap_pool_list(pool, &heir->shared->bufs_head);
+}
+
+static void release(struct pb_netmap_device *device)
+{
+    if (device->memory != NULL) {
+        leave_pool(device);
+        pb_netmap_memory_close(device->memory);
+    }
+    if (device->fd >= 0)
+        close(device->fd);
+    if (device->promiscuous_fd >= 0)
+        close(device->promiscuous_fd);
+    free(device->rings[PB_PORT_INPUT]);
+    free(device->rings[PB_PORT_OUTPUT]);
+    free(device->name);
+    free(device);
+}
+
+static struct pb_netmap_device *make(struct pb_port *port, int32_t queue, struct pb_error *error)
+{
+    struct pb_netmap_device *device = calloc(1, sizeof(*device));
+    if (device != NULL)
+        *device = (struct pb_netmap_device){.engine = port->engine_handle, .name = strdup(port->name), .queue = queue,
+                                            .fd = -1, .promiscuous_fd = -1};
+    if (device == NULL || device->name == NULL) {
+        free(device);
+        pb_fail(error, ENOMEM, "port \"%s\": out of memory", port->name);
+        return NULL;
+    }
+    struct netmap_register request;
+    if (prepare_interface(device, port, error) < 0 || register_device(device, port, &request, error) < 0) {
+        release(device);
+        return NULL;
+    }
+    device->next = devices;
+    devices = device;
+    return device;
+}
+
+struct pb_netmap_device *pb_netmap_device_open(struct pb_port *port, struct pb_error *error)
+{
+    int32_t queue = (int32_t)pb_port_option_integer(port, "queue");
+    if (queue < 0)
+        queue = port->queue_id;
+    if (strlen(port->name) >= NETMAP_NAME_BYTES) {
+        pb_fail(error, ENAMETOOLONG, "port \"%s\": the name is longer than netmap's %d bytes; use a shorter one", port->name,
+                NETMAP_NAME_BYTES - 1);
+        return NULL;
+    }
+    if (check_unused(port, queue, error) < 0)
+        return NULL;
+    struct pb_netmap_device *device = find(port, queue);
+    if (device == NULL)
+        device = make(port, queue, error);
+    if (device == NULL)
+        return NULL;
+    device->has_port[port->role] = true;
+    pb_netmap_look(port, device);
+    return device;
+}
+
+void pb_netmap_device_close(struct pb_netmap_device *device, enum pb_port_role role)
+{
+    device->has_port[role] = false;
+    if (device->has_port[PB_PORT_INPUT] || device->has_port[PB_PORT_OUTPUT])
+        return;
+    struct pb_netmap_device **at = &devices;
+    while (*at != device)
+        at = &(*at)->next;
+    *at = device->next;
+    release(device);
+}
+
+/* ------------------------------------------------------------- while it runs */
+
+static void lost(struct pb_port *port, struct pb_netmap_device *device)
+{
+    if (!device->gone)
+        pb_port_report(port, "the interface is gone; create it again, then stop and start the engine");
+    device->gone = device->down = true;
+}
+
+bool pb_netmap_sync(struct pb_port *port, struct pb_netmap_device *device)
+{
+    if (device->gone)
+        return false;
+    /* What it costs is all that a batch costs in the kernel: 0.1 to 0.2 us, and what a network card's driver does. */
+    if (ioctl(device->fd, port->role == PB_PORT_INPUT ? NETMAP_IOC_RXSYNC : NETMAP_IOC_TXSYNC, NULL) == 0)
+        return true;
+    int code = errno;
+    if (code == EINTR || code == EAGAIN || code == EBUSY)
+        return true;
+    if (code == ENXIO || code == ENODEV) {
+        lost(port, device);
+    } else {
+        pb_port_report(port, "netmap refuses to go on: %s; stop and start the engine", strerror(code));
+        device->gone = device->down = true;
+    }
+    return false;
+}
+
+void pb_netmap_look(struct pb_port *port, struct pb_netmap_device *device)
+{
+    struct pb_link link;
+    if (device->index == 0 || device->gone)
+        return;
+    int result = pb_link_get(port->name, &link);
+    if (result == -ENODEV || (result == 0 && link.index != device->index)) {
+        lost(port, device);
+    } else if (result == 0) {
+        bool down = (link.flags & IFF_UP) == 0;
+        if (down && !device->down)
+            pb_port_report(port, "the interface is down; ip link set %s up", port->name);
+        device->down = down;
+    }
+}
+
+void pb_netmap_damaged(struct pb_port *port, struct pb_netmap_ring *ring)
+{
+    if (!ring->damaged)
+        pb_port_report(port, "what stands in ring %u cannot be, another program has written over it; it is not used any "
+                       "more: stop and start the engine", ring->shared->ringid);
+    ring->damaged = true;
+    ring->tail = ring->head;
+}
