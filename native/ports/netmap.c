@@ -96,6 +96,7 @@ static const struct pb_port_driver netmap_driver = {
     .text = "a network interface, pipe or VALE port of the netmap module",
     .input = true,
     .output = true,
+    .names = PB_NAMES_INTERFACE,
     .pipes = true,
     .options = netmap_options,
     .counters = netmap_counters,
