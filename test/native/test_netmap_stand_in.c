@@ -102,7 +102,7 @@ static void test_register_errors(void)
 static void test_memory_runs_out(void)
 {
     struct bed_port ports[32], other;
-    char name[16];
+    char name[24];
     int count = 0, result = 0;
     while (count < 32 && result == 0) {
         snprintf(name, sizeof(name), "full{%d", count);
