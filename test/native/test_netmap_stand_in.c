@@ -2,7 +2,7 @@
  * test_netmap_stand_in.c - the stand-in for netmap, driven by system calls alone, with what netmap's interface promises
  * as the measure: layouts, ring arithmetic, who owns which slot, errors, and that broken rules are seen.
  *
- * The stand-in is linked in, so that sanitizers see it; netmap_stand_in.test.ts preloads it. Rings have 8 slots, NICs 2
+ * The stand-in is linked in, so that sanitizers see it, and so that one test can die inside of it; netmap_stand_in.test.ts preloads it. Rings have 8 slots, NICs 2
  * rings. The part with real interfaces runs in a network namespace of its own; without the right to one it ends with 77.
  */
 #include <dirent.h>
@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#include "model.h"
 #include "netmap_bed.h"
 
 #define SLOTS 8
@@ -611,6 +612,69 @@ static void test_killed_process(void)
     NO_VIOLATIONS();
 }
 
+/* Dies with the stand-in's mutex held, between the two halves of a move from tx to rx slot 0 of a pipe. */
+static void die_within_a_move(const char *tx_name, const char *rx_name)
+{
+    struct nm_state *s = nm_state();
+    struct nm_ring_ref tx = { 0 }, rx = { 0 };
+    nm_lock(s);
+    for (uint32_t i = 0; i < s->ports_end; i++) {
+        if (s->ports[i].kind == NM_PIPE && strcmp(s->ports[i].name, tx_name) == 0)
+            CHECK(nm_ring_at(s, i, NM_TX, 0, &tx));
+        if (s->ports[i].kind == NM_PIPE && strcmp(s->ports[i].name, rx_name) == 0)
+            CHECK(nm_ring_at(s, i, NM_RX, 0, &rx));
+    }
+    CHECK(tx.k != NULL && rx.k != NULL && tx.k->hwcur == 0 && rx.k->hwtail == 0);
+    const struct netmap_slot sent = tx.ring->slot[0], spare = rx.ring->slot[0];
+    s->move = (struct nm_move){ .armed = true };
+    s->move.side[0].port = tx.port;
+    s->move.side[0].dir = NM_TX;
+    s->move.side[0].buf_idx = spare.buf_idx;
+    s->move.side[0].hwcur = 1;
+    s->move.side[0].hwtail = tx.k->hwtail;
+    s->move.side[1].port = rx.port;
+    s->move.side[1].dir = NM_RX;
+    s->move.side[1].buf_idx = sent.buf_idx;
+    s->move.side[1].len = sent.len;
+    s->move.side[1].hwtail = 1;
+    tx.ring->slot[0].buf_idx = spare.buf_idx;
+    kill(getpid(), SIGKILL);
+}
+
+/* The sender is killed while it moves a frame: the frame arrives, no buffer is lost or found twice. */
+static void test_killed_within_a_move(void)
+{
+    struct bed_port p = bed_open("half}0");
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        struct bed_port sender = bed_open("half{0");
+        CHECK(bed_put(sender.tx, 1, 2, 42));
+        struct nm_state *s = nm_state();
+        for (uint32_t i = 0; i < s->ports_end; i++) { /* given to the kernel, but the other end's ring does not take it yet */
+            struct nm_ring_ref ref;
+            if (s->ports[i].kind == NM_PIPE && strcmp(s->ports[i].name, "half{0") == 0 && nm_ring_at(s, i, NM_TX, 0, &ref)) {
+                ref.view->place[ref.ring->slot[0].buf_idx] = NM_KERNEL;
+                ref.k->rhead = ref.k->rcur = 1;
+            }
+        }
+        die_within_a_move("half{0", "half}0");
+    }
+    int status;
+    CHECK_EQUAL(waitpid(child, &status, 0), child);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    bed_sync(&p, NIOCRXSYNC);
+    CHECK_EQUAL(bed_get(p.rx), 42);
+    struct bed_port sender = bed_open("half{0");
+    CHECK(bed_put(sender.tx, 1, 2, 43));
+    bed_sync(&sender, NIOCTXSYNC);
+    bed_sync(&p, NIOCRXSYNC);
+    CHECK_EQUAL(bed_get(p.rx), 43);
+    bed_close(&sender);
+    bed_close(&p);
+    NO_VIOLATIONS();
+}
+
 /* A descriptor that a child inherited is open until the child has ended, too. */
 static void test_inherited_descriptor(void)
 {
@@ -728,9 +792,54 @@ static void test_nic(int wire)
         bed_sync(&rings[1], NIOCTXSYNC);
         CHECK_EQUAL(wire_get(wire, PATIENCE_MS), n);
     }
-    CHECK_EQUAL(bed_poll(&rings[0], POLLIN, 0), 0); /* its own frames do not come back */
+    int host = open_wire("nic0"); /* neither these frames nor the host's come back */
+    wire_send(host, 1, 2, 1000);
+    CHECK_EQUAL(wire_get(wire, PATIENCE_MS), 1000);
+    CHECK_EQUAL(bed_poll(&rings[0], POLLIN, 0), 0);
+    CHECK_EQUAL(bed_poll(&rings[1], POLLIN, 0), 0);
+    close(host);
     bed_close(&rings[0]);
     bed_close(&rings[1]);
+    NO_VIOLATIONS();
+}
+
+/* Two processes with a ring each: whichever reads the interface, the other gets what is its own. */
+static void test_nic_of_two_processes(int wire)
+{
+    const uint32_t count = 40;
+    struct bed_port p = bed_open_as("nic0", (struct nmreq_register){ .mode = NR_REG_ONE_NIC, .ringid = 0 });
+    int told[2];
+    char byte;
+    uint32_t received = 0;
+    CHECK_EQUAL(pipe(told), 0);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) { /* tells of each frame, until it is killed */
+        struct bed_port other = bed_open_as("nic0", (struct nmreq_register){ .mode = NR_REG_ONE_NIC, .ringid = 1 });
+        struct netmap_ring *rx = nm_rx_ring(other.nifp, 1);
+        CHECK_EQUAL(write(told[1], "r", 1), 1);
+        for (;;) {
+            bed_poll(&other, POLLIN, PATIENCE_MS);
+            while (bed_get(rx) >= 0)
+                CHECK_EQUAL(write(told[1], "f", 1), 1);
+        }
+    }
+    CHECK_EQUAL(read(told[0], &byte, 1), 1);
+    for (uint32_t n = 0; n < count; n++) {
+        wire_send(wire, 1, (uint8_t)(n % 4), n);
+        struct pollfd fds[2] = { { .fd = p.fd, .events = POLLIN }, { .fd = told[0], .events = POLLIN } };
+        CHECK_EQUAL(poll(fds, 2, PATIENCE_MS), 1);
+        if (fds[0].revents != 0)
+            CHECK_EQUAL(bed_get(p.rx), n);
+        else
+            CHECK_EQUAL(read(told[0], &byte, 1), 1);
+        received += fds[0].revents != 0;
+    }
+    CHECK(received > 0 && received < count);
+    kill_child(child);
+    close(told[0]);
+    close(told[1]);
+    bed_close(&p);
     NO_VIOLATIONS();
 }
 
@@ -817,6 +926,7 @@ static int test_interfaces(void)
     int wire = open_wire("wire0");
     test_modes();
     test_nic(wire);
+    test_nic_of_two_processes(wire);
     test_tagged_frame(wire);
     test_nic_to_pipe(wire);
     test_down_and_gone(wire);
@@ -882,6 +992,7 @@ int main(void)
     test_vale();
     test_two_processes();
     test_killed_process();
+    test_killed_within_a_move();
     test_inherited_descriptor();
     check_left();
     int status = test_interfaces();
