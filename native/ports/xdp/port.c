@@ -1,0 +1,269 @@
+/*
+ * port.c - the operations of driver "xdp": opening and closing a port, and what both
+ * directions share. rx.c receives, tx.c sends. Threads: as ports/port.h says.
+ */
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <net/if.h> /* before those of the kernel, which know that it may have been included */
+
+#include <linux/ethtool.h>
+#include <linux/if_arp.h>
+#include <linux/if_packet.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <xdp/libxdp.h>
+
+#include "../../core/error.h"
+#include "../module.h"
+#include "xdp_port.h"
+
+/* --------------------------------------------------------------------- both ways */
+
+void pb_xdp_look(struct pb_port *port, struct xdp_port *s)
+{
+    struct ifreq answer;
+    if (s->interface.gone)
+        return;
+    if (!pb_interface_ask(&s->interface, SIOCGIFFLAGS, &answer))
+        pb_interface_lost(port, &s->interface, true);
+    else if (!(answer.ifr_flags & IFF_UP))
+        pb_interface_lost(port, &s->interface, false);
+    else if (s->interface.down && pb_interface_has_link(&s->interface))
+        s->interface.down = false;
+    if (pb_interface_ask(&s->interface, SIOCGIFMTU, &answer))
+        s->mtu = (uint32_t)answer.ifr_mtu;
+}
+
+static bool xdp_wait(struct pb_port *port, struct pb_wait *wait)
+{
+    return port->role == PB_PORT_INPUT ? pb_xdp_rx_wait(port, port->state, wait) : pb_xdp_tx_wait(port, port->state, wait);
+}
+
+static void xdp_tick(struct pb_port *port)
+{
+    pb_xdp_look(port, port->state);
+    if (port->role == PB_PORT_INPUT)
+        pb_xdp_rx_tick(port, port->state);
+    else
+        pb_xdp_tx_tick(port, port->state);
+}
+
+static void xdp_flush(struct pb_port *port)
+{
+    if (port->role == PB_PORT_OUTPUT)
+        pb_xdp_tx_kick(port, port->state);
+}
+
+/* ----------------------------------------------------------------------- options */
+
+/* The place of an option's word in `words`; -EINVAL with text. */
+static int choose(const struct pb_port *port, const char *key, const char *const *words, struct pb_error *error)
+{
+    char text[32];
+    pb_port_option_string(port, key, text, sizeof(text));
+    for (int i = 0; words[i] != NULL; i++)
+        if (strcmp(words[i], text) == 0)
+            return i;
+    return pb_fail(error, EINVAL, "port \"%s\": %s is %s, %s or %s, not \"%s\"", port->name, key, words[0], words[1], words[2],
+                   text);
+}
+
+static uint32_t power_of_two(uint32_t value)
+{
+    uint32_t power = 1;
+    while (power < value)
+        power *= 2;
+    return power;
+}
+
+/* How many queues the interface has for the port's role. */
+static uint32_t queues_of(struct xdp_port *s, enum pb_port_role role)
+{
+    struct ethtool_channels channels = {.cmd = ETHTOOL_GCHANNELS};
+    if (!pb_interface_ethtool(&s->interface, &channels))
+        return 1;
+    uint32_t own = role == PB_PORT_INPUT ? channels.rx_count : channels.tx_count;
+    return own + channels.combined_count > 0 ? own + channels.combined_count : 1;
+}
+
+/* ------------------------------------------------------------------- open, close */
+
+static void release(struct pb_port *port, struct xdp_port *s)
+{
+    if (port->role == PB_PORT_INPUT) {
+        for (uint32_t i = 0; s->rx.program != NULL && i < s->count; i++)
+            pb_xdp_program_remove(s->rx.program, s->queues[i]);
+        if (s->rx.program != NULL)
+            pb_xdp_program_close(s->rx.program);
+        pb_xdp_rx_close(s);
+    }
+    for (uint32_t i = 0; i < s->count; i++)
+        pb_xdp_queue_close(port, s->queues[i]);
+    if (s->interface.fd >= 0)
+        close(s->interface.fd);
+    free(s->queues);
+    free(s);
+}
+
+/* A socket to ask about the interface, and to keep it promiscuous: a membership ends with the socket. */
+static int open_interface(const struct pb_port *port, struct xdp_port *s, struct pb_error *error)
+{
+    s->interface.fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+    if (s->interface.fd < 0)
+        return pb_fail(error, errno, "port \"%s\": packet socket: %s; run as root or grant CAP_NET_RAW", port->name,
+                       pb_errno_text(errno));
+    struct packet_mreq membership = {.mr_ifindex = s->interface.index, .mr_type = PACKET_MR_PROMISC};
+    if (port->role == PB_PORT_INPUT && pb_port_option_boolean(port, "promiscuous") &&
+        setsockopt(s->interface.fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &membership, sizeof(membership)) < 0)
+        return pb_fail(error, errno, "port \"%s\": cannot set %s promiscuous: %s; use ?promiscuous=0", port->name,
+                       s->interface.name, pb_errno_text(errno));
+    return 0;
+}
+
+/* An input takes the queue that it names, or all; what belongs to an interface's ports is in one UMEM. */
+static int open_input_queues(struct pb_port *port, struct xdp_port *s, struct xdp_request *request, int64_t queue,
+                             uint32_t have, struct pb_error *error)
+{
+    uint32_t count = queue >= 0 ? 1 : have;
+    s->queues = calloc(count, sizeof(struct xdp_queue *));
+    if (s->queues == NULL)
+        return pb_fail(error, ENOMEM, "port \"%s\": out of memory", port->name);
+    for (uint32_t i = 0; i < count; i++) {
+        request->queue = queue >= 0 ? (uint32_t)queue : i;
+        int result = pb_xdp_queue_open(port, request, &s->queues[i], error);
+        if (result < 0)
+            return result;
+        s->count++;
+        if (s->queues[i]->umem != s->queues[0]->umem)
+            return pb_fail(error, EINVAL, "port \"%s\": an output of this engine uses %s otherwise; give both the same ?mode=",
+                           port->name, request->interface);
+        request->mode = s->queues[0]->umem->zerocopy ? XDP_MODE_ZEROCOPY : XDP_MODE_COPY;
+    }
+    return 0;
+}
+
+/* An output takes the queue that it names, or the first that it can have. */
+static int open_output_queue(struct pb_port *port, struct xdp_port *s, struct xdp_request *request, int64_t queue,
+                             uint32_t have, struct pb_error *error)
+{
+    s->queues = calloc(1, sizeof(struct xdp_queue *));
+    if (s->queues == NULL)
+        return pb_fail(error, ENOMEM, "port \"%s\": out of memory", port->name);
+    int result = -EBUSY;
+    uint32_t from = queue >= 0 ? (uint32_t)queue : 0, to = queue >= 0 ? (uint32_t)queue + 1 : have;
+    for (request->queue = from; result == -EBUSY && request->queue < to; request->queue++)
+        result = pb_xdp_queue_open(port, request, &s->queues[0], error);
+    s->count = result == 0;
+    return result;
+}
+
+static int open_queues(struct pb_port *port, struct xdp_port *s, struct xdp_request *request, struct pb_error *error)
+{
+    int64_t queue = port->queue_id >= 0 ? port->queue_id : pb_port_option_integer(port, "queue");
+    uint32_t have = queues_of(s, port->role);
+    if (queue >= (int64_t)have)
+        return pb_fail(error, EINVAL, "port \"%s\": %s has no %s queue %d, but 0 to %u; use one of these, or give it more "
+                       "(ethtool -L)", port->name, request->interface, port->role == PB_PORT_INPUT ? "receive" : "send",
+                       (int)queue, have - 1);
+    return port->role == PB_PORT_INPUT ? open_input_queues(port, s, request, queue, have, error)
+                                       : open_output_queue(port, s, request, queue, have, error);
+}
+
+/* From now on the host does not see the traffic. */
+static int take_traffic(const struct pb_port *port, struct xdp_port *s, const struct xdp_request *request,
+                        enum xdp_attach attach, struct pb_error *error)
+{
+    int result = pb_xdp_program_open(port, request, attach, &s->rx.program, error);
+    for (uint32_t i = 0; result == 0 && i < s->count; i++)
+        result = pb_xdp_program_add(port, s->rx.program, s->queues[i], error);
+    return result;
+}
+
+static int open_port(struct pb_port *port, struct xdp_port *s, const struct pb_link *link, struct pb_error *error)
+{
+    static const char *const modes[] = {"auto", "zerocopy", "copy", NULL};
+    static const char *const attachs[] = {"auto", "native", "skb", NULL};
+    int mode = choose(port, "mode", modes, error), attach = mode < 0 ? mode : choose(port, "attach", attachs, error);
+    if (attach < 0)
+        return attach;
+    if (link->hardware != ARPHRD_ETHER)
+        return pb_fail(error, EPROTONOSUPPORT, "port \"%s\": %s is not Ethernet (hardware type %u); use packet:%s", port->name,
+                       s->interface.name, link->hardware, s->interface.name);
+    struct xdp_request request = {.interface = s->interface.name,
+                                  .index = link->index,
+                                  .frame_max = link->mtu + 14 + PB_VLAN_TAG_BYTES,
+                                  .mode = attach == XDP_ATTACH_SKB ? XDP_MODE_COPY : (enum xdp_mode)mode,
+                                  .ring = power_of_two((uint32_t)pb_port_option_integer(port, "ring")),
+                                  .umem_bytes = (size_t)pb_port_option_integer(port, "umem_mb") << 20};
+    int result = open_interface(port, s, error);
+    if (result == 0)
+        result = open_queues(port, s, &request, error);
+    if (result < 0 || port->role == PB_PORT_OUTPUT)
+        return result;
+    result = pb_xdp_rx_open(port, s, error);
+    return result < 0 ? result : take_traffic(port, s, &request, (enum xdp_attach)attach, error);
+}
+
+static int xdp_open(struct pb_port *port, struct pb_error *error)
+{
+    struct pb_link link;
+    int result = pb_interface_find(port, port->name, &link, error);
+    if (result < 0)
+        return result;
+    struct xdp_port *s = calloc(1, sizeof(*s));
+    if (s == NULL)
+        return pb_fail(error, ENOMEM, "port \"%s\": out of memory", port->name);
+    memcpy(s->interface.name, port->name, strlen(port->name) + 1); /* it has an index, so it fits */
+    s->interface.index = link.index;
+    s->interface.fd = -1;
+    s->mtu = link.mtu;
+    if (port->role == PB_PORT_INPUT)
+        s->rx.epoll_fd = -1;
+    result = open_port(port, s, &link, error);
+    if (result < 0) {
+        release(port, s);
+        return result;
+    }
+    if (port->role == PB_PORT_OUTPUT)
+        pb_xdp_tx_open(s);
+    port->writable = port->role == PB_PORT_INPUT; /* a chunk is ours until it goes back to the kernel */
+    port->state = s;
+    pb_xdp_look(port, s);
+    return 0;
+}
+
+static void xdp_close(struct pb_port *port)
+{
+    struct xdp_port *s = port->state;
+    if (port->role == PB_PORT_OUTPUT)
+        pb_xdp_tx_close(port, s);
+    release(port, s);
+    port->state = NULL;
+}
+
+/* -------------------------------------------------------------------- the module */
+
+static const struct pb_port_operations xdp_operations = {
+    .open = xdp_open,
+    .rx_batch = pb_xdp_rx_batch,
+    .rx_release = pb_xdp_rx_release,
+    .tx_batch = pb_xdp_tx_batch,
+    .wait = xdp_wait,
+    .tick = xdp_tick,
+    .flush = xdp_flush,
+    .close = xdp_close,
+};
+
+/* What the libraries would print is said by our own texts. */
+static const struct pb_port_operations *operations(const char *driver)
+{
+    (void)driver;
+    libbpf_set_print(NULL);
+    libxdp_set_print(NULL);
+    return &xdp_operations;
+}
+
+extern const struct pb_module_exports pb_module_exports;
+PB_MODULE_API const struct pb_module_exports pb_module_exports = {.operations = operations};
