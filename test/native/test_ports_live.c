@@ -349,32 +349,6 @@ static void test_distrust_offsets(void)
     }
 }
 
-/* Wait as the engine does until a report comes. */
-static void wait_for_report(struct test_port *t, const char *part)
-{
-    const char *text = "";
-    for (int i = 0; i < PATIENCE && (text = report())[0] == '\0'; i++) {
-        struct pb_wait wait;
-        if (t->port.operations->wait(&t->port, &wait)) {
-            struct pollfd p = {.fd = wait.fd, .events = wait.events};
-            poll(&p, 1, 1);
-        }
-        t->port.operations->tick(&t->port);
-    }
-    if (strstr(text, part) == NULL)
-        fprintf(stderr, "report \"%s\" lacks \"%s\"\n", text, part);
-    CHECK(strstr(text, part) != NULL);
-}
-
-/* It can sleep: the descriptor it asks to poll has nothing to say. */
-static void check_sleeps(struct test_port *t)
-{
-    struct pb_wait wait;
-    CHECK(t->port.operations->wait(&t->port, &wait));
-    struct pollfd p = {.fd = wait.fd, .events = wait.events};
-    CHECK_EQUAL(poll(&p, 1, 0), 0);
-}
-
 static void test_input_outlives_its_interface(void)
 {
     make_pair("a", "b", 1500);

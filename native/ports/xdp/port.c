@@ -17,6 +17,7 @@
 
 #include "../../core/error.h"
 #include "../module.h"
+#include "guard.h"
 #include "xdp_port.h"
 
 /* --------------------------------------------------------------------- both ways */
@@ -96,7 +97,7 @@ static void release(struct pb_port *port, struct xdp_port *s)
         for (uint32_t i = 0; s->rx.program != NULL && i < s->count; i++)
             pb_xdp_program_remove(s->rx.program, s->queues[i]);
         if (s->rx.program != NULL)
-            pb_xdp_program_close(s->rx.program);
+            pb_xdp_program_close(s->rx.program, &s->interface);
         pb_xdp_rx_close(s);
     }
     for (uint32_t i = 0; i < s->count; i++)
@@ -175,7 +176,7 @@ static int open_queues(struct pb_port *port, struct xdp_port *s, struct xdp_requ
 static int take_traffic(const struct pb_port *port, struct xdp_port *s, const struct xdp_request *request,
                         enum xdp_attach attach, struct pb_error *error)
 {
-    int result = pb_xdp_program_open(port, request, attach, &s->rx.program, error);
+    int result = pb_xdp_program_open(port, request, &s->interface, attach, &s->rx.program, error);
     for (uint32_t i = 0; result == 0 && i < s->count; i++)
         result = pb_xdp_program_add(port, s->rx.program, s->queues[i], error);
     return result;
@@ -191,6 +192,11 @@ static int open_port(struct pb_port *port, struct xdp_port *s, const struct pb_l
     if (link->hardware != ARPHRD_ETHER)
         return pb_fail(error, EPROTONOSUPPORT, "port \"%s\": %s is not Ethernet (hardware type %u); use packet:%s", port->name,
                        s->interface.name, link->hardware, s->interface.name);
+    if (port->role == PB_PORT_INPUT && !pb_port_option_boolean(port, "force")) {
+        int refused = pb_xdp_guard(port, link->index, error);
+        if (refused < 0)
+            return refused;
+    }
     struct xdp_request request = {.interface = s->interface.name,
                                   .index = link->index,
                                   .frame_max = link->mtu + 14 + PB_VLAN_TAG_BYTES,

@@ -4,6 +4,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <linux/ethtool.h>
 #include <linux/if_link.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -24,6 +25,7 @@ struct xdp_program {
     int index; /* the interface's */
     uint32_t holders;
     int map_fd, program_fd, link_fd;
+    bool strips_tags; /* as the interface did before: its VLAN tags came beside the frame, where XDP cannot see them */
 };
 static struct xdp_program *programs;
 
@@ -88,6 +90,17 @@ static int fail_attach(const struct pb_port *port, const struct xdp_request *req
                    attach == XDP_ATTACH_AUTO ? "auto" : attach == XDP_ATTACH_SKB ? "skb" : "native", pb_errno_text(code));
 }
 
+/* Have VLAN tags left in frames, or stripped again. */
+static bool set_stripping(struct pb_interface *interface, bool on)
+{
+    struct ethtool_value flags = {.cmd = ETHTOOL_GFLAGS};
+    if (!pb_interface_ethtool(interface, &flags) || ((flags.data & ETH_FLAG_RXVLAN) != 0) == on)
+        return false;
+    flags.cmd = ETHTOOL_SFLAGS;
+    flags.data ^= ETH_FLAG_RXVLAN;
+    return pb_interface_ethtool(interface, &flags);
+}
+
 static void release(struct xdp_program *program)
 {
     if (program->link_fd >= 0)
@@ -99,8 +112,8 @@ static void release(struct xdp_program *program)
     free(program);
 }
 
-int pb_xdp_program_open(const struct pb_port *port, const struct xdp_request *request, enum xdp_attach attach,
-                        struct xdp_program **opened, struct pb_error *error)
+int pb_xdp_program_open(const struct pb_port *port, const struct xdp_request *request, struct pb_interface *interface,
+                        enum xdp_attach attach, struct xdp_program **opened, struct pb_error *error)
 {
     struct xdp_program *program = programs;
     while (program != NULL && program->index != request->index)
@@ -126,6 +139,7 @@ int pb_xdp_program_open(const struct pb_port *port, const struct xdp_request *re
         release(program);
         return fail_attach(port, request, attach, code, error);
     }
+    program->strips_tags = set_stripping(interface, false);
     program->holders = 1;
     program->next = programs;
     programs = program;
@@ -146,10 +160,12 @@ void pb_xdp_program_remove(const struct xdp_program *program, const struct xdp_q
     (void)bpf_map_delete_elem(program->map_fd, &queue->id);
 }
 
-void pb_xdp_program_close(struct xdp_program *program)
+void pb_xdp_program_close(struct xdp_program *program, struct pb_interface *interface)
 {
     if (--program->holders > 0)
         return;
+    if (program->strips_tags)
+        (void)set_stripping(interface, true);
     struct xdp_program **at = &programs;
     while (*at != program)
         at = &(*at)->next;

@@ -102,33 +102,71 @@ static void abandon(struct pb_port *port, struct xdp_port *s, enum pb_xdp_counte
     set_in_flight(port, s);
 }
 
-/* Have the kernel take what is on the ring. Without zero-copy it takes so many packets for each call, and stops at
- * one that it cannot send (EBUSY), which is gone then. */
-void pb_xdp_tx_kick(struct pb_port *port, struct xdp_port *s)
+/* Take the last descriptors back: the kernel, which answered ENETDOWN, has not looked at them. In zero-copy mode it
+ * can look at any time. */
+static void take_back(struct pb_port *port, struct xdp_port *s, uint32_t descriptors)
 {
     struct xdp_queue *queue = s->queues[0];
-    uint32_t before = s->tx.pending, calls = before == 0 || s->interface.gone ? 0 : 1 + before / queue->tx_budget;
-    int code = 0;
-    if (!xsk_ring_prod__needs_wakeup(&queue->tx))
-        calls = 0;
+    uint32_t packets = 0;
+    queue->tx.cached_prod -= descriptors;
+    __atomic_store_n(queue->tx.producer, queue->tx.cached_prod, __ATOMIC_RELEASE);
+    queue->tx_put -= descriptors;
+    queue->outstanding -= descriptors;
+    for (uint32_t i = 0; i < descriptors; i++) {
+        const struct xdp_desc *piece = xsk_ring_prod__tx_desc(&queue->tx, queue->tx_put + i);
+        packets += !(piece->options & XDP_PKT_CONTD);
+        xdp_chunk_drop(queue->umem, (uint32_t)(piece->addr >> XDP_CHUNK_SHIFT));
+    }
+    s->tx.pending -= packets;
+    pb_port_count(port, PB_XDP_TX_ERROR, packets);
+}
+
+/* Call the kernel until it has taken what is on the ring, or takes no more. Without zero-copy it takes so many
+ * packets for each call, and stops behind one that it could not send (EBUSY). Returns 0, or the errno that ended it. */
+static int call_kernel(struct pb_port *port, struct xdp_port *s)
+{
+    struct xdp_queue *queue = s->queues[0];
+    uint32_t calls = 1 + s->tx.pending / queue->tx_budget;
     while (calls > 0 && s->tx.pending > 0) {
-        code = sendto(queue->fd, NULL, 0, MSG_DONTWAIT, NULL, 0) < 0 ? errno : 0;
-        bool refused = code == EBUSY;
-        count_taken(port, s, refused);
-        calls = code == 0 || code == ENETDOWN || code == ENXIO ? 0 : refused ? calls : calls - 1;
-        if (refused && !s->interface.down && !pb_interface_has_link(&s->interface))
+        int code = sendto(queue->fd, NULL, 0, MSG_DONTWAIT, NULL, 0) < 0 ? errno : 0;
+        if (code == ENETDOWN || code == ENXIO)
+            return code;
+        count_taken(port, s, code == EBUSY);
+        if (code == 0)
+            return 0;
+        calls -= code != EBUSY;
+        if (code == EBUSY && !s->interface.down && !pb_interface_has_link(&s->interface))
             pb_interface_lost(port, &s->interface, false);
     }
-    if (before > 0 && code == 0)
+    return 0;
+}
+
+/* Have the kernel take what is on the ring, to which `fresh` descriptors were added since the last time. */
+static void kick(struct pb_port *port, struct xdp_port *s, uint32_t fresh)
+{
+    struct xdp_queue *queue = s->queues[0];
+    uint32_t before = s->tx.pending;
+    if (before == 0)
+        return;
+    int code = s->interface.gone ? ENXIO : xsk_ring_prod__needs_wakeup(&queue->tx) ? call_kernel(port, s) : 0;
+    if (code == 0) {
         count_taken(port, s, false);
+    } else {
+        pb_xdp_look(port, s);
+        if (code == ENETDOWN && !queue->umem->zerocopy)
+            take_back(port, s, fresh);
+    }
     s->tx.stalled = s->tx.pending > 0 && s->tx.pending == before;
     if (!s->tx.stalled)
         s->tx.retry_ns = RETRY_NS_MIN;
-    if (code == ENETDOWN || code == ENXIO)
-        pb_xdp_look(port, s);
     if (s->interface.gone)
         abandon(port, s, PB_XDP_TX_ERROR);
     set_in_flight(port, s);
+}
+
+void pb_xdp_tx_kick(struct pb_port *port, struct xdp_port *s)
+{
+    kick(port, s, 0);
 }
 
 /* The counter of the reason why a packet must not be sent. */
@@ -151,8 +189,8 @@ static void submit(struct pb_port *port, struct xdp_port *s, uint32_t *descripto
     if (*descriptors > 0)
         xsk_ring_prod__submit(&queue->tx, *descriptors);
     queue->tx_put += *descriptors;
+    kick(port, s, *descriptors);
     *descriptors = 0;
-    pb_xdp_tx_kick(port, s);
     pb_xdp_queue_reap(queue);
 }
 
