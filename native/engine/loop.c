@@ -252,6 +252,16 @@ static void sleep_until_work(struct loop *loop)
     }
 }
 
+static void tell_ports(struct pb_engine *engine, bool start)
+{
+    for (uint32_t i = 0; i < engine->inputs_count + engine->outputs_count; i++) {
+        struct pb_port *port = i < engine->inputs_count ? &engine->inputs[i]->port : &engine->outputs[i - engine->inputs_count]->port;
+        void (*tell)(struct pb_port *) = start ? port->operations->thread_start : port->operations->thread_end;
+        if (tell != NULL)
+            tell(port);
+    }
+}
+
 static void end(struct loop *loop)
 {
     struct pb_engine *engine = loop->engine;
@@ -278,6 +288,7 @@ void *pb_engine_loop(void *argument)
     }
     for (uint32_t i = 0; i < engine->inputs_count; i++)
         loop.has_pausable |= engine->inputs[i]->port.pausable && !engine->inputs[i]->port.endless;
+    tell_ports(engine, true);
     loop.ticked_ns = now_ns();
     uint32_t turns = 0;
     while (!atomic_load_explicit(&engine->stopping, memory_order_acquire)) {
@@ -292,6 +303,7 @@ void *pb_engine_loop(void *argument)
         }
     }
     end(&loop);
+    tell_ports(engine, false);
     free(loop.poll_fds);
     return NULL;
 }

@@ -121,6 +121,11 @@ struct pb_port_operations {
      * more. 0, or -errno with text. */
     int (*borrow)(struct pb_port *port, struct pb_region *const *regions, uint32_t count, struct pb_error *error);
 
+    /* The engine's thread begins and ends; all ports are open in between. For libraries that want to know
+     * the threads that use them. May be NULL. */
+    void (*thread_start)(struct pb_port *port);
+    void (*thread_end)(struct pb_port *port);
+
     /* Receive up to packets_max packets; 0: none now. Counts them. */
     uint32_t (*rx_batch)(struct pb_port *port, struct pb_packet *packets, uint32_t packets_max);
     /* The packets of the last rx_batch() are done with. */

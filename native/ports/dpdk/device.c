@@ -1,0 +1,259 @@
+/*
+ * device.c - see device.h: finding, making and sharing devices. setup.c configures them.
+ */
+#include "device.h"
+
+#include <errno.h>
+#include <net/if.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <rte_dev.h>
+
+#include "../../core/error.h"
+#include "eal.h"
+#include "setup.h"
+
+static struct pb_device *devices;
+
+/* ------------------------------------------------------------- finding and making */
+
+static struct pb_device *find(const char *name)
+{
+    struct pb_device *device = devices;
+    while (device != NULL && strcmp(device->name, name) != 0)
+        device = device->next;
+    return device;
+}
+
+/* A port has asked for one that is there: are its arguments the same, or none? */
+static bool agrees(const struct pb_device *device, const char *arguments)
+{
+    return strchr(arguments, ',') == NULL || strcmp(device->arguments, arguments) == 0;
+}
+
+/* DPDK's number of the device of that name. A PCI device of several has its first. */
+static bool find_id(const char *name, uint16_t *id)
+{
+    if (rte_eth_dev_get_port_by_name(name, id) == 0)
+        return true;
+    uint16_t candidate;
+    RTE_ETH_FOREACH_DEV(candidate) {
+        struct rte_eth_dev_info info;
+        if (rte_eth_dev_info_get(candidate, &info) == 0 && strcmp(rte_dev_name(info.device), name) == 0) {
+            *id = candidate;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* DPDK's thread tells that it was unplugged. */
+static int on_removal(uint16_t id, enum rte_eth_event_type type, void *argument, void *unused)
+{
+    (void)id;
+    (void)type;
+    (void)unused;
+    struct pb_device *device = argument;
+    atomic_store(&device->gone, true);
+    pthread_mutex_lock(&device->lock);
+    for (uint32_t i = 0; i < device->open_count; i++) {
+        uint64_t one = 1;
+        atomic_store(&device->open[i]->attention, true);
+        if (write(device->open[i]->engine_wake_fd, &one, sizeof(one)) < 0) {
+            /* The counter is at its limit: the thread is awake anyway. */
+        }
+    }
+    pthread_mutex_unlock(&device->lock);
+    return 0;
+}
+
+static int attach(struct pb_device *device, const struct pb_port *port, struct pb_error *error)
+{
+    pb_memif_clear(device->arguments);
+    if (find_id(device->name, &device->id))
+        return 0; /* the options of DPDK name it, too */
+    struct pb_eal_fds fds;
+    pb_eal_fds_begin(&fds);
+    pb_eal_log_clear();
+    int result = rte_dev_probe(device->arguments);
+    pb_eal_fds_end(&fds);
+    if (result >= 0 && find_id(device->name, &device->id))
+        return 0;
+    int code = result < 0 ? -result : ENODEV;
+    const char *remedy = strchr(device->name, ':') != NULL
+                             ? "check its address, and that it is bound to vfio-pci (dpdk-devbind.py --status)"
+                             : "check its name and arguments, and that its driver is installed (apt-cache search librte-net-)";
+    return pb_fail(error, code, "port \"%s\": DPDK has no device %s: %s; %s", port->name, device->name,
+                   pb_eal_log_text(pb_errno_text(code)), remedy);
+}
+
+static void detach(struct pb_device *device)
+{
+    struct rte_eth_dev_info info;
+    rte_eth_dev_callback_unregister(device->id, RTE_ETH_EVENT_INTR_RMV, on_removal, device);
+    if (rte_eth_dev_info_get(device->id, &info) == 0)
+        (void)rte_dev_remove((struct rte_device *)(uintptr_t)info.device);
+    pb_memif_clear(device->arguments);
+}
+
+static void release(struct pb_device *device)
+{
+    pb_setup_free_pool(device);
+    pthread_mutex_destroy(&device->lock);
+    free(device->arguments);
+    free(device);
+}
+
+static struct pb_device *make(const struct pb_port *port, const char *name, const char *arguments, struct pb_error *error)
+{
+    struct pb_device *device = aligned_alloc(__alignof__(*device), sizeof(*device));
+    if (device == NULL) {
+        pb_fail(error, ENOMEM, "port \"%s\": no memory", port->name);
+        return NULL;
+    }
+    memset(device, 0, sizeof(*device));
+    pthread_mutex_init(&device->lock, NULL);
+    memcpy(device->name, name, strlen(name) + 1);
+    device->arguments = strdup(arguments);
+    if (device->arguments == NULL)
+        pb_fail(error, ENOMEM, "port \"%s\": no memory", port->name);
+    if (device->arguments == NULL || attach(device, port, error) < 0) {
+        release(device);
+        return NULL;
+    }
+    rte_eth_dev_callback_register(device->id, RTE_ETH_EVENT_INTR_RMV, on_removal, device);
+    device->next = devices;
+    devices = device;
+    return device;
+}
+
+struct pb_device *pb_device_hold(const struct pb_port *port, const struct pb_device_wish *wish, struct pb_error *error)
+{
+    char name[DEVICE_NAME_BYTES];
+    size_t length = strcspn(wish->arguments, ",");
+    if (length == 0 || length >= sizeof(name)) {
+        pb_fail(error, EINVAL, "port \"%s\": a device of DPDK has a name of 1 to %zu bytes; say dpdk:0000:3b:00.0 or dpdk:net_null0",
+                port->name, sizeof(name) - 1);
+        return NULL;
+    }
+    memcpy(name, wish->arguments, length);
+    name[length] = '\0';
+    if (pb_eal_start(port->name, name, error) < 0)
+        return NULL;
+    struct pb_device *device = find(name);
+    if (device != NULL && !agrees(device, wish->arguments)) {
+        pb_fail(error, EBUSY, "port \"%s\": another port has the device with other arguments (%s); give it the same", port->name,
+                device->arguments);
+        return NULL;
+    }
+    if (device == NULL)
+        device = make(port, name, wish->arguments, error);
+    if (device != NULL)
+        device->holders++;
+    return device;
+}
+
+void pb_device_drop(struct pb_device *device)
+{
+    if (--device->holders > 0)
+        return;
+    struct pb_device **at = &devices;
+    while (*at != device)
+        at = &(*at)->next;
+    *at = device->next;
+    detach(device);
+    release(device);
+}
+
+/* ------------------------------------------------------------------------- sharing */
+
+int pb_device_open(struct pb_device *device, struct pb_port *port, const struct pb_device_wish *wish, struct pb_error *error)
+{
+    uint32_t queues = wish->queues > 0 ? wish->queues : device->queues > 0 ? device->queues : 1;
+    bool grows = wish->queues > device->queues;
+    if (device->open_count == RTE_DIM(device->open))
+        return pb_fail(error, EMFILE, "port \"%s\": at most %zu ports share a device", port->name, RTE_DIM(device->open));
+    if (device->users > 0 && grows && atomic_load(&device->begun))
+        return pb_fail(error, EBUSY, "port \"%s\": %s runs with %u queue%s; say queues=%u at the port that opens it first", port->name,
+                       device->name, device->queues, device->queues == 1 ? "" : "s", queues);
+    if (device->users == 0 || grows) {
+        struct pb_eal_fds fds;
+        pb_eal_fds_begin(&fds);
+        int result = pb_setup_start(device, port, wish, queues, error);
+        pb_eal_fds_end(&fds);
+        if (result < 0)
+            return result;
+    }
+    device->users++;
+    pthread_mutex_lock(&device->lock);
+    device->open[device->open_count++] = port;
+    pthread_mutex_unlock(&device->lock);
+    if (port->role == PB_PORT_INPUT && device->counting == NULL)
+        device->counting = port;
+    return 0;
+}
+
+int pb_device_claim(struct pb_device *device, const struct pb_port *port, int32_t queue, struct pb_error *error)
+{
+    uint32_t first = queue < 0 ? 0 : (uint32_t)queue, end = queue < 0 ? device->queues : first + 1;
+    if (end > device->queues)
+        return pb_fail(error, EINVAL, "port \"%s\": no receive queue %u: %s has %u; say ?queues=%u", port->name, first, device->name,
+                       device->queues, end);
+    for (uint32_t q = first; q < end; q++)
+        if (device->readers[q] != NULL)
+            return pb_fail(error, EBUSY, "port \"%s\": engine \"%s\" reads queue %u of %s; give each engine a queue id of its own "
+                           "(and ?queues=)", port->name, device->readers[q]->engine_name, q, device->name);
+    for (uint32_t q = first; q < end; q++)
+        device->readers[q] = port;
+    return 0;
+}
+
+void pb_device_close(struct pb_device *device, struct pb_port *port)
+{
+    for (uint32_t q = 0; q < device->queues; q++)
+        if (device->readers[q] == port)
+            device->readers[q] = NULL;
+    if (device->counting == port)
+        device->counting = NULL;
+    pthread_mutex_lock(&device->lock);
+    for (uint32_t i = 0; i < device->open_count; i++)
+        if (device->open[i] == port)
+            device->open[i--] = device->open[--device->open_count];
+    pthread_mutex_unlock(&device->lock);
+    if (--device->users > 0)
+        return;
+    pb_setup_stop(device);
+    atomic_store(&device->begun, false);
+}
+
+/* ---------------------------------------------------------------------------- link */
+
+/* Of a device that uses an interface of the kernel, the kernel knows more than DPDK does. */
+static bool interface_has_link(struct pb_device *device)
+{
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct ifreq answer = {.ifr_ifindex = device->if_index};
+    if (fd < 0)
+        return true; /* it cannot be told */
+    bool is_there = ioctl(fd, SIOCGIFNAME, &answer) == 0;
+    bool has_link = is_there && ioctl(fd, SIOCGIFFLAGS, &answer) == 0 && (answer.ifr_flags & IFF_UP) != 0 &&
+                    (answer.ifr_flags & IFF_RUNNING) != 0;
+    close(fd);
+    if (!is_there)
+        atomic_store(&device->gone, true);
+    return has_link;
+}
+
+bool pb_device_has_link(struct pb_device *device)
+{
+    struct rte_eth_link link;
+    if (atomic_load_explicit(&device->gone, memory_order_relaxed))
+        return false;
+    if (device->if_index > 0)
+        return interface_has_link(device);
+    return rte_eth_link_get_nowait(device->id, &link) < 0 || link.link_status == RTE_ETH_LINK_UP;
+}

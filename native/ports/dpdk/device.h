@@ -1,0 +1,84 @@
+/*
+ * device.h - a device of DPDK, which several ports may share: an input and an output,
+ * and inputs of several engines, a receive queue each. It is found or made when the
+ * first port of it opens, runs while one is open, and is removed with the last.
+ *
+ * Control thread, but for what pb_device_look() and the ports' threads read: the fields
+ * below `shared`.
+ */
+#ifndef PB_DPDK_DEVICE_H
+#define PB_DPDK_DEVICE_H
+
+#include <pthread.h>
+
+#include <rte_ethdev.h>
+#include <rte_spinlock.h>
+
+#include "../dpdk.h"
+#include "../port.h"
+
+#define DEVICE_NAME_BYTES RTE_DEV_NAME_MAX_LEN
+
+/* What a port asks of its device. */
+struct pb_device_wish {
+    char arguments[PB_PORT_NAME_MAX + 1]; /* DPDK's: "NAME,key=value,..." */
+    uint32_t queues;       /* 0: as many as there are */
+    uint32_t mtu;          /* 0: the device's */
+    bool promiscuous;
+};
+
+/* A send queue: ports of different engines that share one take turns. */
+struct pb_device_tx {
+    rte_spinlock_t lock;
+    uint32_t users;
+} __rte_cache_aligned;
+
+struct pb_device {
+    struct pb_device *next;
+    char name[DEVICE_NAME_BYTES]; /* as DPDK knows it */
+    char *arguments;
+    uint16_t id;      /* DPDK's "port id" */
+    uint16_t queues;  /* configured, each way */
+    uint16_t mtu;
+    uint32_t frame_max;     /* bytes of an untagged frame to send */
+    uint32_t segment_bytes; /* of a packet in one buffer */
+    bool segments;    /* it sends packets of several buffers */
+    bool swallows;    /* its send function frees buffers although it says that it did not take them */
+    int if_index;     /* the kernel's interface that it uses; 0: none */
+    char interface[16];
+    struct rte_mempool *pool;
+    uint32_t holders; /* ports, from their first open() to destroy() */
+    uint32_t users;   /* ports that are open */
+    const struct pb_port *readers[PB_DPDK_QUEUES_MAX]; /* by receive queue; NULL: none */
+    const struct pb_port *counting; /* the input that counts what the whole device lost; NULL: none is open */
+
+    /* shared: */
+    struct pb_device_tx tx[PB_DPDK_QUEUES_MAX];
+    pthread_mutex_t lock;  /* of statistics, and of the list of open ports */
+    struct pb_port *open[2 * PB_DPDK_QUEUES_MAX];
+    uint32_t open_count;
+    _Atomic bool begun;    /* an engine thread uses it: it cannot be configured anew */
+    _Atomic bool gone;     /* unplugged */
+};
+
+/* The device of `wish`, for one more port; NULL, with text. */
+struct pb_device *pb_device_hold(const struct pb_port *port, const struct pb_device_wish *wish, struct pb_error *error);
+/* That port needs it no more. */
+void pb_device_drop(struct pb_device *device);
+
+/* For a port that opens: configure and start it, or check that it is as the port wants it. 0, or -errno with text. */
+int pb_device_open(struct pb_device *device, struct pb_port *port, const struct pb_device_wish *wish, struct pb_error *error);
+/* Of an open port: give an input the receive queue `queue`, -1: all. 0, or -errno with text. */
+int pb_device_claim(struct pb_device *device, const struct pb_port *port, int32_t queue, struct pb_error *error);
+void pb_device_close(struct pb_device *device, struct pb_port *port);
+
+/* Whether it has a link: nothing is sent without one. Any thread. */
+bool pb_device_has_link(struct pb_device *device);
+
+/* memif.c: DPDK's arguments for a port of the driver "memif". 0, or -errno with text. */
+int pb_memif_wish(const struct pb_port *port, struct pb_device_wish *wish, struct pb_error *error);
+/* Where the arguments are a server's of memif that makes a socket file: remove the one that a killed process
+ * has left, which nobody listens at. */
+void pb_memif_clear(const char *arguments);
+
+#endif

@@ -1,0 +1,88 @@
+/*
+ * memif.c - names of memif sockets, and the files that they are. Control thread.
+ *
+ * Source: DPDK's "Memif Poll Mode Driver".
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "../../core/error.h"
+#include "device.h"
+
+#define SECRET_BYTES_MAX 24
+
+/* FNV-1a, 64 bits: devices of different sockets have different names. */
+static uint64_t name_hash(const char *name)
+{
+    uint64_t hash = 0xcbf29ce484222325;
+    for (; *name != '\0'; name++)
+        hash = (hash ^ (uint8_t)*name) * 0x100000001b3;
+    return hash;
+}
+
+int pb_memif_wish(const struct pb_port *port, struct pb_device_wish *wish, struct pb_error *error)
+{
+    char role[16], secret[64];
+    struct sockaddr_un address;
+    uint32_t role_length = pb_port_option_string(port, "role", role, sizeof(role));
+    if (role_length == 0 || (strcmp(role, "server") != 0 && strcmp(role, "client") != 0))
+        return pb_fail(error, EINVAL, "port \"%s\": role \"%s\" of memif is neither server nor client", port->name, role);
+    if (port->name[0] != '/' || strchr(port->name, ',') != NULL || strlen(port->name) >= sizeof(address.sun_path))
+        return pb_fail(error, EINVAL, "port \"%s\": a memif socket is a path that begins with /, without commas, of at most %zu "
+                       "bytes", port->name, sizeof(address.sun_path) - 1);
+    if (pb_port_option_string(port, "secret", secret, sizeof(secret)) > SECRET_BYTES_MAX || strpbrk(secret, ",[]") != NULL)
+        return pb_fail(error, EINVAL, "port \"%s\": a secret of memif has at most %d bytes, without commas and brackets",
+                       port->name, SECRET_BYTES_MAX);
+    long long id = pb_port_option_integer(port, "id");
+    /* Two ports of one socket and id are one device. */
+    int length = snprintf(wish->arguments, sizeof(wish->arguments),
+                          "net_memif_%016llx_%lld,role=%s,id=%lld,socket=%s,socket-abstract=no,rsize=%lld,bsize=%lld,zero-copy=%s%s%s",
+                          (unsigned long long)name_hash(port->name), id, role, id, port->name,
+                          (long long)pb_port_option_integer(port, "rsize"), (long long)pb_port_option_integer(port, "bsize"),
+                          pb_port_option_boolean(port, "zero_copy") ? "yes" : "no", secret[0] != '\0' ? ",secret=" : "", secret);
+    if (length >= (int)sizeof(wish->arguments))
+        return pb_fail(error, ENAMETOOLONG, "port \"%s\": too long a name", port->name);
+    wish->promiscuous = false;
+    return 0;
+}
+
+/* The value of `key` in "NAME,key=value,...", cut to `value_bytes`; false: it is not there. */
+static bool argument(const char *arguments, const char *key, char *value, size_t value_bytes)
+{
+    size_t length = strlen(key);
+    for (const char *at = strchr(arguments, ','); at != NULL; at = strchr(at, ',')) {
+        at++;
+        if (strncmp(at, key, length) != 0 || at[length] != '=')
+            continue;
+        snprintf(value, value_bytes, "%.*s", (int)strcspn(at + length + 1, ","), at + length + 1);
+        return true;
+    }
+    return false;
+}
+
+/* Nobody listens there: a process was killed that did. */
+static bool is_stale(const struct sockaddr_un *address)
+{
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    bool refused = fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 && errno == ECONNREFUSED;
+    if (fd >= 0)
+        close(fd);
+    return refused;
+}
+
+void pb_memif_clear(const char *arguments)
+{
+    char role[16] = "", abstract[8] = "";
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (strncmp(arguments, "net_memif", 9) != 0 || !argument(arguments, "role", role, sizeof(role)) ||
+        (strcmp(role, "server") != 0 && strcmp(role, "master") != 0) ||
+        !argument(arguments, "socket-abstract", abstract, sizeof(abstract)) || strcmp(abstract, "no") != 0 ||
+        !argument(arguments, "socket", address.sun_path, sizeof(address.sun_path)))
+        return;
+    if (is_stale(&address))
+        unlink(address.sun_path);
+}

@@ -1,0 +1,220 @@
+/*
+ * setup.c - see setup.h.
+ *
+ * Sources: DPDK's rte_ethdev.h; S. Woo and K. Park, "Scalable TCP Session Monitoring with
+ * Symmetric Receive-side Scaling" (2012), for the key.
+ */
+#include "setup.h"
+
+#include <errno.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_ether.h>
+#include <rte_mbuf.h>
+
+#include "../../core/error.h"
+#include "../rtnetlink.h"
+#include "eal.h"
+
+#define DESCRIPTORS 1024       /* wanted in a ring */
+#define CACHE_BUFFERS RTE_MEMPOOL_CACHE_MAX_SIZE /* that an engine thread keeps at hand: two batches */
+#define BUFFERS_SPARE 2048     /* beside what rings and caches can hold */
+#define RSS_KEY_BYTES_MAX 128
+#define RSS_KEY_BYTES 40       /* where the device does not say */
+#define RSS_FLOWS (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP | RTE_ETH_RSS_SCTP)
+
+/* ------------------------------------------------------------------------ the pool */
+
+/* Pools whose devices are gone, while others hold buffers of them still. */
+static struct rte_mempool *orphans[64];
+static uint32_t pools_made;
+
+static void free_orphans(void)
+{
+    for (uint32_t i = 0; i < RTE_DIM(orphans); i++)
+        if (orphans[i] != NULL && rte_mempool_full(orphans[i])) {
+            rte_mempool_free(orphans[i]);
+            orphans[i] = NULL;
+        }
+}
+
+void pb_setup_free_pool(struct pb_device *device)
+{
+    free_orphans();
+    uint32_t place = 0;
+    while (place < RTE_DIM(orphans) && orphans[place] != NULL)
+        place++;
+    if (device->pool != NULL && rte_mempool_full(device->pool))
+        rte_mempool_free(device->pool);
+    else if (place < RTE_DIM(orphans))
+        orphans[place] = device->pool;
+    device->pool = NULL;
+}
+
+/* As many as rings can hold, those of a device that they are forwarded to as well, and caches. */
+static uint32_t buffers_wanted(const struct pb_port *port, uint32_t queues)
+{
+    uint32_t wanted = (uint32_t)pb_port_option_integer(port, "mbufs");
+    if (wanted > 0)
+        return wanted;
+    return rte_align32pow2(queues * (3 * DESCRIPTORS + 2 * CACHE_BUFFERS) + 4 * port->batch_packets + BUFFERS_SPARE) - 1;
+}
+
+static int make_pool(struct pb_device *device, const struct pb_port *port, uint32_t queues, struct pb_error *error)
+{
+    char name[RTE_MEMPOOL_NAMESIZE];
+    free_orphans();
+    uint32_t count = buffers_wanted(port, queues);
+    device->segment_bytes = (uint32_t)pb_port_option_integer(port, "mbuf_bytes");
+    /* The cache may hold half as much again, and others need some, too. */
+    uint32_t cache = count / 4 < CACHE_BUFFERS ? count / 4 : CACHE_BUFFERS;
+    snprintf(name, sizeof(name), "bricks_%u", pools_made++);
+    device->pool = rte_pktmbuf_pool_create(name, count, cache, 0, (uint16_t)(device->segment_bytes + RTE_PKTMBUF_HEADROOM),
+                                           rte_eth_dev_socket_id(device->id));
+    if (device->pool != NULL)
+        return 0;
+    uint64_t mb = (uint64_t)count * (device->segment_bytes + RTE_PKTMBUF_HEADROOM + 2 * sizeof(struct rte_mbuf)) >> 20;
+    return pb_fail(error, rte_errno, "port \"%s\": no memory for %u buffers of %u bytes (%llu MiB): %s; %s, or want fewer (?mbufs=)",
+                   port->name, count, device->segment_bytes, (unsigned long long)mb, rte_strerror(rte_errno),
+                   pb_eal_has_huge_pages() ? "reserve more huge pages (vm.nr_hugepages), or use none (--dpdk-eal --no-huge)"
+                                           : "give DPDK more (--dpdk-eal \"--no-huge -m 4096\")");
+}
+
+/* ----------------------------------------------------------------------- the device */
+
+static bool is_named(const char *driver, const char *const *names)
+{
+    while (*names != NULL && strcmp(*names, driver) != 0)
+        names++;
+    return *names != NULL;
+}
+
+/* What DPDK does not tell of its drivers, seen in their sources. */
+static void learn_ways(struct pb_device *device, const struct rte_eth_dev_info *info)
+{
+    static const char *const gathering[] = {"net_pcap", "net_memif", "net_null", "net_ring", NULL};
+    static const char *const swallowing[] = {"net_af_packet", NULL};
+    device->segments = (info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0 || is_named(info->driver_name, gathering);
+    device->swallows = is_named(info->driver_name, swallowing);
+}
+
+/* How long a frame may be that is sent: the kernel's interface says it, or the NIC's MTU; memory and files take any. */
+static void learn_frame_max(struct pb_device *device, const struct rte_eth_dev_info *info)
+{
+    struct pb_link link;
+    device->if_index = (int)info->if_index;
+    device->frame_max = device->mtu + RTE_ETHER_HDR_LEN;
+    bool is_virtual = strncmp(device->name, "net_", 4) == 0;
+    if (device->if_index > 0 && if_indextoname((unsigned)device->if_index, device->interface) != NULL &&
+        pb_link_get(device->interface, &link) == 0)
+        device->frame_max = link.mtu + RTE_ETHER_HDR_LEN;
+    else if (is_virtual)
+        device->frame_max = PB_FRAME_BYTES_LIVE_MAX;
+    if (!device->segments && device->frame_max > device->segment_bytes)
+        device->frame_max = device->segment_bytes;
+}
+
+/* Both directions of a connection get the same hash, so the same queue: 6d5a over and over. */
+static void set_rss(struct rte_eth_conf *conf, const struct rte_eth_dev_info *info, uint8_t *key, uint32_t queues)
+{
+    uint8_t bytes = info->hash_key_size > 0 && info->hash_key_size <= RSS_KEY_BYTES_MAX ? info->hash_key_size : RSS_KEY_BYTES;
+    for (uint32_t i = 0; i < bytes; i++)
+        key[i] = i % 2 == 0 ? 0x6d : 0x5a;
+    uint64_t flows = RSS_FLOWS & info->flow_type_rss_offloads;
+    bool has_hash = (info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_RSS_HASH) != 0;
+    if (flows == 0 || (queues == 1 && !has_hash))
+        return;
+    conf->rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+    conf->rx_adv_conf.rss_conf = (struct rte_eth_rss_conf){.rss_key = key, .rss_key_len = bytes, .rss_hf = flows};
+    if (has_hash)
+        conf->rxmode.offloads |= RTE_ETH_RX_OFFLOAD_RSS_HASH;
+}
+
+static uint32_t mtu_wanted(const struct pb_device *device, const struct pb_device_wish *wish, const struct rte_eth_dev_info *info)
+{
+    uint16_t mtu = RTE_ETHER_MTU;
+    if (wish->mtu > 0)
+        return wish->mtu;
+    (void)rte_eth_dev_get_mtu(device->id, &mtu);
+    return RTE_MAX(RTE_MIN(mtu, info->max_mtu), info->min_mtu);
+}
+
+static int set_queues(struct pb_device *device, const struct rte_eth_dev_info *info, const struct rte_eth_conf *conf)
+{
+    uint16_t rx = DESCRIPTORS, tx = DESCRIPTORS;
+    struct rte_eth_rxconf rx_conf = info->default_rxconf;
+    struct rte_eth_txconf tx_conf = info->default_txconf;
+    rx_conf.offloads = conf->rxmode.offloads;
+    tx_conf.offloads = conf->txmode.offloads;
+    int socket = rte_eth_dev_socket_id(device->id);
+    int result = rte_eth_dev_adjust_nb_rx_tx_desc(device->id, &rx, &tx);
+    for (uint16_t q = 0; result == 0 && q < device->queues; q++) {
+        result = rte_eth_rx_queue_setup(device->id, q, rx, (unsigned)socket, &rx_conf, device->pool);
+        if (result == 0)
+            result = rte_eth_tx_queue_setup(device->id, q, tx, (unsigned)socket, &tx_conf);
+    }
+    return result;
+}
+
+static int configure(struct pb_device *device, const struct pb_device_wish *wish, const struct rte_eth_dev_info *info)
+{
+    uint8_t key[RSS_KEY_BYTES_MAX];
+    struct rte_eth_conf conf = {.rxmode = {.mtu = mtu_wanted(device, wish, info)}};
+    device->mtu = (uint16_t)conf.rxmode.mtu;
+    learn_frame_max(device, info);
+    set_rss(&conf, info, key, device->queues);
+    if (conf.rxmode.mtu + RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN > device->segment_bytes)
+        conf.rxmode.offloads |= info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER;
+    conf.txmode.offloads = info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+    conf.intr_conf.rmv = (*info->dev_flags & RTE_ETH_DEV_INTR_RMV) != 0;
+    int result = rte_eth_dev_configure(device->id, device->queues, device->queues, &conf);
+    return result < 0 ? result : set_queues(device, info, &conf);
+}
+
+static int start(struct pb_device *device, const struct pb_device_wish *wish)
+{
+    int result = rte_eth_dev_start(device->id);
+    if (result == 0 && wish->promiscuous)
+        (void)rte_eth_promiscuous_enable(device->id); /* devices without addresses refuse it, and receive all */
+    return result;
+}
+
+int pb_setup_start(struct pb_device *device, const struct pb_port *port, const struct pb_device_wish *wish, uint32_t queues,
+                   struct pb_error *error)
+{
+    struct rte_eth_dev_info info;
+    int result = rte_eth_dev_info_get(device->id, &info);
+    if (result < 0)
+        return pb_fail(error, -result, "port \"%s\": DPDK does not tell about %s: %s; stop and start the engine", port->name,
+                       device->name, rte_strerror(-result));
+    uint32_t queues_max = RTE_MIN(RTE_MIN(info.max_rx_queues, info.max_tx_queues), PB_DPDK_QUEUES_MAX);
+    if (queues > queues_max)
+        return pb_fail(error, EINVAL, "port \"%s\": %s has at most %u queue%s each way; say ?queues=%u", port->name, device->name,
+                       queues_max, queues_max == 1 ? "" : "s", queues_max);
+    if (device->users > 0)
+        pb_setup_stop(device);
+    if (device->pool == NULL && (result = make_pool(device, port, queues, error)) < 0)
+        return result;
+    device->queues = (uint16_t)queues;
+    learn_ways(device, &info);
+    pb_eal_log_clear();
+    result = configure(device, wish, &info);
+    if (result == 0)
+        result = start(device, wish);
+    if (result < 0)
+        return pb_fail(error, -result, "port \"%s\": DPDK does not start %s with %u queue%s and an MTU of %u: %s; "
+                       "change its arguments, ?queues= or ?mtu=", port->name, device->name, queues, queues == 1 ? "" : "s",
+                       device->mtu, pb_eal_log_text(rte_strerror(-result)));
+    return 0;
+}
+
+void pb_setup_stop(struct pb_device *device)
+{
+    if (atomic_load(&device->gone))
+        return;
+    (void)rte_eth_promiscuous_disable(device->id);
+    (void)rte_eth_dev_stop(device->id);
+}

@@ -1,0 +1,302 @@
+/*
+ * tx.c - sending. Packets of a port of this module go out in the buffers that they came
+ * in: taken over where no other output sees them, with one more reference else. Others
+ * are copied into buffers of the device's pool. Engine thread.
+ */
+#include <rte_memcpy.h>
+
+#include "dpdk_port.h"
+
+#define CHUNK 64 /* packets made ready at a time: their buffers stay in the nearest cache */
+#define RETRY_NS_MIN 20000
+#define RETRY_NS_MAX 1000000
+#define VLAN_BYTES 4
+
+/* What of tx->index, from `first` on, is ready to go. */
+struct chunk {
+    struct rte_mbuf *mbufs[CHUNK];
+    uint32_t first, count;
+    uint32_t copies;
+    uint64_t bytes;
+    bool no_buffer; /* it ended because there was no buffer for a copy */
+};
+
+/* One comparison for each of what a packet to be sent must be. */
+static inline bool is_fit(const struct pb_device *device, const struct pb_packet *packet)
+{
+    return packet->captured_len - RTE_ETHER_HDR_LEN <= device->frame_max - RTE_ETHER_HDR_LEN &&
+           packet->captured_len == packet->wire_len && packet->link_type == PB_LINK_ETHERNET;
+}
+
+/* The counter of the reason why a packet must not be sent; PB_DPDK_COUNTERS: none. */
+static enum pb_dpdk_counter objection(const struct pb_device *device, const struct pb_packet *packet)
+{
+    if (packet->link_type != PB_LINK_ETHERNET)
+        return PB_DPDK_LINK_TYPE;
+    if (packet->captured_len < packet->wire_len)
+        return PB_DPDK_TRUNCATED;
+    if (packet->captured_len < RTE_ETHER_HDR_LEN)
+        return PB_DPDK_TOO_SHORT;
+    bool is_tagged = packet->data[12] == 0x81 && packet->data[13] == 0x00;
+    uint32_t frame_max = device->frame_max + (is_tagged && device->frame_max < device->segment_bytes ? VLAN_BYTES : 0);
+    return packet->captured_len <= frame_max ? PB_DPDK_COUNTERS : PB_DPDK_TOO_LONG;
+}
+
+/* ------------------------------------------------------------------ making ready */
+
+/* Fill buffers of the pool, a chain where one is too small. `mbuf` is the first; false: there were not enough. */
+static bool fill(struct pb_device *device, struct rte_mbuf *mbuf, const struct pb_packet *packet)
+{
+    uint32_t left = packet->captured_len, at = 0;
+    struct rte_mbuf *last = mbuf;
+    mbuf->pkt_len = left;
+    for (;;) {
+        uint32_t bytes = left < device->segment_bytes ? left : device->segment_bytes;
+        rte_memcpy(rte_pktmbuf_mtod(last, void *), packet->data + at, bytes);
+        last->data_len = (uint16_t)bytes;
+        left -= bytes;
+        at += bytes;
+        if (left == 0)
+            return true;
+        struct rte_mbuf *next = rte_pktmbuf_alloc(device->pool);
+        if (next == NULL)
+            return false;
+        last->next = next;
+        last = next;
+        mbuf->nb_segs++;
+    }
+}
+
+static struct rte_mbuf *copy_of(struct pb_device *device, const struct pb_packet *packet)
+{
+    struct rte_mbuf *mbuf = rte_pktmbuf_alloc(device->pool);
+    if (mbuf != NULL && !fill(device, mbuf, packet)) {
+        rte_pktmbuf_free(mbuf);
+        mbuf = NULL;
+    }
+    return mbuf;
+}
+
+/* The buffer that the input lends the packet in; NULL: it must be copied. */
+static inline struct rte_mbuf *lent_by(const struct pb_dpdk_rx *rx, const struct pb_tx *tx, uint16_t index,
+                                       const struct pb_packet *packet)
+{
+    if (index >= tx->lent)
+        return NULL;
+    struct rte_mbuf *mbuf = rx->mbufs[index];
+    if (rte_pktmbuf_mtod(mbuf, const uint8_t *) != packet->data)
+        return NULL;
+    if (likely(mbuf->data_len == packet->captured_len))
+        return mbuf;
+    /* A brick has shortened it. */
+    if (!tx->sole || packet->captured_len > mbuf->data_len)
+        return NULL;
+    mbuf->pkt_len = packet->captured_len;
+    mbuf->data_len = (uint16_t)packet->captured_len;
+    return mbuf;
+}
+
+/* Of an input of this module. */
+static void gather_lent(struct pb_device *device, struct pb_dpdk_rx *rx, const struct pb_tx *tx, struct chunk *chunk)
+{
+    uint32_t end = tx->count - chunk->first < CHUNK ? tx->count : chunk->first + CHUNK;
+    for (uint32_t i = chunk->first; i < end; i++) {
+        uint16_t index = tx->index[i];
+        const struct pb_packet *packet = &tx->packets[index];
+        if (unlikely(!is_fit(device, packet)) && objection(device, packet) != PB_DPDK_COUNTERS)
+            return;
+        struct rte_mbuf *mbuf = lent_by(rx, tx, index, packet);
+        if (mbuf == NULL) {
+            mbuf = copy_of(device, packet);
+            chunk->no_buffer = mbuf == NULL;
+            if (mbuf == NULL)
+                return;
+            chunk->copies++;
+        } else if (!tx->sole) {
+            rte_mbuf_refcnt_update(mbuf, 1);
+            rx->shared = true;
+        }
+        chunk->bytes += packet->captured_len;
+        chunk->mbufs[chunk->count++] = mbuf;
+    }
+}
+
+/* Of any other input: buffers are taken from the pool together. */
+static void gather_copies(struct pb_device *device, const struct pb_tx *tx, struct chunk *chunk)
+{
+    uint32_t wanted = tx->count - chunk->first < CHUNK ? tx->count - chunk->first : CHUNK;
+    while (wanted > 0 && rte_pktmbuf_alloc_bulk(device->pool, chunk->mbufs, wanted) != 0)
+        wanted /= 2;
+    chunk->no_buffer = wanted == 0;
+    uint32_t count = 0;
+    for (; count < wanted; count++) {
+        const struct pb_packet *packet = &tx->packets[tx->index[chunk->first + count]];
+        if (unlikely(!is_fit(device, packet)) && objection(device, packet) != PB_DPDK_COUNTERS)
+            break;
+        if (!fill(device, chunk->mbufs[count], packet)) {
+            chunk->no_buffer = true;
+            break;
+        }
+        chunk->bytes += packet->captured_len;
+    }
+    if (count < wanted)
+        rte_pktmbuf_free_bulk(chunk->mbufs + count, wanted - count);
+    chunk->count = chunk->copies = count;
+}
+
+/* ------------------------------------------------------------------------- sending */
+
+static inline uint32_t burst(struct pb_dpdk_port *s, struct rte_mbuf **mbufs, uint32_t count)
+{
+    uint32_t sent = 0;
+    if (unlikely(s->tx.is_shared))
+        rte_spinlock_lock(&s->tx.turn->lock);
+    while (sent < count) {
+        uint16_t accepted = rte_eth_tx_burst(s->id, s->tx.queue, mbufs + sent, (uint16_t)(count - sent));
+        sent += accepted;
+        if (accepted == 0)
+            break;
+    }
+    if (unlikely(s->tx.is_shared))
+        rte_spinlock_unlock(&s->tx.turn->lock);
+    return sent;
+}
+
+/* For a device that may free what it does not accept, with a reference of ours on each: those have
+ * only that left. Returns how many it accepted; *lost: of the others, from the front, are freed. */
+static uint32_t burst_held(struct pb_dpdk_port *s, struct rte_mbuf **mbufs, uint32_t count, uint32_t *lost)
+{
+    for (uint32_t i = 0; i < count; i++)
+        rte_mbuf_refcnt_set(mbufs[i], 2);
+    uint32_t sent = burst(s, mbufs, count), i = sent;
+    for (uint32_t j = 0; j < sent; j++)
+        rte_pktmbuf_free(mbufs[j]);
+    while (i < count && rte_mbuf_refcnt_read(mbufs[i]) == 1)
+        rte_pktmbuf_free(mbufs[i++]);
+    *lost = i - sent;
+    for (; i < count; i++)
+        rte_mbuf_refcnt_set(mbufs[i], 1);
+    return sent;
+}
+
+static inline bool is_lent(const struct pb_dpdk_rx *rx, const struct pb_tx *tx, uint16_t index, const struct rte_mbuf *mbuf)
+{
+    return rx != NULL && index < tx->lent && rx->mbufs[index] == mbuf;
+}
+
+/* The device has these now: the input is not to give them back. */
+static void hand_over(struct pb_dpdk_rx *rx, const struct pb_tx *tx, const struct chunk *chunk, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        uint16_t index = tx->index[chunk->first + i];
+        if (is_lent(rx, tx, index, chunk->mbufs[i])) {
+            rx->mbufs[index] = NULL;
+            rx->taken++;
+        }
+    }
+}
+
+/* What the device did not take: undo what gathering has done, from place `from` on. */
+static void take_back(const struct pb_dpdk_rx *rx, const struct pb_tx *tx, const struct chunk *chunk, uint32_t from)
+{
+    for (uint32_t i = from; i < chunk->count; i++) {
+        uint16_t index = tx->index[chunk->first + i];
+        if (!is_lent(rx, tx, index, chunk->mbufs[i]))
+            rte_pktmbuf_free(chunk->mbufs[i]);
+        else if (!tx->sole)
+            rte_mbuf_refcnt_update(chunk->mbufs[i], -1);
+    }
+}
+
+/* Send what is ready. Returns how many were dealt with: sent, or lost by the device and counted so. */
+static uint32_t send_chunk(struct pb_port *port, struct pb_dpdk_rx *rx, const struct pb_tx *tx, struct chunk *chunk)
+{
+    struct pb_dpdk_port *s = port->state;
+    uint32_t lost = 0;
+    uint32_t sent = unlikely(s->device->swallows) ? burst_held(s, chunk->mbufs, chunk->count, &lost)
+                                                  : burst(s, chunk->mbufs, chunk->count);
+    if (rx != NULL && tx->sole)
+        hand_over(rx, tx, chunk, sent);
+    if (unlikely(sent < chunk->count)) {
+        take_back(rx, tx, chunk, sent + lost);
+        for (uint32_t i = sent; i < chunk->count; i++)
+            chunk->bytes -= tx->packets[tx->index[chunk->first + i]].captured_len;
+        pb_dpdk_watch(port); /* full, or without a peer? */
+        pb_port_count(port, s->down ? PB_DPDK_LINK_DOWN : PB_DPDK_TX_FULL, lost);
+    }
+    if (chunk->copies > 0)
+        pb_port_count(port, PB_DPDK_TX_COPIES, chunk->copies);
+    if (sent > 0)
+        pb_port_sent(port, sent, chunk->bytes);
+    return sent + lost;
+}
+
+/* Drop what is left, for a reason that holds for all that could be sent at all. */
+static void drop(struct pb_port *port, const struct pb_tx *tx, uint32_t from, enum pb_dpdk_counter reason)
+{
+    const struct pb_dpdk_port *s = port->state;
+    for (uint32_t i = from; i < tx->count; i++) {
+        enum pb_dpdk_counter own = objection(s->device, &tx->packets[tx->index[i]]);
+        pb_port_count(port, own == PB_DPDK_COUNTERS ? reason : own, 1);
+    }
+}
+
+/* The rest has no way out now: it waits, or is dropped. Returns how many are dealt with. */
+static uint32_t stop(struct pb_port *port, const struct pb_tx *tx, uint32_t done, enum pb_dpdk_counter reason)
+{
+    struct pb_dpdk_port *s = port->state;
+    bool waits = tx->may_wait && (!s->down || atomic_load_explicit(&port->awaited, memory_order_relaxed));
+    if (waits) {
+        s->tx.refused = true;
+        return done;
+    }
+    drop(port, tx, done, s->down ? PB_DPDK_LINK_DOWN : reason);
+    return tx->count;
+}
+
+uint32_t pb_dpdk_tx_batch(struct pb_port *port, const struct pb_tx *tx)
+{
+    struct pb_dpdk_port *s = port->state;
+    bool is_ours = tx->from->operations == port->operations && !s->device->swallows;
+    struct pb_dpdk_rx *rx = is_ours ? &((struct pb_dpdk_port *)tx->from->state)->rx : NULL;
+    s->tx.refused = false;
+    if (s->down)
+        pb_dpdk_watch(port);
+    if (s->down)
+        return stop(port, tx, 0, PB_DPDK_LINK_DOWN);
+    uint32_t done = 0;
+    while (done < tx->count) {
+        struct chunk chunk;
+        chunk.first = done;
+        chunk.count = chunk.copies = 0;
+        chunk.bytes = 0;
+        chunk.no_buffer = false;
+        if (is_ours)
+            gather_lent(s->device, rx, tx, &chunk);
+        else
+            gather_copies(s->device, tx, &chunk);
+        uint32_t dealt = send_chunk(port, rx, tx, &chunk);
+        done += dealt;
+        if (dealt < chunk.count)
+            return stop(port, tx, done, PB_DPDK_TX_FULL);
+        if (chunk.no_buffer)
+            return stop(port, tx, done, PB_DPDK_NO_BUFFER);
+        for (; done < tx->count; done++) {
+            enum pb_dpdk_counter reason = objection(s->device, &tx->packets[tx->index[done]]);
+            if (reason == PB_DPDK_COUNTERS)
+                break;
+            pb_port_count(port, reason, 1);
+        }
+        s->tx.retry_ns = RETRY_NS_MIN;
+    }
+    return done;
+}
+
+bool pb_dpdk_tx_wait(struct pb_port *port, struct pb_wait *wait)
+{
+    struct pb_dpdk_port *s = port->state;
+    pb_dpdk_watch_idle(port);
+    *wait = (struct pb_wait){.fd = -1, .timeout_ns = s->tx.refused ? s->tx.retry_ns : -1};
+    s->tx.retry_ns = s->tx.retry_ns * 2 < RETRY_NS_MAX ? s->tx.retry_ns * 2 : RETRY_NS_MAX;
+    return true;
+}
