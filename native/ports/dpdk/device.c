@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <rte_dev.h>
@@ -16,6 +17,8 @@
 #include "../../core/error.h"
 #include "eal.h"
 #include "setup.h"
+
+#define CONNECT_NS 200000000 /* between two tries of a client of memif */
 
 static struct pb_device *devices;
 
@@ -240,20 +243,44 @@ static bool interface_has_link(struct pb_device *device)
     if (fd < 0)
         return true; /* it cannot be told */
     bool is_there = ioctl(fd, SIOCGIFNAME, &answer) == 0;
-    bool has_link = is_there && ioctl(fd, SIOCGIFFLAGS, &answer) == 0 && (answer.ifr_flags & IFF_UP) != 0 &&
-                    (answer.ifr_flags & IFF_RUNNING) != 0;
+    bool is_up = is_there && ioctl(fd, SIOCGIFFLAGS, &answer) == 0 && (answer.ifr_flags & IFF_UP) != 0 &&
+                 (answer.ifr_flags & IFF_RUNNING) != 0;
     close(fd);
     if (!is_there)
         atomic_store(&device->gone, true);
-    return has_link;
+    return is_up;
+}
+
+/* A client of memif without a server looks for one now and then. The socket answers at once; what follows is
+ * the business of a thread of DPDK, which has time until the next look. */
+static void try_to_connect(struct pb_device *device)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    int64_t now_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    if (now_ns - atomic_load(&device->tried_ns) < CONNECT_NS || rte_rwlock_write_trylock(&device->pause) != 0)
+        return;
+    atomic_store(&device->tried_ns, now_ns);
+    if (atomic_load(&device->started))
+        (void)rte_eth_dev_stop(device->id);
+    atomic_store(&device->started, rte_eth_dev_start(device->id) == 0);
+    rte_rwlock_write_unlock(&device->pause);
+}
+
+static bool has_link(struct pb_device *device)
+{
+    struct rte_eth_link link;
+    return rte_eth_link_get_nowait(device->id, &link) < 0 || link.link_status == RTE_ETH_LINK_UP;
 }
 
 bool pb_device_has_link(struct pb_device *device)
 {
-    struct rte_eth_link link;
     if (atomic_load_explicit(&device->gone, memory_order_relaxed))
         return false;
     if (device->if_index > 0)
         return interface_has_link(device);
-    return rte_eth_link_get_nowait(device->id, &link) < 0 || link.link_status == RTE_ETH_LINK_UP;
+    bool is_up = has_link(device);
+    if (!is_up && device->connects)
+        try_to_connect(device);
+    return is_up;
 }

@@ -12,6 +12,7 @@
 #include <pthread.h>
 
 #include <rte_ethdev.h>
+#include <rte_rwlock.h>
 #include <rte_spinlock.h>
 
 #include "../dpdk.h"
@@ -43,6 +44,8 @@ struct pb_device {
     uint32_t frame_max;     /* bytes of an untagged frame to send */
     uint32_t segment_bytes; /* of a packet in one buffer */
     bool segments;    /* it sends packets of several buffers */
+    bool connects;    /* a client of memif, which DPDK connects once, when it starts: if its server comes later, or */
+                      /* again, we do */
     bool swallows;    /* its send function frees buffers although it says that it did not take them */
     int if_index;     /* the kernel's interface that it uses; 0: none */
     char interface[16];
@@ -59,6 +62,9 @@ struct pb_device {
     uint32_t open_count;
     _Atomic bool begun;    /* an engine thread uses it: it cannot be configured anew */
     _Atomic bool gone;     /* unplugged */
+    _Atomic bool started;
+    rte_rwlock_t pause;    /* of a client of memif, read while its queues are used, written while it connects anew */
+    _Atomic int64_t tried_ns; /* when it did that last */
 };
 
 /* The device of `wish`, for one more port; NULL, with text. */
@@ -72,11 +78,13 @@ int pb_device_open(struct pb_device *device, struct pb_port *port, const struct 
 int pb_device_claim(struct pb_device *device, const struct pb_port *port, int32_t queue, struct pb_error *error);
 void pb_device_close(struct pb_device *device, struct pb_port *port);
 
-/* Whether it has a link: nothing is sent without one. Any thread. */
+/* Whether it has a link: nothing is sent without one. A client of memif that has none tries to connect. Any thread. */
 bool pb_device_has_link(struct pb_device *device);
 
 /* memif.c: DPDK's arguments for a port of the driver "memif". 0, or -errno with text. */
 int pb_memif_wish(const struct pb_port *port, struct pb_device_wish *wish, struct pb_error *error);
+/* Whether the arguments are a client's of memif. */
+bool pb_memif_is_client(const char *arguments);
 /* Where the arguments are a server's of memif that makes a socket file: remove the one that a killed process
  * has left, which nobody listens at. */
 void pb_memif_clear(const char *arguments);

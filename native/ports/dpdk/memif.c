@@ -64,6 +64,15 @@ static bool argument(const char *arguments, const char *key, char *value, size_t
     return false;
 }
 
+bool pb_memif_is_client(const char *arguments)
+{
+    char role[16] = "client"; /* DPDK's default */
+    if (strncmp(arguments, "net_memif", 9) != 0)
+        return false;
+    (void)argument(arguments, "role", role, sizeof(role));
+    return strcmp(role, "client") == 0 || strcmp(role, "slave") == 0;
+}
+
 /* Nobody listens there: a process was killed that did. */
 static bool is_stale(const struct sockaddr_un *address)
 {

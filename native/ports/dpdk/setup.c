@@ -98,6 +98,7 @@ static void learn_ways(struct pb_device *device, const struct rte_eth_dev_info *
     static const char *const gathering[] = {"net_pcap", "net_memif", "net_null", "net_ring", NULL};
     static const char *const swallowing[] = {"net_af_packet", NULL};
     device->segments = (info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0 || is_named(info->driver_name, gathering);
+    device->connects = pb_memif_is_client(device->arguments);
     device->swallows = is_named(info->driver_name, swallowing);
 }
 
@@ -177,6 +178,9 @@ static int configure(struct pb_device *device, const struct pb_device_wish *wish
 static int start(struct pb_device *device, const struct pb_device_wish *wish)
 {
     int result = rte_eth_dev_start(device->id);
+    atomic_store(&device->started, result == 0);
+    if (device->connects)
+        return 0; /* its server may come later */
     if (result == 0 && wish->promiscuous)
         (void)rte_eth_promiscuous_enable(device->id); /* devices without addresses refuse it, and receive all */
     return result;
@@ -213,8 +217,9 @@ int pb_setup_start(struct pb_device *device, const struct pb_port *port, const s
 
 void pb_setup_stop(struct pb_device *device)
 {
-    if (atomic_load(&device->gone))
+    if (atomic_load(&device->gone) || !atomic_load(&device->started))
         return;
     (void)rte_eth_promiscuous_disable(device->id);
     (void)rte_eth_dev_stop(device->id);
+    atomic_store(&device->started, false);
 }

@@ -149,6 +149,10 @@ static void gather_copies(struct pb_device *device, const struct pb_tx *tx, stru
 static inline uint32_t burst(struct pb_dpdk_port *s, struct rte_mbuf **mbufs, uint32_t count)
 {
     uint32_t sent = 0;
+    if (unlikely(s->device->connects))
+        rte_rwlock_read_lock(&s->device->pause);
+    if (unlikely(!atomic_load_explicit(&s->device->started, memory_order_relaxed)))
+        count = 0;
     if (unlikely(s->tx.is_shared))
         rte_spinlock_lock(&s->tx.turn->lock);
     while (sent < count) {
@@ -159,6 +163,8 @@ static inline uint32_t burst(struct pb_dpdk_port *s, struct rte_mbuf **mbufs, ui
     }
     if (unlikely(s->tx.is_shared))
         rte_spinlock_unlock(&s->tx.turn->lock);
+    if (unlikely(s->device->connects))
+        rte_rwlock_read_unlock(&s->device->pause);
     return sent;
 }
 
@@ -219,8 +225,11 @@ static uint32_t send_chunk(struct pb_port *port, struct pb_dpdk_rx *rx, const st
         hand_over(rx, tx, chunk, sent);
     if (unlikely(sent < chunk->count)) {
         take_back(rx, tx, chunk, sent + lost);
-        for (uint32_t i = sent; i < chunk->count; i++)
-            chunk->bytes -= tx->packets[tx->index[chunk->first + i]].captured_len;
+        for (uint32_t i = sent; i < chunk->count; i++) {
+            uint16_t index = tx->index[chunk->first + i];
+            chunk->bytes -= tx->packets[index].captured_len;
+            chunk->copies -= chunk->copies > 0 && !is_lent(rx, tx, index, chunk->mbufs[i]);
+        }
         pb_dpdk_watch(port); /* full, or without a peer? */
         pb_port_count(port, s->down ? PB_DPDK_LINK_DOWN : PB_DPDK_TX_FULL, lost);
     }
