@@ -58,7 +58,7 @@ export const bricksHelp: HelpTable = {
     },
     drivers: {
       signature: 'drivers()',
-      text: 'Returns the port drivers: name, text, whether each is available here, and the reason where it is not. Asking loads the libraries that drivers need.',
+      text: 'Returns the port drivers: name, text, whether each is available here, and why not. Loads what drivers need.',
       example:
         'for _, driver in ipairs(BRICKS.drivers()) do\n  print(driver.name, driver.available or driver.reason)\nend',
     },
