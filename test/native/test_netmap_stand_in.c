@@ -3,7 +3,8 @@
  * as the measure: layouts, ring arithmetic, who owns which slot, errors, and that broken rules are seen.
  *
  * The stand-in is linked in, so that sanitizers see it, and so that one test can die inside of it;
- * netmap_stand_in.test.ts preloads it. Rings have 8 slots, NICs 2 rings. The part with real interfaces runs in a network namespace of its own; without the right to one it ends with 77.
+ * netmap_stand_in.test.ts preloads it. Rings have 8 slots, NICs 2 rings. The part with real interfaces runs in a
+ * network namespace of its own; without the right to one it ends with 77.
  */
 #include <dirent.h>
 #include <net/if.h>
