@@ -14,7 +14,7 @@ static bool is_special(const struct pb_flow *flow, const struct pb_packet *packe
            (flow->inner && pb_inner_possible(packet->data, headers));
 }
 
-/* The hash to split by, by these headers. */
+/* What to split by, by these headers. */
 static uint32_t hash_of(const struct pb_flow *flow, const struct pb_packet *packet, const struct pb_headers *headers)
 {
     return flow->toeplitz ? pb_toeplitz_word(packet, headers, flow->tuple, flow->level)
@@ -102,8 +102,13 @@ static struct pb_flow_hashes hashes_special(struct pb_flow *flow, const struct p
 struct pb_flow_hashes pb_flow_hashes_any(struct pb_flow *flow, struct pb_packet *packet)
 {
     pb_parse(packet);
-    if (is_special(flow, packet))
+    if (is_special(flow, packet)) {
+        if (!flow->toeplitz && packet->hash_tuple == PB_HASH_TUPLE_NIC)
+            packet->hash_tuple = 0; /* as of the flow's other packets, whose hash takes its place */
         return hashes_special(flow, packet);
-    uint32_t identity = pb_flow_hash(packet, flow->tuple);
-    return (struct pb_flow_hashes){flow->toeplitz ? hash_of(flow, packet, &packet->headers) : identity, identity};
+    }
+    if (flow->toeplitz)
+        return (struct pb_flow_hashes){hash_of(flow, packet, &packet->headers), pb_hash_any(packet, flow->tuple)};
+    uint32_t symmetric = pb_flow_hash(packet, flow->tuple);
+    return (struct pb_flow_hashes){symmetric, symmetric};
 }

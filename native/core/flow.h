@@ -80,7 +80,8 @@ struct pb_flow_hashes {
     uint32_t identity; /* 0: not known, of a fragment that follows its first one by the Toeplitz hash */
 };
 
-/* Any packet: the functions below have short ways for the usual ones (parse.h). */
+/* Any packet: the functions below have short ways for the usual ones (parse.h). The symmetric
+ * hash takes the place of the network card's in all packets of a flow; the Toeplitz hash leaves it. */
 struct pb_flow_hashes pb_flow_hashes_any(struct pb_flow *flow, struct pb_packet *packet);
 
 /* Of a packet by its own headers, split by the Toeplitz hash. What both hashes read is read once. */

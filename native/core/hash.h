@@ -69,7 +69,7 @@ static inline __attribute__((always_inline)) uint32_t pb_hash_ipv4(const uint8_t
 /* The flow hash by given headers, outer or inner, of a packet's bytes; the IP version is 4 or 6. */
 uint32_t pb_hash_headers(const uint8_t *data, const struct pb_headers *headers, uint32_t tuple);
 
-/* Parses the packet; pb_flow_hash() takes the usual ones on its own. */
+/* Of any packet, not noted in it; pb_flow_hash() takes the usual ones on its own. Parses it. */
 uint32_t pb_hash_any(struct pb_packet *packet, uint32_t tuple);
 
 /* The flow hash over `tuple` 2, 4 or 5, computed once for each packet. */

@@ -30,14 +30,15 @@ export async function loadBalancer(programs: string, effort: Effort): Promise<Ro
       unit: 'Mpps',
       ours: toeplitz,
       baseline: { name: bricks, values: bitSerial },
-      target: { ratioMin: 10 },
+      target: { ratioMin: 15 },
     },
     {
       name: `${one}: "toeplitz" beside "symmetric"`,
       unit: 'ns/packet',
       ours: nanoseconds(toeplitz),
       baseline: { name: 'symmetric', values: nanoseconds(symmetric) },
-      target: { ratioMax: 1.25 },
+      // As many instructions a packet; what is left are cache misses in a table of 64 KiB, where symmetric has none.
+      target: { ratioMax: 1.15 },
     },
     {
       name: `${one}: tunnel = "inner" and fragments, plain packets`,

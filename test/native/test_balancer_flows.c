@@ -283,6 +283,40 @@ static void test_nic_rehash(void)
     bed_close(&bed);
 }
 
+/*
+ * What a balancer leaves of the card's hash to those below it is the same for all packets of a flow:
+ * plain, with IP options, a fragment. By the symmetric hash nothing, else all.
+ */
+static void test_nic_left(void)
+{
+    static const struct pb_load_balancer_config parents[] = {
+        {.tuple = 4},
+        {.tuple = 4, .inner = 1, .fragments = 64},
+        {.tuple = 4, .hash = PB_LOAD_BALANCER_TOEPLITZ},
+        {.tuple = 4, .hash = PB_LOAD_BALANCER_TOEPLITZ, .inner = 1, .fragments = 64},
+        {.tuple = 4, .hash = PB_LOAD_BALANCER_NIC},
+    };
+    static struct bed bed;
+    for (uint32_t p = 0; p < sizeof(parents) / sizeof(parents[0]); p++) {
+        uint32_t where[BED_PACKETS];
+        bed_open(&bed, parents[p], 2, 0);
+        for (uint32_t i = 0; i < 3; i++) {
+            struct flow flow;
+            CHECK(flow_of(I_WITH_I, 0, 7, &flow));
+            make_frame(bed.frames[i], &flow, false);
+            bed_packet(&bed, i);
+            pb_packet_set_nic_hash(&bed.packets[i], 77);
+        }
+        bed.frames[1][14] = 0x46; /* with options */
+        bed.frames[2][20] = 0x20; /* more fragments */
+        bed_run(&bed, 3, where);
+        for (uint32_t i = 0; i < 3; i++)
+            CHECK_EQUAL(bed.packets[i].hash_tuple == PB_HASH_TUPLE_NIC && bed.packets[i].flow_hash == 77,
+                        parents[p].hash != PB_LOAD_BALANCER_SYMMETRIC);
+        bed_close(&bed);
+    }
+}
+
 /* The card knows neither tunnels nor fragments: refused, with a text that says so. */
 static void test_nic_refused(void)
 {
@@ -308,6 +342,7 @@ int main(void)
     test_nic_without();
     test_nic_weights();
     test_nic_rehash();
+    test_nic_left();
     test_nic_refused();
     return 0;
 }

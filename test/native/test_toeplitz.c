@@ -77,6 +77,7 @@ static uint32_t hash_of(const struct frame *frame, uint32_t tuple, uint32_t leve
     struct pb_flow flow = {.tuple = tuple, .level = level, .toeplitz = true};
     struct pb_flow_hashes hashes = pb_flow_hashes_plain(&flow, &packet, tuple, true);
     CHECK_EQUAL(hashes.split, word);
+    CHECK_EQUAL(packet.hash_tuple, 0);
     CHECK_EQUAL(hashes.identity, pb_flow_hash(&packet, tuple));
     free(bytes);
     return pb_toeplitz_hash(word);
