@@ -18,7 +18,6 @@
 #include "check.h"
 
 #define FRAME_BYTES 60
-#define MEMORIES_MAX 8
 
 static char bed_folder[] = "/tmp/netmap-stand-in-XXXXXX";
 
@@ -45,26 +44,6 @@ static int bed_device(void)
     return fd;
 }
 
-/* The memory of that number, mapped once a process. */
-static uint8_t *bed_map(const struct bed_port *p)
-{
-    static struct {
-        uint16_t id;
-        uint8_t *memory;
-    } mapped[MEMORIES_MAX];
-    for (int i = 0; i < MEMORIES_MAX; i++)
-        if (mapped[i].id == p->request.mem_id)
-            return mapped[i].memory;
-    static int count;
-    int at = count++ % MEMORIES_MAX;
-    if (mapped[at].id != 0)
-        munmap(mapped[at].memory, p->request.memsize);
-    mapped[at].memory = mmap(NULL, p->request.memsize, PROT_READ | PROT_WRITE, MAP_SHARED, p->fd, 0);
-    CHECK(mapped[at].memory != MAP_FAILED);
-    mapped[at].id = p->request.mem_id;
-    return mapped[at].memory;
-}
-
 /* Registers; the fields of `request` are what to ask for. */
 static int bed_try(struct bed_port *p, const char *name, struct nmreq_register request)
 {
@@ -74,7 +53,8 @@ static int bed_try(struct bed_port *p, const char *name, struct nmreq_register r
         CHECK_EQUAL(close(p->fd), 0);
         return result;
     }
-    p->memory = bed_map(p);
+    p->memory = mmap(NULL, p->request.memsize, PROT_READ | PROT_WRITE, MAP_SHARED, p->fd, 0);
+    CHECK(p->memory != MAP_FAILED);
     p->nifp = (struct netmap_if *)(p->memory + p->request.offset);
     uint32_t rx_at = p->nifp->tx_rings + p->nifp->host_tx_rings;
     p->tx = p->nifp->ring_ofs[0] != 0 ? nm_ring_of(p->nifp, 0) : NULL;
@@ -99,6 +79,7 @@ static struct bed_port bed_open(const char *name)
 
 static void bed_close(struct bed_port *p)
 {
+    CHECK_EQUAL(munmap(p->memory, p->request.memsize), 0);
     CHECK_EQUAL(close(p->fd), 0);
     p->fd = -1;
 }

@@ -23,6 +23,7 @@
 
 #define EXPORT __attribute__((visibility("default")))
 #define FDS_MAX 65536
+#define MAPPINGS_MAX 1024
 #define POLL_FDS 64             /* more are allocated */
 #define SLICE_NS 10000000       /* the longest wait before rings are looked at again: a link that comes up wakes nobody */
 #define NS_PER_S 1000000000ll
@@ -40,12 +41,14 @@
 typedef int (*openat_fn)(int, const char *, int, ...);
 typedef int (*ioctl_fn)(int, unsigned long, ...);
 typedef void *(*mmap_fn)(void *, size_t, int, int, int, off_t);
+typedef int (*munmap_fn)(void *, size_t);
 typedef int (*ppoll_fn)(struct pollfd *, nfds_t, const struct timespec *, const sigset_t *);
 typedef int (*close_fn)(int);
 typedef int (*epoll_ctl_fn)(int, int, int, struct epoll_event *);
 REAL(openat_fn, openat)
 REAL(ioctl_fn, ioctl)
 REAL(mmap_fn, mmap)
+REAL(munmap_fn, munmap)
 REAL(ppoll_fn, ppoll)
 REAL(close_fn, close)
 REAL(epoll_ctl_fn, epoll_ctl)
@@ -58,6 +61,13 @@ struct local {
     int socket;
 };
 static struct local locals[FDS_MAX];
+
+/* A mapping keeps its open file, and so the registration, when the descriptor is closed: here by a duplicate. */
+static struct mapping {
+    void *address; /* NULL: unused */
+    uint32_t descriptor;
+    int fd;
+} mappings[MAPPINGS_MAX];
 
 static struct local *local_of(int fd)
 {
@@ -170,6 +180,13 @@ int __openat64_2(int folder, const char *path, int flags)
     return open_any(folder, path, flags, 0);
 }
 
+/* If no other descriptor, mapping or process has it open. */
+static void release_last(struct nm_state *s, uint32_t descriptor)
+{
+    if (nm_descriptor_is_last(descriptor))
+        nm_descriptor_release(s, descriptor, true);
+}
+
 EXPORT int close(int fd)
 {
     struct local *local = local_of(fd);
@@ -182,8 +199,7 @@ EXPORT int close(int fd)
         real_close()(local->socket);
     local->inode = 0;
     int result = real_close()(fd);
-    if (nm_descriptor_is_last(descriptor)) /* no other process has it */
-        nm_descriptor_release(s, descriptor, true);
+    release_last(s, descriptor);
     nm_unlock(s);
     return result;
 }
@@ -217,6 +233,27 @@ EXPORT int ioctl(int fd, unsigned long request, ...)
     return result < 0 ? fail(-result) : result;
 }
 
+/* A descriptor of the memory that the device is mapped to; -errno. */
+static int open_memory(struct nm_state *s, const struct local *local, size_t bytes, int flags, off_t offset)
+{
+    const struct nm_descriptor *d = &s->descriptors[local->descriptor];
+    uint64_t most = nm_memory_bytes(s);
+    if (!d->registered)
+        return -ENODEV;
+    if ((flags & MAP_TYPE) == MAP_PRIVATE || offset < 0 || (uint64_t)offset > most || bytes > most - (uint64_t)offset)
+        return -EINVAL;
+    int memory = nm_memory_open(s, d->memory);
+    return memory < 0 ? -errno : memory;
+}
+
+static struct mapping *unused_mapping(void)
+{
+    for (int i = 0; i < MAPPINGS_MAX; i++)
+        if (mappings[i].address == NULL)
+            return &mappings[i];
+    return NULL;
+}
+
 static void *map_any(void *address, size_t bytes, int protection, int flags, int fd, off_t offset)
 {
     struct local *local = (flags & MAP_ANONYMOUS) != 0 ? NULL : local_of(fd);
@@ -224,21 +261,38 @@ static void *map_any(void *address, size_t bytes, int protection, int flags, int
         return real_mmap()(address, bytes, protection, flags, fd, offset);
     struct nm_state *s = nm_state();
     nm_lock(s);
-    const struct nm_descriptor *d = &s->descriptors[local->descriptor];
-    uint64_t most = nm_memory_bytes(s);
-    bool sound = (flags & MAP_TYPE) != MAP_PRIVATE && offset >= 0 && (uint64_t)offset <= most && bytes <= most - (uint64_t)offset;
-    int error = !d->registered ? ENODEV : sound ? 0 : EINVAL;
-    int memory = error == 0 ? nm_memory_open(s, d->memory) : -1;
-    nm_unlock(s);
-    if (memory < 0) {
-        errno = error != 0 ? error : ENOMEM;
-        return MAP_FAILED;
+    struct mapping *mapping = unused_mapping();
+    int memory = mapping == NULL ? -ENOMEM : open_memory(s, local, bytes, flags, offset);
+    void *at = MAP_FAILED;
+    int error = -memory;
+    if (memory >= 0) {
+        at = real_mmap()(address, bytes, protection, flags, memory, offset);
+        error = errno;
+        real_close()(memory);
     }
-    void *at = real_mmap()(address, bytes, protection, flags, memory, offset);
-    error = errno;
-    real_close()(memory);
+    if (at != MAP_FAILED)
+        *mapping = (struct mapping){ at, local->descriptor, fcntl(fd, F_DUPFD_CLOEXEC, 0) };
+    nm_unlock(s);
     errno = error;
     return at;
+}
+
+EXPORT int munmap(void *address, size_t bytes)
+{
+    int result = real_munmap()(address, bytes);
+    struct mapping *mapping = NULL;
+    for (int i = 0; i < MAPPINGS_MAX && result == 0; i++)
+        if (address != NULL && mappings[i].address == address)
+            mapping = &mappings[i];
+    if (mapping == NULL)
+        return result;
+    struct nm_state *s = nm_state();
+    nm_lock(s);
+    mapping->address = NULL;
+    real_close()(mapping->fd);
+    release_last(s, mapping->descriptor);
+    nm_unlock(s);
+    return result;
 }
 
 EXPORT void *mmap(void *address, size_t bytes, int protection, int flags, int fd, off_t offset)

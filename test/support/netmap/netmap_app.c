@@ -2,13 +2,13 @@
  * netmap_app.c - a program for tests: an ordinary application of netmap, made from its interface alone (abi.h). With the
  * stand-in preloaded it is the other end of a pipe, a port of a switch, or an inline application. One thread.
  *
- *   netmap_app rx NAME [COUNT [SECONDS]]   writes what comes as a capture to standard output; ends after that many frames or
- *                                          seconds (0: no limit), or at SIGINT or SIGTERM
- *   netmap_app tx NAME                     sends the frames of the capture on standard input; ends when the port has taken all
- *   netmap_app forward FROM TO             sends at TO what comes at FROM, by exchanging buffers where both share memory
- *   netmap_app probe                       opens and closes the device; the stand-in then takes away what dead processes left
+ *   netmap_app rx NAME FILE [COUNT [SECONDS]]   writes what comes as a capture; ends after that many frames or seconds (0: no
+ *                                               limit), or at SIGINT or SIGTERM
+ *   netmap_app tx NAME FILE                     sends the frames of a capture; ends when the port has taken all
+ *   netmap_app forward FROM TO                  sends at TO what comes at FROM, by exchanging buffers where both share memory
+ *   netmap_app probe                            opens and closes the device: the stand-in takes away what dead processes left
  *
- * Captures are classic pcap, little-endian. "netmap_app: ready" on standard error says that the ports are registered.
+ * Captures are classic pcap, little-endian; "-" is standard input or output. "netmap_app: ready" on standard error says that the ports are registered.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -102,37 +102,49 @@ static void sync_port(const struct port *port, uint32_t request)
         fail("sync", port->nifp->name);
 }
 
-static void write_all(const void *data, size_t bytes)
+static FILE *open_file(const char *name, bool to_write)
 {
-    if (fwrite(data, 1, bytes, stdout) != bytes)
-        fail("write", "standard output");
+    if (strcmp(name, "-") == 0)
+        return to_write ? stdout : stdin;
+    FILE *file = fopen(name, to_write ? "we" : "re");
+    if (file == NULL)
+        fail("open", name);
+    return file;
 }
 
-static void write_frame(struct netmap_ring *ring, const struct netmap_slot *slot)
+static void write_all(FILE *file, const void *data, size_t bytes)
+{
+    if (fwrite(data, 1, bytes, file) != bytes)
+        fail("write", "the capture");
+}
+
+static void write_frame(FILE *file, struct netmap_ring *ring, const struct netmap_slot *slot)
 {
     const uint32_t header[4] = { (uint32_t)ring->ts.tv_sec, (uint32_t)ring->ts.tv_usec, slot->len, slot->len };
-    write_all(header, sizeof(header));
-    write_all(nm_buffer(ring, slot->buf_idx), slot->len);
+    write_all(file, header, sizeof(header));
+    write_all(file, nm_buffer(ring, slot->buf_idx), slot->len);
 }
 
-static void receive(struct port *port, uint64_t count, time_t seconds)
+static void receive(struct port *port, FILE *file, uint64_t count, time_t seconds)
 {
     static const uint32_t header[6] = { PCAP_MAGIC_US, 0x00040002, 0, 0, 65535, 1 };
     time_t start = time(NULL);
     uint64_t received = 0;
-    write_all(header, sizeof(header));
+    write_all(file, header, sizeof(header));
     while (!interrupted && (count == 0 || received < count) && (seconds == 0 || time(NULL) - start < seconds)) {
-        fflush(stdout);
+        fflush(file);
         wait_for(port, POLLIN);
         for (uint32_t i = 0; i < port->nifp->rx_rings; i++) {
             struct netmap_ring *ring = nm_rx_ring(port->nifp, i);
             uint32_t at = ring->head, tail = load_tail(ring);
             for (; at != tail && (count == 0 || received < count); at = nm_next(at, ring->num_slots), received++)
-                write_frame(ring, &ring->slot[at]);
+                write_frame(file, ring, &ring->slot[at]);
             advance(ring, at);
         }
     }
     sync_port(port, NIOCRXSYNC);
+    if (fclose(file) != 0)
+        fail("write", "the capture");
 }
 
 /* The next slot of a tx ring, when there is one. */
@@ -143,19 +155,19 @@ static struct netmap_slot *tx_slot(struct port *port, struct netmap_ring *ring)
     return interrupted ? NULL : &ring->slot[ring->head];
 }
 
-static void send_capture(struct port *port)
+static void send_capture(struct port *port, FILE *file)
 {
     struct netmap_ring *ring = nm_tx_ring(port->nifp, 0);
     uint32_t header[6], record[4];
-    if (fread(header, sizeof(header), 1, stdin) != 1 || (header[0] != PCAP_MAGIC_US && header[0] != PCAP_MAGIC_NS)) {
-        fprintf(stderr, "netmap_app: standard input is no capture\n");
+    if (fread(header, sizeof(header), 1, file) != 1 || (header[0] != PCAP_MAGIC_US && header[0] != PCAP_MAGIC_NS)) {
+        fprintf(stderr, "netmap_app: that is no capture\n");
         exit(1);
     }
-    while (!interrupted && fread(record, sizeof(record), 1, stdin) == 1) {
+    while (!interrupted && fread(record, sizeof(record), 1, file) == 1) {
         struct netmap_slot *slot = tx_slot(port, ring);
         if (slot == NULL)
             break;
-        if (record[2] > ring->buf_size || fread(nm_buffer(ring, slot->buf_idx), 1, record[2], stdin) != record[2]) {
+        if (record[2] > ring->buf_size || fread(nm_buffer(ring, slot->buf_idx), 1, record[2], file) != record[2]) {
             fprintf(stderr, "netmap_app: a record of %u bytes is cut or more than a buffer holds\n", record[2]);
             exit(1);
         }
@@ -224,20 +236,21 @@ int main(int argc, char **argv)
         return close(fd);
     }
     bool rx = strcmp(what, "rx") == 0, tx = strcmp(what, "tx") == 0, both = strcmp(what, "forward") == 0;
-    if (!(rx && argc >= 3) && !(tx && argc == 3) && !(both && argc == 4))
-        return fprintf(stderr, "usage: netmap_app rx NAME [COUNT [SECONDS]] | tx NAME | forward FROM TO | probe\n"), 2;
+    if (!(rx && argc >= 4) && !(tx && argc == 4) && !(both && argc == 4))
+        return fprintf(stderr, "usage: netmap_app rx NAME FILE [COUNT [SECONDS]] | tx NAME FILE | forward FROM TO | probe\n"), 2;
     struct port port = open_port(argv[2], NULL), other = { 0 };
     if (both)
         other = open_port(argv[3], &port);
+    FILE *file = both ? NULL : open_file(argv[3], rx);
     fprintf(stderr, "netmap_app: ready\n");
     if (rx)
-        receive(&port, argc > 3 ? strtoull(argv[3], NULL, 10) : 0, argc > 4 ? strtol(argv[4], NULL, 10) : 0);
+        receive(&port, file, argc > 4 ? strtoull(argv[4], NULL, 10) : 0, argc > 5 ? strtol(argv[5], NULL, 10) : 0);
     else if (tx)
-        send_capture(&port);
+        send_capture(&port, file);
     else
         forward(&port, &other);
     if (both)
         close_port(&other);
     close_port(&port);
-    return fflush(stdout) == 0 ? 0 : 1;
+    return 0;
 }

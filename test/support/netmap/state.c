@@ -80,7 +80,8 @@ static struct nm_state *attach(void)
         else if (s->magic != MAGIC)
             prepare(s);
     }
-    close(fd); /* and unlock */
+    flock(fd, LOCK_UN); /* the mapping keeps the file open */
+    close(fd);
     return s;
 }
 
@@ -112,10 +113,15 @@ static void repair(struct nm_state *s)
 
 void nm_lock(struct nm_state *s)
 {
-    if (pthread_mutex_lock(&s->mutex) != EOWNERDEAD)
+    int result = pthread_mutex_lock(&s->mutex);
+    if (result == EOWNERDEAD) {
+        repair(s);
+        result = pthread_mutex_consistent(&s->mutex);
+    }
+    if (result == 0)
         return;
-    repair(s);
-    pthread_mutex_consistent(&s->mutex);
+    fprintf(stderr, "netmap stand-in: the mutex in %s: %s\n", nm_folder(), strerror(result));
+    abort();
 }
 
 void nm_unlock(struct nm_state *s)
