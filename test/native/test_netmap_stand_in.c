@@ -3,8 +3,8 @@
  * as the measure: layouts, ring arithmetic, who owns which slot, errors, and that broken rules are seen.
  *
  * The stand-in is linked in, so that sanitizers see it, and so that one test can die inside of it;
- * netmap_stand_in.test.ts preloads it. Rings have 8 slots, NICs 2 rings. The part with real interfaces runs in a
- * network namespace of its own; without the right to one it ends with 77.
+ * netmap_stand_in.test.ts preloads it. Rings have 8 slots, NICs 2 rings. The part with real interfaces runs in a network
+ * namespace of its own; without the right to one it ends with 77.
  */
 #include <dirent.h>
 #include <net/if.h>
@@ -503,15 +503,13 @@ static void test_vale(void)
 
 /* ------------------------------------------------------------------------ processes */
 
-/* A process that reads `count` frames in order, sleeping in poll, and sends each back. */
-static pid_t fork_echo(const char *name, uint32_t count)
+#define ECHOES 5000
+
+/* Reads frames in order, sleeping in poll, and sends each back. */
+static void echo(const char *name)
 {
-    pid_t pid = fork();
-    CHECK(pid >= 0);
-    if (pid > 0)
-        return pid;
     struct bed_port p = bed_open(name);
-    for (uint32_t n = 0; n < count;) {
+    for (uint32_t n = 0; n < ECHOES;) {
         CHECK_EQUAL(bed_poll(&p, POLLIN, PATIENCE_MS), POLLIN);
         for (int64_t got; (got = bed_get(p.rx)) >= 0; n++) {
             CHECK_EQUAL(got, n);
@@ -525,28 +523,66 @@ static pid_t fork_echo(const char *name, uint32_t count)
         poll(NULL, 0, 1);
     }
     bed_close(&p);
-    _exit(0);
+}
+
+/* Sends to echo() and gets back what it sent. */
+static void call(const struct bed_port *p)
+{
+    uint32_t sent = 0, received = 0;
+    while (received < ECHOES) {
+        while (sent < ECHOES && bed_put(p->tx, 1, 2, sent))
+            sent++;
+        bed_sync(p, NIOCTXSYNC);
+        CHECK_EQUAL(bed_poll(p, POLLIN, PATIENCE_MS), POLLIN);
+        for (int64_t got; (got = bed_get(p->rx)) >= 0; received++)
+            CHECK_EQUAL(got, received);
+        bed_sync(p, NIOCRXSYNC); /* the slots are the sender's again, and it may be waiting for them */
+    }
 }
 
 static void test_two_processes(void)
 {
-    const uint32_t count = 5000;
     struct bed_port p = bed_open("procs{0");
-    pid_t child = fork_echo("procs}0", count);
-    uint32_t sent = 0, received = 0;
-    while (received < count) {
-        while (sent < count && bed_put(p.tx, 1, 2, sent))
-            sent++;
-        bed_sync(&p, NIOCTXSYNC);
-        CHECK_EQUAL(bed_poll(&p, POLLIN, PATIENCE_MS), POLLIN);
-        for (int64_t got; (got = bed_get(p.rx)) >= 0; received++)
-            CHECK_EQUAL(got, received);
-        bed_sync(&p, NIOCRXSYNC); /* the slots are its again, and it may be waiting for them */
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        echo("procs}0");
+        _exit(0);
     }
+    call(&p);
     int status;
     CHECK_EQUAL(waitpid(child, &status, 0), child);
     CHECK_EQUAL(status, 0);
     bed_close(&p);
+    NO_VIOLATIONS();
+}
+
+static void *echo_thread(void *name)
+{
+    echo(name);
+    return NULL;
+}
+
+static void *call_thread(void *port)
+{
+    call(port);
+    return NULL;
+}
+
+/* Two pipes at once, a thread at each end. */
+static void test_threads(void)
+{
+    struct bed_port ports[2] = { bed_open("threads{0"), bed_open("threads{1") };
+    char names[2][16] = { "threads}0", "threads}1" };
+    pthread_t threads[4];
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQUAL(pthread_create(&threads[i], NULL, echo_thread, names[i]), 0);
+        CHECK_EQUAL(pthread_create(&threads[2 + i], NULL, call_thread, &ports[i]), 0);
+    }
+    for (int i = 0; i < 4; i++)
+        CHECK_EQUAL(pthread_join(threads[i], NULL), 0);
+    bed_close(&ports[0]);
+    bed_close(&ports[1]);
     NO_VIOLATIONS();
 }
 
@@ -1006,6 +1042,7 @@ int main(void)
     test_kernel_slot_written();
     test_vale();
     test_two_processes();
+    test_threads();
     test_killed_process();
     test_killed_within_a_move();
     test_inherited_descriptor();

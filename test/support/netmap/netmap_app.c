@@ -6,9 +6,11 @@
  *                                               limit), or at SIGINT or SIGTERM
  *   netmap_app tx NAME FILE                     sends the frames of a capture; ends when the port has taken all
  *   netmap_app forward FROM TO                  sends at TO what comes at FROM, by exchanging buffers where both share memory
- *   netmap_app probe                            opens and closes the device: the stand-in takes away what dead processes left
+ *   netmap_app probe                            opens and closes the device, upon which the stand-in takes away
+ *                                               what dead processes left
  *
- * Captures are classic pcap, little-endian; "-" is standard input or output. "netmap_app: ready" on standard error says that the ports are registered.
+ * Captures are classic pcap, little-endian; "-" is standard input or output. "netmap_app: ready" on standard error says
+ * that the ports are registered.
  */
 #include <errno.h>
 #include <fcntl.h>
