@@ -5,7 +5,7 @@ import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { bricks } from '../bricks/registry.ts';
-import { drivers, nativeBricks } from '../engine/drivers.ts';
+import { drivers, nativeBricks, probeDrivers } from '../engine/drivers.ts';
 import { commands } from '../shell/command/tables.ts';
 import { killDaemon, Runtime } from './support/daemon.ts';
 import { demoCapture } from './support/files.ts';
@@ -17,6 +17,8 @@ interface Snippet {
   readonly line: number;
   readonly language: string;
   readonly text: string;
+  /** What must be there for it to run: drivers, and files by their paths. Behind the language: "```lua needs xdp". */
+  readonly needs: readonly string[];
 }
 
 const brickFolders = readdirSync(join(projectFolder, 'bricks'), { withFileTypes: true })
@@ -27,6 +29,7 @@ const pipeDocuments = [
   'native/examples/README.md',
   'native/libpcap/README.md',
   'native/pipe/README.md',
+  'native/ports/README.md',
   'native/programs/WIRESHARK.md',
 ];
 const documents = ['README.md', ...pipeDocuments, ...brickFolders.map((folder) => `${folder}/README.md`)];
@@ -37,19 +40,32 @@ const runElsewhere = ['npm ci && npm start', 'sudo .ci/deps && npm cit'];
 function snippetsOf(file: string): Snippet[] {
   const text = readFileSync(join(projectFolder, file), 'utf8');
   const lineAt = (index: number): number => text.slice(0, index).split('\n').length;
-  const fenced = [...text.matchAll(/^```(lua|ts|sh)\n(.*?)^```$/gms)].map((match) => ({
+  const fenced = [...text.matchAll(/^```(lua|ts|sh)(?: needs ([^\n]+))?\n(.*?)^```$/gms)].map((match) => ({
     file,
     line: lineAt(match.index),
     language: match[1] ?? '',
-    text: match[2] ?? '',
+    text: match[3] ?? '',
+    needs: match[2]?.split(' ') ?? [],
   }));
   const indented = [...text.matchAll(/^ {4}(bricks .*)$/gm)].map((match) => ({
     file,
     line: lineAt(match.index),
     language: 'sh',
     text: `${match[1]}\n`,
+    needs: [],
   }));
   return [...fenced, ...indented].filter((snippet) => !runElsewhere.includes(snippet.text.trim()));
+}
+
+/** Why a snippet cannot run here, or false. */
+function skipSnippet({ needs }: Snippet): string | false {
+  for (const need of needs) {
+    const driver = drivers.find(({ name }) => name === need);
+    const reason = driver === undefined ? undefined : probeDrivers().find(({ name }) => name === need)?.reason;
+    if (reason !== undefined) return reason;
+    if (driver === undefined && !existsSync(need)) return `"${need}" is not there`;
+  }
+  return false;
 }
 
 /** Programs as users call them: those of this package, and a sudo that is root already. */
@@ -109,7 +125,7 @@ function startOn(t: TestContext, host: Namespace, folder: string, line: readonly
 test('every snippet of the documentation runs', { skip: skipLive('tcpreplay', 'tcpdump', 'tshark') }, async (t) => {
   const host = makeHost(t);
   for (const snippet of documents.flatMap(snippetsOf)) {
-    await t.test(`${snippet.file}:${snippet.line} ${snippet.language}`, async (t) => {
+    await t.test(`${snippet.file}:${snippet.line} ${snippet.language}`, { skip: skipSnippet(snippet) }, async (t) => {
       const { folder } = new Runtime(t);
       const program = startOn(t, host, folder, commandFor(snippet, folder));
       await program.until(/snippet ran\n/);
@@ -132,7 +148,7 @@ async function startDaemonOn(t: TestContext, host: Namespace, ...args: readonly 
 test('Lua of the documentation runs in the daemon as well', { skip: skipLive('tcpreplay') }, async (t) => {
   const host = makeHost(t);
   for (const snippet of documents.flatMap(snippetsOf).filter(({ language }) => language === 'lua')) {
-    await t.test(`${snippet.file}:${snippet.line}`, async (t) => {
+    await t.test(`${snippet.file}:${snippet.line}`, { skip: skipSnippet(snippet) }, async (t) => {
       const folder = await startDaemonOn(t, host);
       writeFileSync(join(folder, 'snippet.lua'), snippet.text);
       const shell = startOn(t, host, folder, ['sh', '-c', `bricks-shell < ${join(folder, 'snippet.lua')}`]);
@@ -214,6 +230,17 @@ test('the page on pipes names every option and counter of both directions', () =
   for (const { name, counters } of ofPipes)
     for (const counter of counters)
       assert.match(text, new RegExp(`\\| .*\`${counter.name}\``), `${name}: ${counter.name}`);
+});
+
+test('the page on drivers has a row for each, and a section that names its options', () => {
+  const text = readFileSync(join(projectFolder, 'native/ports/README.md'), 'utf8');
+  const sections = new Map(text.split(/^## /m).map((section) => [section.split('\n')[0], section]));
+  for (const { name, names, options } of drivers) {
+    assert.match(text, new RegExp(`^\\| \\[[^\\]]*\\b${name}\\b`, 'm'), name);
+    if (names === 'pipe') continue; // They have a page of their own.
+    for (const option of Object.keys(options))
+      assert.ok(sections.get(name)?.includes(`\`${option}\``), `${name}: ${option}`);
+  }
 });
 
 /** The rows of the table below a heading, as cells. */
