@@ -27,14 +27,14 @@ const makefile = join(nativeFolder, 'Makefile');
 
 function sources(): string[] {
   const found: string[] = [makefile, join(packageRoot, 'package.json')];
-  const folders = ['include', 'core', 'engine', 'ports', 'pipe', 'libpcap', 'programs'];
-  // The modules of drivers are in folders of ports/.
-  const modules = readdirSync(join(nativeFolder, 'ports'), { withFileTypes: true }).filter((entry) =>
-    entry.isDirectory(),
+  const folders = ['include', 'core', 'engine', 'ports', 'pipe', 'libpcap', 'programs'].map((name) =>
+    join(nativeFolder, name),
   );
-  for (const name of [...folders, ...modules.map((entry) => `ports/${entry.name}`)]) {
-    const folder = join(nativeFolder, name);
-    for (const file of readdirSync(folder)) if (/\.([ch]|map)$/.test(file)) found.push(join(folder, file));
+  for (const folder of folders) {
+    // In folders of ports/ are the modules.
+    for (const file of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
+      if (/\.([ch]|map)$/.test(file)) found.push(join(folder, file));
+    }
   }
   const bricks = join(packageRoot, 'bricks');
   for (const folder of readdirSync(bricks, { withFileTypes: true })) {
