@@ -33,6 +33,7 @@
 #define FRAME_ALIGNMENT 16
 #define ARENA_BYTES (4u << 20) /* touched only as far as batches fill it */
 #define MTU_MAX (FRAME_BYTES_MAX - ETH_HLEN)
+#define LOOK_NS INT64_C(500000000) /* an interface that goes down wakes nobody: look after this */
 
 enum tap_counter { TX_FULL, TX_ERROR, TOO_LONG, TOO_SHORT, TRUNCATED, LINK_TYPE, TAP_COUNTERS };
 static const struct pb_counter_desc counters[] = {
@@ -166,9 +167,13 @@ static uint32_t tap_tx_batch(struct pb_port *port, const struct pb_tx *tx)
 static bool tap_wait(struct pb_port *port, struct pb_wait *wait)
 {
     struct tap *tap = port->state;
-    short events = port->role == PB_PORT_INPUT ? POLLIN : POLLOUT;
-    bool waits = !tap->gone && (port->role == PB_PORT_INPUT || tap->refused);
-    *wait = (struct pb_wait){.fd = waits ? tap->device->fd : -1, .events = events, .timeout_ns = -1};
+    bool is_input = port->role == PB_PORT_INPUT;
+    if (is_input)
+        check(port, tap);
+    bool waits = !tap->gone && (is_input || tap->refused);
+    *wait = (struct pb_wait){.fd = waits ? tap->device->fd : -1,
+                             .events = is_input ? POLLIN : POLLOUT,
+                             .timeout_ns = is_input && !tap->gone ? LOOK_NS : -1};
     return true;
 }
 
@@ -204,6 +209,9 @@ static int create(struct pb_port *port, int *fd, struct pb_error *error)
         result = pb_link_set_mtu(link.index, (uint32_t)mtu);
     if (result == 0)
         result = pb_link_set_up(link.index, true);
+    if (result == -EPERM)
+        return pb_fail(error, EPERM, "port \"%s\": no permission to set an mtu of %lld and the tap up; run as root or grant "
+                       "CAP_NET_ADMIN (setcap cap_net_admin+ep PROGRAM)", port->name, (long long)mtu);
     if (result < 0)
         return pb_fail(error, -result, "port \"%s\": cannot set the tap up with an mtu of %lld: %s", port->name,
                        (long long)mtu, pb_errno_text(-result));
