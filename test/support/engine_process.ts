@@ -1,11 +1,18 @@
 // Engines in a process of their own, inside a namespace: the test's side of engine_child.ts.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { BrickArgument, EngineStats, LinkOptions } from '../../index.ts';
 import { assertAccounting, type Wiring } from './accounting.ts';
+import type { Held } from './leaks.ts';
 import type { Namespace } from './netns.ts';
-import { type Program, projectFolder, start, until } from './programs.ts';
+import { type Program, projectFolder, start, until, waitMs } from './programs.ts';
+
+/** How long nothing is printed before the process is looked at again. */
+const momentMs = 100;
 
 /** A brick in JSON. */
 export interface BrickDescription {
@@ -32,6 +39,7 @@ interface Message {
   readonly waited?: boolean;
   readonly stopped?: string;
   readonly deleted?: string;
+  readonly held?: Held;
   readonly report?: string;
   readonly error?: string;
   readonly code?: string;
@@ -41,33 +49,54 @@ interface Message {
 export class EngineProcess {
   readonly program: Program;
   readonly #wirings = new Map<string, Wiring>();
+  readonly #reports: string[] = [];
+  readonly #answers: Message[] = [];
   #taken = 0;
+  #readTo = 0;
 
   constructor(program: Program) {
     this.program = program;
   }
 
-  #messages(): Message[] {
-    const lines = this.program.stdout().split('\n').slice(0, -1);
-    return lines.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as Message);
+  /** Sorts what the process printed since the last call into answers and reports. */
+  #read(): void {
+    const printed = this.program.stdout();
+    const end = printed.lastIndexOf('\n') + 1;
+    for (const line of printed.slice(this.#readTo, end).split('\n')) {
+      if (!line.startsWith('{')) continue;
+      const message = JSON.parse(line) as Message;
+      if (message.report === undefined) this.#answers.push(message);
+      else this.#reports.push(message.report);
+    }
+    this.#readTo = end;
   }
 
   /** Waits for the next message that is no report. */
   async #next(): Promise<Message> {
-    const message = await until(
-      `an answer of the engine's process, which printed ${this.program.output().slice(-2000)}`,
-      () => {
-        const answers = this.#messages().filter(({ report }) => report === undefined);
-        const gone = this.program.child.exitCode ?? this.program.child.signalCode;
-        assert.ok(
-          gone === null || answers.length > this.#taken,
-          `the engine's process ended (${gone}): ${this.program.output()}`,
-        );
-        return answers[this.#taken];
-      },
-    );
-    this.#taken++;
-    return message;
+    const end = performance.now() + waitMs;
+    for (;;) {
+      const gone = this.program.child.exitCode ?? this.program.child.signalCode;
+      this.#read();
+      const answer = this.#answers[this.#taken];
+      if (answer !== undefined) {
+        this.#taken++;
+        return answer;
+      }
+      const printed = this.program.output().slice(-2000);
+      assert.equal(gone, null, `the engine's process ended (${gone}): ${printed}`);
+      assert.ok(performance.now() < end, `waited for an answer of the engine's process, which printed ${printed}`);
+      await this.#somethingPrinted();
+    }
+  }
+
+  /** Until it prints or ends, or a moment has passed. */
+  async #somethingPrinted(): Promise<void> {
+    const { child, exited } = this.program;
+    const over = new AbortController();
+    const { signal } = over;
+    const printed = child.stdout === null ? [] : [once(child.stdout, 'data', { signal })];
+    await Promise.race([...printed, exited, delay(momentMs, undefined, { signal })]);
+    over.abort();
   }
 
   async #ask(line: string): Promise<Message> {
@@ -87,7 +116,43 @@ export class EngineProcess {
 
   /** The reports of engine threads so far. */
   reports(): string[] {
-    return this.#messages().flatMap(({ report }) => report ?? []);
+    this.#read();
+    return [...this.#reports];
+  }
+
+  /** True while the process lives. */
+  get isAlive(): boolean {
+    return this.program.child.exitCode === null && this.program.child.signalCode === null;
+  }
+
+  /** Processor time that the process has used, in ms. */
+  cpuMs(): number {
+    // proc_pid_stat(5): fields 14 and 15, behind the name in parentheses; in ticks of a hundredth of a second.
+    const fields = readFileSync(`/proc/${this.program.child.pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+    return (Number(fields[11]) + Number(fields[12])) * 10;
+  }
+
+  /** Makes another engine and starts it; returns the error where it does not, and there is none then. */
+  async make(description: EngineDescription): Promise<{ error: string; code: string } | undefined> {
+    const { plan, error, code = '' } = await this.#ask(`make ${JSON.stringify(description)}`);
+    if (error !== undefined) return { error, code };
+    assert.ok(plan !== undefined);
+    this.#wirings.set(description.name, plan);
+    return undefined;
+  }
+
+  /** Starts and stops an engine so often; what the process holds then. */
+  async cycle(engine: string, times: number): Promise<Held> {
+    const { held, error } = await this.#ask(`cycle ${engine} ${times}`);
+    assert.ok(held !== undefined, error);
+    return held;
+  }
+
+  /** Makes, starts, stops and deletes an engine so often; what the process holds then. */
+  async remake(description: EngineDescription, times: number): Promise<Held> {
+    const { held, error } = await this.#ask(`remake ${times} ${JSON.stringify(description)}`);
+    assert.ok(held !== undefined, error);
+    return held;
   }
 
   async stats(engine: string): Promise<EngineStats> {
@@ -125,8 +190,8 @@ export class EngineProcess {
     return stats;
   }
 
-  /** Any other command; returns the error's text if there is one. */
-  async tell(command: 'start' | 'delete', engine: string): Promise<string | undefined> {
+  /** Any other command; returns the error's text if there is one. "halt" stops and deletes what there is. */
+  async tell(command: 'start' | 'delete' | 'halt', engine: string): Promise<string | undefined> {
     return (await this.#ask(`${command} ${engine}`)).error;
   }
 
@@ -144,6 +209,8 @@ export interface Place {
   readonly runtimeFolder: string;
   /** A command that runs the rest as someone else: ['setpriv', ...]. */
   readonly as?: readonly string[];
+  /** Added to the environment. */
+  readonly env?: NodeJS.ProcessEnv;
 }
 
 /** Starts engines in a process; {@link EngineProcess.started} says how that went. */
@@ -157,6 +224,6 @@ export function startEngines(t: TestContext, place: Place, engines: readonly Eng
   ];
   const command = [...(place.as ?? []), ...line];
   const inside = place.namespace?.inside(...command) ?? { command: command[0] ?? '', args: command.slice(1) };
-  const env = { ...process.env, BRICKS_RUNTIME_DIR: place.runtimeFolder };
+  const env = { ...process.env, BRICKS_RUNTIME_DIR: place.runtimeFolder, ...place.env };
   return new EngineProcess(start(t, inside.command, inside.args, { stdio: ['pipe', 'pipe', 'pipe'], env }));
 }

@@ -1,0 +1,87 @@
+// The table of beds: what is said of each driver is what its users are told.
+import { join } from 'node:path';
+import { skipLive } from '../netns.ts';
+import { type Bed, skipDriver } from './bed.ts';
+import { mtuOf, OwnInterfacePlace, VethPlace } from './interface_places.ts';
+import { PcapPlace } from './pcap_place.ts';
+
+const headerBytes = 14;
+/** The longest frame on a live port. */
+const liveBytesMax = 65535;
+
+/** What every driver of interfaces does. */
+const interfaces = {
+  bytesMin: headerBytes,
+  bytesMax: liveBytesMax,
+  isTwoWay: true,
+  countsLost: true,
+  restartsInTraffic: true,
+  refusal: /^(EPERM|EACCES)$/,
+  cycles: 10,
+} as const;
+
+export const packetBed: Bed = {
+  ...interfaces,
+  name: 'packet',
+  driver: 'packet',
+  peersFirst: true,
+  missing: { port: 'packet:none0', code: 'ENODEV' },
+  skip: () => skipLive() || skipDriver('packet'),
+  make: async (t) => new VethPlace(t, { port: (name) => `packet:${name}` }),
+};
+
+export const tapBed: Bed = {
+  ...interfaces,
+  name: 'tap',
+  driver: 'tap',
+  peersFirst: false,
+  // The kernel drops what does not fit into its queue, and counts it with what the host could not send.
+  countsLost: false,
+  missing: { port: 'tap:lo', code: 'EINVAL' },
+  exclusive: 'input',
+  cycles: 50,
+  skip: () => skipLive() || skipDriver('tap'),
+  make: async (t) =>
+    new OwnInterfacePlace(t, {
+      port: (name, _role, bytes) => `tap:${name}?mtu=${mtuOf(bytes)}`,
+      name: (wire) => `tap${wire}`,
+      make: (name, bytes) => `ip tuntap add ${name} mode tap; ip link set ${name} mtu ${mtuOf(bytes)} up`,
+      remove: (name) => `ip tuntap del ${name} mode tap`,
+    }),
+};
+
+export const vethBed: Bed = {
+  ...interfaces,
+  name: 'veth',
+  driver: 'veth',
+  peersFirst: false,
+  missing: { port: 'veth:lo', code: 'EEXIST' },
+  skip: () => skipLive() || skipDriver('veth'),
+  make: async (t) =>
+    new OwnInterfacePlace(t, {
+      port: (name, _role, bytes) => `veth:${name}?mtu=${mtuOf(bytes)}`,
+      name: (wire) => `bro${wire}`,
+      inner: (name) => `${name}-in`,
+      make: (name, bytes) => {
+        const mtu = `mtu ${mtuOf(bytes)}`;
+        return `ip link add ${name} ${mtu} type veth peer name ${name}-in ${mtu}; ip link set ${name} up; ip link set ${name}-in up`;
+      },
+      remove: (name) => `ip link delete ${name}`,
+    }),
+};
+
+export const pcapBed: Bed = {
+  name: 'pcap',
+  driver: 'pcap',
+  peersFirst: true,
+  bytesMin: headerBytes,
+  bytesMax: 262_144,
+  isTwoWay: false,
+  countsLost: true,
+  restartsInTraffic: false,
+  missing: { port: `pcap:${join('/none', 'none.pcap')}`, code: 'ENOENT' },
+  refusal: /^EACCES$/,
+  cycles: 200,
+  skip: () => skipDriver('pcap'),
+  make: async (t) => new PcapPlace(t),
+};
