@@ -5,7 +5,9 @@
  * 77 where namespaces are not permitted, or where the driver was not built.
  */
 #include <sched.h>
+#include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/wait.h>
 
 #include "port_bed.h"
 #include "ports/module.h"
@@ -305,6 +307,318 @@ static void test_output_outlives_its_interface(void)
     close(oracle);
 }
 
+/* --------------------------------------------------------- what stays, and what not */
+
+/* Whether a program's output has this text. */
+static bool says(const char *command, const char *text)
+{
+    char line[1024];
+    bool found = false;
+    FILE *pipe = popen(command, "re");
+    CHECK(pipe != NULL);
+    while (fgets(line, sizeof(line), pipe) != NULL)
+        found |= strstr(line, text) != NULL;
+    pclose(pipe);
+    return found;
+}
+
+static bool has_program(void)
+{
+    return says("ip -details link show dev b", "prog/xdp");
+}
+
+static void test_leave_nothing_behind(void)
+{
+    make_pair("a", "b", 1500);
+    CHECK(!has_program());
+    CHECK(says("ethtool -k b", "rx-vlan-offload: on"));
+    struct test_port *in = port_open("xdp", PB_PORT_INPUT, "b", "");
+    CHECK(has_program());
+    CHECK(says("ip -details link show dev b", "promiscuity 1"));
+    CHECK(says("ethtool -k b", "rx-vlan-offload: off"));
+    port_stop(in);
+    CHECK(!has_program());
+    CHECK(says("ip -details link show dev b", "promiscuity 0"));
+    CHECK(says("ethtool -k b", "rx-vlan-offload: on"));
+    port_start(in);
+    CHECK(has_program());
+    port_end(in);
+    CHECK(!has_program());
+    in = port_open("xdp", PB_PORT_INPUT, "b", "promiscuous=0");
+    CHECK(says("ip -details link show dev b", "promiscuity 0"));
+    port_end(in);
+    CHECK_EQUAL(pb_link_delete(link_index("a")), 0);
+}
+
+/* A process that dies without a word, and the next one that wants the same. */
+static void test_leave_nothing_behind_when_killed(void)
+{
+    make_pair("a", "b", 1500);
+    int oracle = oracle_open("a");
+    for (int i = 0; i < 5; i++) {
+        int ready[2];
+        CHECK_EQUAL(pipe(ready), 0);
+        pid_t child = fork();
+        if (child == 0) {
+            port_open("xdp", PB_PORT_INPUT, "b", "");
+            port_open("xdp", PB_PORT_OUTPUT, "b", "");
+            CHECK_EQUAL(write(ready[1], "r", 1), 1);
+            pause();
+            _exit(0);
+        }
+        char byte;
+        CHECK_EQUAL(read(ready[0], &byte, 1), 1);
+        close(ready[0]);
+        close(ready[1]);
+        CHECK(has_program());
+        kill(child, SIGKILL);
+        CHECK_EQUAL(waitpid(child, NULL, 0), child);
+        struct test_port *in = port_open("xdp", PB_PORT_INPUT, "b", ""); /* at once */
+        check_carried_in(in, oracle, 60, 0);
+        port_end(in);
+        CHECK(!has_program());
+    }
+    close(oracle);
+    CHECK_EQUAL(pb_link_delete(link_index("a")), 0);
+}
+
+/* Resident pages of this process. */
+static long resident_pages(void)
+{
+    long size, resident = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+    CHECK(file != NULL);
+    CHECK_EQUAL(fscanf(file, "%ld %ld", &size, &resident), 2);
+    fclose(file);
+    return resident;
+}
+
+#define RESTARTS 200 /* the kernel takes tenths of a second for each */
+
+static void test_restart_many_times(void)
+{
+    make_pair("a", "b", 1500);
+    int oracle = oracle_open("a");
+    struct test_port *in = port_new("xdp", PB_PORT_INPUT, "b", "umem_mb=1&ring=64");
+    struct test_port *out = port_new("xdp", PB_PORT_OUTPUT, "b", "umem_mb=1&ring=64");
+    int files = open_files();
+    long pages = 0;
+    for (int i = 0; i < RESTARTS; i++) {
+        port_start(i % 2 == 0 ? in : out);
+        port_start(i % 2 == 0 ? out : in);
+        if (i % 100 == 0) {
+            check_carried_in(in, oracle, 60, 0);
+            check_carried_out(out, oracle, 60, 0);
+        }
+        port_stop(i % 3 == 0 ? in : out);
+        port_stop(i % 3 == 0 ? out : in);
+        CHECK_EQUAL(open_files(), files);
+        if (i == 100)
+            pages = resident_pages();
+    }
+    CHECK(resident_pages() < pages + 256); /* a UMEM has as many */
+    CHECK(!has_program());
+    port_delete(in);
+    port_delete(out);
+    close(oracle);
+    CHECK_EQUAL(pb_link_delete(link_index("a")), 0);
+}
+
+/* ------------------------------------------------------------------------- queues */
+
+static void make_pair_of_two_queues(void)
+{
+    CHECK_EQUAL(system("ip link add name a numrxqueues 2 numtxqueues 2 type veth peer name b numrxqueues 2 numtxqueues 2 &&"
+                       "ethtool -L a rx 2 tx 2 && ethtool -L b rx 2 tx 2"), 0);
+    CHECK_EQUAL(pb_link_set_up(link_index("a"), true), 0);
+    bring_up("b", "a");
+}
+
+/* A frame that arrives at queue `queue` of b: sent from that queue of a. */
+static void send_to_queue(struct test_port *sender, uint32_t number)
+{
+    make_frame(frame, 100, number, 0);
+    port_send(sender, frame, 100, 100, PB_LINK_ETHERNET);
+}
+
+static void test_engines_share_an_interface_by_queue(void)
+{
+    make_pair_of_two_queues();
+    struct test_port *senders[2], *ins[2];
+    for (int i = 0; i < 2; i++) {
+        const char *options = i == 0 ? "queue=0" : "queue=1";
+        senders[i] = port_open("xdp", PB_PORT_OUTPUT, "a", options);
+        ins[i] = port_new("xdp", PB_PORT_INPUT, "b", "");
+        ins[i]->port.engine_handle = 10 + i;
+        ins[i]->port.queue_id = i;
+        port_start(ins[i]);
+    }
+    for (uint32_t n = 0; n < 20; n++) {
+        send_to_queue(senders[n % 2], n);
+        struct expectation e = {.frame = frame, .bytes = 100};
+        CHECK_EQUAL(port_receive(ins[n % 2], 1, BATCH, expect, &e), 1);
+    }
+    CHECK_EQUAL(counter(ins[0], PB_PORT_RX_PACKETS), 10);
+    CHECK_EQUAL(counter(ins[1], PB_PORT_RX_PACKETS), 10);
+
+    /* One stops, the other goes on; what comes by the first one's queue is the host's again. */
+    port_stop(ins[0]);
+    CHECK(has_program());
+    int host = oracle_open("b");
+    send_to_queue(senders[0], 100);
+    CHECK_EQUAL(oracle_receive(host, heard), 100);
+    send_to_queue(senders[1], 101);
+    struct expectation e = {.frame = frame, .bytes = 100};
+    CHECK_EQUAL(port_receive(ins[1], 1, BATCH, expect, &e), 1);
+    port_stop(ins[1]);
+    CHECK(!has_program());
+    close(host);
+
+    /* One engine reads both. */
+    struct test_port *all = port_open("xdp", PB_PORT_INPUT, "b", "");
+    for (uint32_t n = 0; n < 20; n++) {
+        check_sleeps(all);
+        send_to_queue(senders[n % 2], n);
+        e = (struct expectation){.frame = frame, .bytes = 100};
+        CHECK_EQUAL(port_receive(all, 1, BATCH, expect, &e), 1);
+    }
+    port_end(all);
+    for (int i = 0; i < 2; i++) {
+        port_end(senders[i]);
+        port_delete(ins[i]);
+    }
+    CHECK_EQUAL(pb_link_delete(link_index("a")), 0);
+}
+
+/* -------------------------------------------------------------------- open errors */
+
+/* Opening b so fails, for this reason. */
+static void check_refused(enum pb_port_role role, const char *options, const char *text)
+{
+    struct test_port *t = port_new("xdp", role, "b", options);
+    int result = t->port.operations->open(&t->port, &error);
+    CHECK(result < 0 && result == -error.code);
+    if (strstr(error.text, text) == NULL)
+        fprintf(stderr, "\"%s\" lacks \"%s\"\n", error.text, text);
+    CHECK(strstr(error.text, text) != NULL);
+    port_delete(t);
+}
+
+static void test_open_errors_say_what_to_do(void)
+{
+    make_pair("a", "b", 1500);
+    check_open_fails("xdp", PB_PORT_INPUT, "eth9", "port \"eth9\": no such interface; have: lo, b, a");
+    check_open_fails("xdp", PB_PORT_INPUT, "lo", "port \"lo\": lo is not Ethernet (hardware type 772); use packet:lo");
+    check_refused(PB_PORT_INPUT, "queue=1", "b has no receive queue 1, but 0 to 0; use one of these, or give it more (ethtool -L)");
+    check_refused(PB_PORT_OUTPUT, "queue=7", "b has no send queue 7, but 0 to 0");
+    check_refused(PB_PORT_INPUT, "mode=fast", "mode is auto, zerocopy or copy, not \"fast\"");
+    check_refused(PB_PORT_INPUT, "attach=hard", "attach is auto, native or skb, not \"hard\"");
+    check_refused(PB_PORT_INPUT, "mode=zerocopy", "the driver of b cannot do without the kernel's copies; use ?mode=auto");
+    check_refused(PB_PORT_INPUT, "mode=zerocopy&attach=skb", "attach=skb");
+    struct test_port *in = port_open("xdp", PB_PORT_INPUT, "b", "");
+    check_refused(PB_PORT_INPUT, "", "queue 0 of b has an input of this engine already");
+    struct test_port *other = port_new("xdp", PB_PORT_OUTPUT, "b", "");
+    other->port.engine_handle = 2;
+    CHECK_EQUAL(other->port.operations->open(&other->port, &error), -EBUSY);
+    CHECK(strstr(error.text, "queue 0 of b is in use by another program's or engine's AF_XDP socket") != NULL);
+    port_delete(other);
+    port_end(in);
+    CHECK_EQUAL(pb_link_delete(link_index("a")), 0);
+}
+
+/* Another process has the interface's program: it must have begun before ours did, so as not to share it. */
+static void test_another_process_has_the_program(void)
+{
+    make_pair_of_two_queues();
+    int go[2];
+    CHECK_EQUAL(pipe(go), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        char byte;
+        CHECK_EQUAL(read(go[0], &byte, 1), 1);
+        check_refused(PB_PORT_INPUT, "queue=1", "port \"b\": b has another program's XDP program (id ");
+        CHECK(strstr(error.text, "stop what reads it, or ip link set b xdp off") != NULL);
+        _exit(0);
+    }
+    struct test_port *in = port_open("xdp", PB_PORT_INPUT, "b", "queue=0");
+    CHECK_EQUAL(write(go[1], "g", 1), 1);
+    int status;
+    CHECK_EQUAL(waitpid(child, &status, 0), child);
+    CHECK_EQUAL(status, 0);
+    close(go[0]);
+    close(go[1]);
+    port_end(in);
+    CHECK_EQUAL(pb_link_delete(link_index("a")), 0);
+}
+
+/* --------------------------------------------------------- what the host depends on */
+
+static void run(const char *command)
+{
+    if (system(command) != 0) {
+        fprintf(stderr, "failed: %s\n", command);
+        exit(1);
+    }
+}
+
+static void test_refuse_a_default_route(void)
+{
+    static const struct {
+        const char *set_up, *reason;
+    } rows[] = {
+        {"ip addr add 10.1.1.1/24 dev b && ip route add default via 10.1.1.2", "b carries this host's default route"},
+        {"ip route add default dev b table 100", "b carries this host's default route"},
+        {"ip route add default nexthop dev a nexthop dev b", "b carries this host's default route"},
+        {"echo 0 >/proc/sys/net/ipv6/conf/b/disable_ipv6 && ip -6 route add default dev b", "b carries this host's default route"},
+        {"ip link add br0 type bridge && ip link set br0 up && ip link set dev b master br0 && ip route add default dev br0",
+         "b stands below br0, which carries this host's default route"},
+        {"ip link add link b name over0 type macvlan && ip link set over0 up && ip route add default dev over0",
+         "b stands below over0, which carries this host's default route"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        make_pair("a", "b", 1500);
+        run(rows[i].set_up);
+        check_refused(PB_PORT_INPUT, "", rows[i].reason);
+        CHECK(strstr(error.text, "use packet:b, which gets a copy, or say ?force=1") != NULL);
+        CHECK(!has_program());
+        port_end(port_open("xdp", PB_PORT_OUTPUT, "b", "")); /* sending takes nothing away */
+        port_end(port_open("xdp", PB_PORT_INPUT, "b", "force=1"));
+        (void)system("ip link del br0 2>/dev/null");
+        CHECK_EQUAL(pb_link_delete(link_index("a")), 0);
+    }
+}
+
+static void test_refuse_an_ssh_connection(void)
+{
+    make_pair("a", "b", 1500);
+    run("ip link set lo up && ip addr add 10.1.1.1/24 dev b");
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(22), .sin_addr.s_addr = inet_addr("10.1.1.1")};
+    int server = socket(AF_INET, SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM, 0), on = 1;
+    CHECK_EQUAL(setsockopt(server, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)), 0);
+    CHECK_EQUAL(bind(server, (struct sockaddr *)&address, sizeof(address)), 0);
+    CHECK_EQUAL(listen(server, 1), 0);
+    port_end(port_open("xdp", PB_PORT_INPUT, "b", "")); /* nobody is connected */
+    CHECK_EQUAL(connect(client, (struct sockaddr *)&address, sizeof(address)), 0);
+    check_refused(PB_PORT_INPUT, "", "b carries an SSH connection to this host, and xdp would take its traffic");
+    port_end(port_open("xdp", PB_PORT_INPUT, "b", "force=1"));
+    close(client);
+    close(server);
+    run("ip link set lo down");
+    CHECK_EQUAL(pb_link_delete(link_index("a")), 0);
+}
+
+/* Last: it gives root's rights away. */
+static void test_open_without_permission(void)
+{
+    make_pair("a", "b", 1500);
+    CHECK_EQUAL(seteuid(65534), 0);
+    check_refused(PB_PORT_INPUT, "", "run as root or grant CAP_NET_RAW");
+    CHECK_EQUAL(pb_driver_probe("xdp", &error), -EPERM);
+    CHECK(strstr(error.text, "driver \"xdp\": no permission for AF_XDP sockets; run as root or grant CAP_NET_RAW") != NULL);
+    CHECK_EQUAL(seteuid(0), 0);
+    CHECK_EQUAL(pb_link_delete(link_index("a")), 0);
+}
+
 int main(void)
 {
     if (unshare(CLONE_NEWNET) < 0) {
@@ -325,6 +639,15 @@ int main(void)
         test_count_starvation,
         test_input_outlives_its_interface,
         test_output_outlives_its_interface,
+        test_leave_nothing_behind,
+        test_leave_nothing_behind_when_killed,
+        test_restart_many_times,
+        test_engines_share_an_interface_by_queue,
+        test_open_errors_say_what_to_do,
+        test_another_process_has_the_program,
+        test_refuse_a_default_route,
+        test_refuse_an_ssh_connection,
+        test_open_without_permission,
     };
     for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
         int before = open_files();

@@ -108,15 +108,17 @@ static void release(struct pb_port *port, struct xdp_port *s)
     free(s);
 }
 
-/* A socket to ask about the interface, and to keep it promiscuous: a membership ends with the socket. */
+/* A socket to ask about the interface, and to keep it promiscuous: a membership ends with the socket. To close one of
+ * packets takes the kernel longer, so it is one only where it must be. */
 static int open_interface(const struct pb_port *port, struct xdp_port *s, struct pb_error *error)
 {
-    s->interface.fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+    bool promiscuous = port->role == PB_PORT_INPUT && pb_port_option_boolean(port, "promiscuous");
+    s->interface.fd = promiscuous ? socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0) : socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (s->interface.fd < 0)
-        return pb_fail(error, errno, "port \"%s\": packet socket: %s; run as root or grant CAP_NET_RAW", port->name,
+        return pb_fail(error, errno, "port \"%s\": socket: %s; run as root or grant CAP_NET_RAW", port->name,
                        pb_errno_text(errno));
     struct packet_mreq membership = {.mr_ifindex = s->interface.index, .mr_type = PACKET_MR_PROMISC};
-    if (port->role == PB_PORT_INPUT && pb_port_option_boolean(port, "promiscuous") &&
+    if (promiscuous &&
         setsockopt(s->interface.fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &membership, sizeof(membership)) < 0)
         return pb_fail(error, errno, "port \"%s\": cannot set %s promiscuous: %s; use ?promiscuous=0", port->name,
                        s->interface.name, pb_errno_text(errno));
@@ -189,6 +191,8 @@ static int open_port(struct pb_port *port, struct xdp_port *s, const struct pb_l
     int mode = choose(port, "mode", modes, error), attach = mode < 0 ? mode : choose(port, "attach", attachs, error);
     if (attach < 0)
         return attach;
+    if (mode == XDP_MODE_ZEROCOPY && attach == XDP_ATTACH_SKB)
+        return pb_fail(error, EINVAL, "port \"%s\": mode=zerocopy does not go with attach=skb; use attach=native", port->name);
     if (link->hardware != ARPHRD_ETHER)
         return pb_fail(error, EPROTONOSUPPORT, "port \"%s\": %s is not Ethernet (hardware type %u); use packet:%s", port->name,
                        s->interface.name, link->hardware, s->interface.name);
