@@ -17,9 +17,7 @@
 #include <errno.h>
 #include <linux/ethtool.h>
 #include <linux/if_arp.h>
-#include <linux/sockios.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -46,60 +44,18 @@ static bool detached(const struct pb_packet_socket *s)
 {
     struct sockaddr_ll address;
     socklen_t bytes = sizeof(address);
-    return getsockname(s->fd, (struct sockaddr *)&address, &bytes) == 0 && address.sll_ifindex != s->index;
-}
-
-bool pb_packet_ask(struct pb_packet_socket *s, unsigned long request, struct ifreq *answer)
-{
-    /* By index first: the interface may have been renamed. */
-    *answer = (struct ifreq){.ifr_ifindex = s->index};
-    if (ioctl(s->fd, SIOCGIFNAME, answer) < 0)
-        return false;
-    memcpy(s->interface, answer->ifr_name, sizeof(s->interface));
-    return request == SIOCGIFNAME || ioctl(s->fd, request, answer) == 0;
-}
-
-bool pb_packet_is_up(struct pb_packet_socket *s)
-{
-    struct ifreq answer;
-    return pb_packet_ask(s, SIOCGIFFLAGS, &answer) && (answer.ifr_flags & IFF_UP);
-}
-
-/* One of ethtool's questions with a number as the answer: `unknown` where the device has none. */
-static uint32_t ask_ethtool(struct pb_packet_socket *s, uint32_t question, uint32_t unknown)
-{
-    struct ifreq answer;
-    struct ethtool_value value = {.cmd = question};
-    if (!pb_packet_ask(s, SIOCGIFNAME, &answer))
-        return 0;
-    answer.ifr_data = (char *)&value;
-    return ioctl(s->fd, SIOCETHTOOL, &answer) < 0 ? unknown : value.data;
-}
-
-bool pb_packet_has_link(struct pb_packet_socket *s)
-{
-    return ask_ethtool(s, ETHTOOL_GLINK, 1) != 0;
+    return getsockname(s->interface.fd, (struct sockaddr *)&address, &bytes) == 0 && address.sll_ifindex != s->interface.index;
 }
 
 bool pb_packet_has_nic_hash(struct pb_packet_socket *s)
 {
-    return (ask_ethtool(s, ETHTOOL_GFLAGS, 0) & ETH_FLAG_RXHASH) != 0;
+    struct ethtool_value flags = {.cmd = ETHTOOL_GFLAGS};
+    return pb_interface_ethtool(&s->interface, &flags) && (flags.data & ETH_FLAG_RXHASH) != 0;
 }
 
 void pb_packet_lost(struct pb_port *port, struct pb_packet_socket *s)
 {
-    if (s->gone)
-        return;
-    bool was_down = s->down;
-    s->down = true;
-    if (detached(s)) {
-        s->gone = true;
-        pb_port_report(port, "the interface is gone; create %s again, then stop and start the engine", s->interface);
-    } else if (!was_down && !pb_packet_is_up(s)) {
-        pb_port_report(port, "the interface is down; ip link set %s up", s->interface);
-    } else if (!was_down) {
-        pb_port_report(port, "the interface has no link; connect %s, or set its peer up", s->interface);
-    }
+    pb_interface_lost(port, &s->interface, detached(s));
 }
 
 /* --------------------------------------------------------------------- both ways */
@@ -128,7 +84,7 @@ void pb_packet_flush(struct pb_port *port)
 
 int pb_packet_set_option(const struct pb_packet_socket *s, int option, int value)
 {
-    return setsockopt(s->fd, SOL_PACKET, option, &value, sizeof(value));
+    return setsockopt(s->interface.fd, SOL_PACKET, option, &value, sizeof(value));
 }
 
 int pb_packet_map_ring(struct pb_port *port, struct pb_packet_socket *s, int option, const struct tpacket_req *request,
@@ -136,8 +92,8 @@ int pb_packet_map_ring(struct pb_port *port, struct pb_packet_socket *s, int opt
 {
     s->ring_bytes = (size_t)request->tp_block_size * request->tp_block_nr;
     void *ring = MAP_FAILED;
-    if (setsockopt(s->fd, SOL_PACKET, option, request, bytes) == 0)
-        ring = mmap(NULL, s->ring_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
+    if (setsockopt(s->interface.fd, SOL_PACKET, option, request, bytes) == 0)
+        ring = mmap(NULL, s->ring_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, s->interface.fd, 0);
     if (ring == MAP_FAILED)
         return pb_fail(error, errno, "port \"%s\": no ring of %zu MiB: %s; free memory%s", port->name,
                        s->ring_bytes >> 20, pb_errno_text(errno),
@@ -148,8 +104,8 @@ int pb_packet_map_ring(struct pb_port *port, struct pb_packet_socket *s, int opt
 
 int pb_packet_bind(const struct pb_packet_socket *s, uint16_t protocol)
 {
-    struct sockaddr_ll address = {.sll_family = AF_PACKET, .sll_protocol = htons(protocol), .sll_ifindex = s->index};
-    return bind(s->fd, (struct sockaddr *)&address, sizeof(address));
+    struct sockaddr_ll address = {.sll_family = AF_PACKET, .sll_protocol = htons(protocol), .sll_ifindex = s->interface.index};
+    return bind(s->interface.fd, (struct sockaddr *)&address, sizeof(address));
 }
 
 /* Whether a SOCK_RAW socket's frames begin with an Ethernet or an IP header; -1: neither. */
@@ -177,36 +133,32 @@ static void release(struct pb_packet_socket *s, enum pb_port_role role)
         pb_packet_rx_leave(s);
     if (s->ring != NULL)
         munmap(s->ring, s->ring_bytes);
-    if (s->fd >= 0)
-        close(s->fd);
+    if (s->interface.fd >= 0)
+        close(s->interface.fd);
     s->ring = NULL;
-    s->fd = -1;
+    s->interface.fd = -1;
 }
 
 int pb_packet_open(struct pb_port *port, struct pb_packet_socket *s, const char *interface, struct pb_error *error)
 {
-    char have[256];
     struct pb_link link;
-    int result = pb_link_get(interface, &link);
-    if (result == -ENODEV)
-        return pb_fail(error, ENODEV, "port \"%s\": no such interface; have: %s", port->name,
-                       pb_interfaces_text(have, sizeof(have)));
+    int result = pb_interface_find(port, interface, &link, error);
     if (result < 0)
-        return pb_fail(error, -result, "port \"%s\": cannot look up %s: %s", port->name, interface, pb_errno_text(-result));
+        return result;
     int link_type = link_type_of(link.hardware);
     if (link_type < 0)
         return pb_fail(error, EPROTONOSUPPORT, "port \"%s\": %s is neither Ethernet nor IP (hardware type %u); "
                        "use another interface", port->name, interface, link.hardware);
 
     memset(s, 0, sizeof(*s));
-    memcpy(s->interface, interface, strlen(interface) + 1); /* it has an index, so it fits */
-    s->index = link.index;
+    memcpy(s->interface.name, interface, strlen(interface) + 1); /* it has an index, so it fits */
+    s->interface.index = link.index;
     s->link_type = (uint16_t)link_type;
-    s->fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
-    if (s->fd < 0 && (errno == EPERM || errno == EACCES))
+    s->interface.fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+    if (s->interface.fd < 0 && (errno == EPERM || errno == EACCES))
         return pb_fail(error, errno, "port \"%s\": no permission for packet sockets; run as root or grant CAP_NET_RAW "
                        "(setcap cap_net_raw+ep PROGRAM)", port->name);
-    if (s->fd < 0)
+    if (s->interface.fd < 0)
         return pb_fail(error, errno, "port \"%s\": packet socket: %s", port->name, pb_errno_text(errno));
     port->writable = port->role == PB_PORT_INPUT; /* the ring is ours until a block goes back */
     result = port->role == PB_PORT_INPUT ? pb_packet_rx_open(port, s, error)

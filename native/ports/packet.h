@@ -10,9 +10,8 @@
 #define PB_PACKET_H
 
 #include <linux/if_packet.h>
-#include <net/if.h>
 
-#include "port.h"
+#include "interface.h"
 
 /* The drivers' own counters, in the order of pb_packet_counters. */
 enum pb_packet_counter {
@@ -67,12 +66,8 @@ struct pb_packet_tx {
 };
 
 struct pb_packet_socket {
-    char interface[IFNAMSIZ];
-    int fd;               /* -1: closed */
-    int index;
+    struct pb_interface interface; /* its descriptor is the packet socket; -1: closed */
     uint16_t link_type;
-    bool down;            /* reported; until a sign that it is up again */
-    bool gone;            /* reported; the interface will not come back */
     uint8_t *ring;        /* mapped; NULL: not */
     size_t ring_bytes;
     union {

@@ -70,8 +70,8 @@ static struct tpacket3_hdr *rx_frame(const struct pb_packet_socket *s)
         return NULL;
     uint8_t *at = (uint8_t *)rx_block(s, rx->block) + rx->offset;
     struct tpacket3_hdr *frame = (struct tpacket3_hdr *)at;
-    /* PB_PACKET_VLAN_BYTES of headroom were reserved behind the header and the address. */
-    if (frame->tp_mac < TPACKET3_HDRLEN + PB_PACKET_VLAN_BYTES ||
+    /* PB_VLAN_TAG_BYTES of headroom were reserved behind the header and the address. */
+    if (frame->tp_mac < TPACKET3_HDRLEN + PB_VLAN_TAG_BYTES ||
         (uint64_t)frame->tp_mac + frame->tp_snaplen > rx->limit - rx->offset)
         return NULL;
     return frame;
@@ -82,10 +82,10 @@ static uint8_t *restore_tag(uint8_t *data, const struct tpacket3_hdr *frame)
 {
     uint16_t tpid = frame->tp_status & TP_STATUS_VLAN_TPID_VALID ? frame->hv1.tp_vlan_tpid : ETH_P_8021Q;
     uint16_t tci = (uint16_t)frame->hv1.tp_vlan_tci;
-    memmove(data - PB_PACKET_VLAN_BYTES, data, MAC_BYTES);
-    const uint8_t tag[PB_PACKET_VLAN_BYTES] = {(uint8_t)(tpid >> 8), (uint8_t)tpid, (uint8_t)(tci >> 8), (uint8_t)tci};
-    memcpy(data - PB_PACKET_VLAN_BYTES + MAC_BYTES, tag, sizeof(tag));
-    return data - PB_PACKET_VLAN_BYTES;
+    memmove(data - PB_VLAN_TAG_BYTES, data, MAC_BYTES);
+    const uint8_t tag[PB_VLAN_TAG_BYTES] = {(uint8_t)(tpid >> 8), (uint8_t)tpid, (uint8_t)(tci >> 8), (uint8_t)tci};
+    memcpy(data - PB_VLAN_TAG_BYTES + MAC_BYTES, tag, sizeof(tag));
+    return data - PB_VLAN_TAG_BYTES;
 }
 
 static void rx_packet(const struct pb_packet_socket *s, struct pb_packet *packet, struct tpacket3_hdr *frame)
@@ -94,7 +94,7 @@ static void rx_packet(const struct pb_packet_socket *s, struct pb_packet *packet
     uint32_t added = 0;
     if ((frame->tp_status & TP_STATUS_VLAN_VALID) && frame->tp_snaplen >= MAC_BYTES && s->link_type == PB_LINK_ETHERNET) {
         data = restore_tag(data, frame);
-        added = PB_PACKET_VLAN_BYTES;
+        added = PB_VLAN_TAG_BYTES;
     }
     pb_packet_init(packet, data, frame->tp_snaplen + added, frame->tp_len + added,
                    frame->tp_sec * UINT64_C(1000000000) + frame->tp_nsec, s->link_type);
@@ -149,13 +149,13 @@ static void rx_check(struct pb_port *port, struct pb_packet_socket *s)
 {
     int code = 0;
     socklen_t bytes = sizeof(code);
-    if (s->gone || getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &code, &bytes) < 0 || (code == 0 && !s->down))
+    if (s->interface.gone || getsockopt(s->interface.fd, SOL_SOCKET, SO_ERROR, &code, &bytes) < 0 || (code == 0 && !s->interface.down))
         return;
-    if (pb_packet_is_up(s))
-        s->down = false;
+    if (pb_interface_is_up(&s->interface))
+        s->interface.down = false;
     else
         pb_packet_lost(port, s);
-    if (s->gone)
+    if (s->interface.gone)
         s->rx.lingers = GONE_LINGERS;
 }
 
@@ -164,8 +164,10 @@ bool pb_packet_rx_wait(struct pb_port *port, struct pb_packet_socket *s, struct 
     if (s->rx.left > 0 || rx_block_ready(s))
         return false;
     rx_check(port, s);
-    *wait = (struct pb_wait){.fd = s->gone ? -1 : s->fd, .events = POLLIN, .timeout_ns = s->down ? DOWN_LOOK_NS : -1};
-    if (s->gone)
+    *wait = (struct pb_wait){.fd = s->interface.gone ? -1 : s->interface.fd,
+                             .events = POLLIN,
+                             .timeout_ns = s->interface.down ? DOWN_LOOK_NS : -1};
+    if (s->interface.gone)
         wait->timeout_ns = s->rx.lingers > 0 ? GONE_LINGER_NS : -1;
     if (s->rx.lingers > 0)
         s->rx.lingers--;
@@ -177,7 +179,7 @@ void pb_packet_rx_tick(struct pb_port *port, struct pb_packet_socket *s)
     /* Reading resets the kernel's counts. */
     struct tpacket_stats_v3 stats;
     socklen_t bytes = sizeof(stats);
-    if (getsockopt(s->fd, SOL_PACKET, PACKET_STATISTICS, &stats, &bytes) == 0 && stats.tp_drops > 0)
+    if (getsockopt(s->interface.fd, SOL_PACKET, PACKET_STATISTICS, &stats, &bytes) == 0 && stats.tp_drops > 0)
         pb_port_count(port, PB_PACKET_KERNEL_DROPS, stats.tp_drops);
     rx_check(port, s);
 }
@@ -208,7 +210,7 @@ static struct pb_packet_group *fanout_find(int index)
 static int filter(const struct pb_packet_socket *s, const struct sock_filter *code, uint16_t count)
 {
     struct sock_fprog program = {.len = count, .filter = (struct sock_filter *)code};
-    return setsockopt(s->fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
+    return setsockopt(s->interface.fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
 }
 
 /* Between bind() and joining, a socket would get every packet, those of the other
@@ -221,7 +223,7 @@ static int fanout_prepare(const struct pb_packet_socket *s)
 
 static int fanout_join(struct pb_packet_socket *s, bool outgoing)
 {
-    struct pb_packet_group *group = fanout_find(s->index);
+    struct pb_packet_group *group = fanout_find(s->interface.index);
     if (group == NULL) {
         errno = ENOSPC;
         return -1;
@@ -230,10 +232,10 @@ static int fanout_join(struct pb_packet_socket *s, bool outgoing)
     uint32_t value = (uint32_t)(PACKET_FANOUT_HASH | (first ? PACKET_FANOUT_FLAG_UNIQUEID : 0)) << 16;
     value |= first ? 0 : group->id;
     socklen_t bytes = sizeof(value);
-    if (setsockopt(s->fd, SOL_PACKET, PACKET_FANOUT, &value, sizeof(value)) < 0 ||
-        getsockopt(s->fd, SOL_PACKET, PACKET_FANOUT, &value, &bytes) < 0)
+    if (setsockopt(s->interface.fd, SOL_PACKET, PACKET_FANOUT, &value, sizeof(value)) < 0 ||
+        getsockopt(s->interface.fd, SOL_PACKET, PACKET_FANOUT, &value, &bytes) < 0)
         return -1;
-    *group = (struct pb_packet_group){.index = s->index, .id = (uint16_t)value, .members = group->members + 1};
+    *group = (struct pb_packet_group){.index = s->interface.index, .id = (uint16_t)value, .members = group->members + 1};
     s->rx.group = group;
 
     /* A group does not heed its members' PACKET_IGNORE_OUTGOING. */
@@ -244,7 +246,7 @@ static int fanout_join(struct pb_packet_socket *s, bool outgoing)
         BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
     };
     int none = 0;
-    return outgoing ? setsockopt(s->fd, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof(none)) : filter(s, arriving, 4);
+    return outgoing ? setsockopt(s->interface.fd, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof(none)) : filter(s, arriving, 4);
 }
 
 void pb_packet_rx_leave(struct pb_packet_socket *s)
@@ -269,7 +271,7 @@ int pb_packet_rx_open(struct pb_port *port, struct pb_packet_socket *s, struct p
                                    /* Without a card's hash the kernel would compute one of its own, with a secret key. */
                                    .tp_feature_req_word = s->rx.has_nic_hash ? TP_FT_REQ_FILL_RXHASH : 0};
     if (pb_packet_set_option(s, PACKET_VERSION, TPACKET_V3) < 0 ||
-        pb_packet_set_option(s, PACKET_RESERVE, PB_PACKET_VLAN_BYTES) < 0 ||
+        pb_packet_set_option(s, PACKET_RESERVE, PB_VLAN_TAG_BYTES) < 0 ||
         (!outgoing && pb_packet_set_option(s, PACKET_IGNORE_OUTGOING, 1) < 0))
         return pb_fail(error, errno, "port \"%s\": packet socket: %s; this needs Linux 4.20", port->name,
                        pb_errno_text(errno));
@@ -278,16 +280,16 @@ int pb_packet_rx_open(struct pb_port *port, struct pb_packet_socket *s, struct p
         return result;
 
     /* A membership ends with the socket, so nothing stays promiscuous behind us. */
-    struct packet_mreq membership = {.mr_ifindex = s->index, .mr_type = PACKET_MR_PROMISC};
+    struct packet_mreq membership = {.mr_ifindex = s->interface.index, .mr_type = PACKET_MR_PROMISC};
     if (pb_port_option_boolean(port, "promiscuous") &&
-        setsockopt(s->fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &membership, sizeof(membership)) < 0)
+        setsockopt(s->interface.fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &membership, sizeof(membership)) < 0)
         return pb_fail(error, errno, "port \"%s\": cannot set %s promiscuous: %s; use ?promiscuous=0", port->name,
-                       s->interface, pb_errno_text(errno));
+                       s->interface.name, pb_errno_text(errno));
     if ((port->queue_id >= 0 && fanout_prepare(s) < 0) || pb_packet_bind(s, ETH_P_ALL) < 0)
-        return pb_fail(error, errno, "port \"%s\": cannot bind to %s: %s", port->name, s->interface, pb_errno_text(errno));
+        return pb_fail(error, errno, "port \"%s\": cannot bind to %s: %s", port->name, s->interface.name, pb_errno_text(errno));
     if (port->queue_id >= 0 && fanout_join(s, outgoing) < 0)
         return pb_fail(error, errno, "port \"%s\": cannot share %s among queues: %s; set it up first (ip link set %s "
-                       "up), at most 256 engines share one", port->name, s->interface, pb_errno_text(errno), s->interface);
+                       "up), at most 256 engines share one", port->name, s->interface.name, pb_errno_text(errno), s->interface.name);
     rx_check(port, s); /* binding to an interface that is down leaves ENETDOWN */
     return 0;
 }

@@ -9,15 +9,8 @@
 
 #include "packet.h"
 
-#define PB_PACKET_VLAN_BYTES 4
-
 /* packet.c: the interface. Each makes a few system calls, so none is for each packet. */
 
-/* One of the SIOCGIF requests; false when there is no answer. */
-bool pb_packet_ask(struct pb_packet_socket *s, unsigned long request, struct ifreq *answer);
-bool pb_packet_is_up(struct pb_packet_socket *s);
-/* True also where the device cannot tell. */
-bool pb_packet_has_link(struct pb_packet_socket *s);
 /* Whether the device computes a hash of what it receives (ethtool -K ... rxhash). */
 bool pb_packet_has_nic_hash(struct pb_packet_socket *s);
 /* It carries nothing: set down or gone, with a report for each change. */

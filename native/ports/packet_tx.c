@@ -87,7 +87,7 @@ static void tx_abandon(struct pb_port *port, struct pb_packet_socket *s, enum pb
 static void tx_set_frame_max(struct pb_packet_socket *s, uint32_t mtu)
 {
     uint32_t header = s->link_type == PB_LINK_ETHERNET ? ETH_HLEN : 0;
-    uint32_t room = s->tx.slot_bytes - DATA_OFFSET - PB_PACKET_VLAN_BYTES;
+    uint32_t room = s->tx.slot_bytes - DATA_OFFSET - PB_VLAN_TAG_BYTES;
     s->tx.frame_max = mtu < room - header ? mtu + header : room;
 }
 
@@ -99,7 +99,7 @@ void pb_packet_tx_kick(struct pb_port *port, struct pb_packet_socket *s)
     if (tx->pending == 0)
         return;
     uint32_t before = tx->pending;
-    int code = send(s->fd, NULL, 0, MSG_DONTWAIT) < 0 ? errno : 0;
+    int code = send(s->interface.fd, NULL, 0, MSG_DONTWAIT) < 0 ? errno : 0;
     tx_count_taken(port, s);
     tx->stalled = tx->pending == before;
     if (!tx->stalled)
@@ -111,7 +111,7 @@ void pb_packet_tx_kick(struct pb_port *port, struct pb_packet_socket *s)
         /* Checked when it was put in, so the interface has changed since. */
         struct ifreq answer;
         tx_abandon(port, s, PB_PACKET_TX_ERROR);
-        if (pb_packet_ask(s, SIOCGIFMTU, &answer))
+        if (pb_interface_ask(&s->interface, SIOCGIFMTU, &answer))
             tx_set_frame_max(s, (uint32_t)answer.ifr_mtu);
     }
     /* Anything else is congestion: the frames stay and are offered again. */
@@ -121,33 +121,27 @@ void pb_packet_tx_kick(struct pb_port *port, struct pb_packet_socket *s)
 /* It was down: is it up again? */
 static void tx_look_up(struct pb_packet_socket *s)
 {
-    if (!s->gone && pb_packet_is_up(s) && pb_packet_has_link(s))
-        s->down = false;
+    if (!s->interface.gone && pb_interface_is_up(&s->interface) && pb_interface_has_link(&s->interface))
+        s->interface.down = false;
 }
 
 /* The counter of the reason why a packet must not be sent; PB_PACKET_COUNTERS: none. */
 static enum pb_packet_counter tx_objection(const struct pb_packet_socket *s, const struct pb_packet *packet)
 {
-    if (s->down)
+    static const enum pb_packet_counter reasons[] = {[PB_FRAME_GOOD] = PB_PACKET_COUNTERS,
+                                                     [PB_FRAME_LINK_TYPE] = PB_PACKET_LINK_TYPE,
+                                                     [PB_FRAME_TRUNCATED] = PB_PACKET_TRUNCATED,
+                                                     [PB_FRAME_TOO_SHORT] = PB_PACKET_TOO_SHORT,
+                                                     [PB_FRAME_TOO_LONG] = PB_PACKET_TOO_LONG};
+    if (s->interface.down)
         return PB_PACKET_TX_ERROR;
-    if (packet->link_type != s->link_type)
-        return PB_PACKET_LINK_TYPE;
-    if (packet->captured_len < packet->wire_len)
-        return PB_PACKET_TRUNCATED;
-    if (packet->captured_len < (s->link_type == PB_LINK_ETHERNET ? ETH_HLEN : 1))
-        return PB_PACKET_TOO_SHORT;
-    if (packet->captured_len <= s->tx.frame_max)
-        return PB_PACKET_COUNTERS;
-    /* The kernel grants the four bytes more to 802.1Q only. */
-    bool tagged = s->link_type == PB_LINK_ETHERNET && packet->data[12] == 0x81 && packet->data[13] == 0x00;
-    uint32_t tag_bytes = tagged ? PB_PACKET_VLAN_BYTES : 0;
-    return packet->captured_len <= s->tx.frame_max + tag_bytes ? PB_PACKET_COUNTERS : PB_PACKET_TOO_LONG;
+    return reasons[pb_frame_check(packet, s->link_type, s->tx.frame_max)];
 }
 
 uint32_t pb_packet_tx_batch(struct pb_port *port, const struct pb_tx *tx)
 {
     struct pb_packet_socket *s = port->state;
-    if (s->down)
+    if (s->interface.down)
         tx_look_up(s);
     bool full = false; /* a kick in this batch made no room: not worth another */
     uint32_t done = 0;
@@ -160,7 +154,7 @@ uint32_t pb_packet_tx_batch(struct pb_port *port, const struct pb_tx *tx)
             full = !tx_has_room(s);
             if (full && tx->may_wait)
                 break;
-            objection = s->down ? PB_PACKET_TX_ERROR : full ? PB_PACKET_TX_FULL : PB_PACKET_COUNTERS;
+            objection = s->interface.down ? PB_PACKET_TX_ERROR : full ? PB_PACKET_TX_FULL : PB_PACKET_COUNTERS;
         }
         if (objection == PB_PACKET_COUNTERS)
             tx_put(s, packet);
@@ -187,19 +181,19 @@ bool pb_packet_tx_wait(struct pb_port *port, struct pb_packet_socket *s, struct 
 void pb_packet_tx_tick(struct pb_port *port, struct pb_packet_socket *s)
 {
     struct ifreq answer;
-    if (s->gone)
+    if (s->interface.gone)
         return;
     pb_packet_tx_kick(port, s);
-    if (s->tx.stalled && s->tx.pending > 0 && !pb_packet_has_link(s)) {
+    if (s->tx.stalled && s->tx.pending > 0 && !pb_interface_has_link(&s->interface)) {
         pb_packet_lost(port, s);
         tx_abandon(port, s, PB_PACKET_TX_ERROR);
         pb_counter_set(&port->counters[PB_PORT_IN_FLIGHT], 0);
     }
-    if (s->down)
+    if (s->interface.down)
         tx_look_up(s);
-    if (s->down)
+    if (s->interface.down)
         pb_packet_lost(port, s);
-    if (pb_packet_ask(s, SIOCGIFMTU, &answer))
+    if (pb_interface_ask(&s->interface, SIOCGIFMTU, &answer))
         tx_set_frame_max(s, (uint32_t)answer.ifr_mtu);
 }
 
@@ -208,7 +202,7 @@ int pb_packet_tx_open(struct pb_port *port, struct pb_packet_socket *s, uint32_t
     /* A slot takes the longest frame. It lies in one page, or begins one, so that the
      * longest does not need more page fragments than a packet in the kernel can have. */
     uint32_t mtu_max = PB_FRAME_BYTES_LIVE_MAX - ETH_HLEN;
-    uint32_t need = DATA_OFFSET + ETH_HLEN + PB_PACKET_VLAN_BYTES + (mtu < mtu_max ? mtu : mtu_max);
+    uint32_t need = DATA_OFFSET + ETH_HLEN + PB_VLAN_TAG_BYTES + (mtu < mtu_max ? mtu : mtu_max);
     uint32_t slot = need <= 2048 ? 2048 : (need + 4095) / 4096 * 4096;
     uint32_t blocks = RING_BYTES / BLOCK_BYTES;
     s->tx = (struct pb_packet_tx){.slot_bytes = slot, .block_slots = BLOCK_BYTES / slot, .retry_ns = RETRY_NS_MIN};
@@ -223,14 +217,14 @@ int pb_packet_tx_open(struct pb_port *port, struct pb_packet_socket *s, uint32_t
                        pb_errno_text(errno));
     /* What bounds the frames under way is the ring, not the send buffer. */
     int send_bytes = 2 * (int)RING_BYTES;
-    if (setsockopt(s->fd, SOL_SOCKET, SO_SNDBUFFORCE, &send_bytes, sizeof(send_bytes)) < 0)
-        (void)setsockopt(s->fd, SOL_SOCKET, SO_SNDBUF, &send_bytes, sizeof(send_bytes));
+    if (setsockopt(s->interface.fd, SOL_SOCKET, SO_SNDBUFFORCE, &send_bytes, sizeof(send_bytes)) < 0)
+        (void)setsockopt(s->interface.fd, SOL_SOCKET, SO_SNDBUF, &send_bytes, sizeof(send_bytes));
     int result = pb_packet_map_ring(port, s, PACKET_TX_RING, &request, sizeof(request), error);
     if (result < 0)
         return result;
     if (pb_packet_bind(s, 0) < 0) /* protocol 0: it receives nothing */
-        return pb_fail(error, errno, "port \"%s\": cannot bind to %s: %s", port->name, s->interface, pb_errno_text(errno));
-    if (!pb_packet_is_up(s))
+        return pb_fail(error, errno, "port \"%s\": cannot bind to %s: %s", port->name, s->interface.name, pb_errno_text(errno));
+    if (!pb_interface_is_up(&s->interface))
         pb_packet_lost(port, s);
     return 0;
 }

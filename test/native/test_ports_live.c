@@ -327,7 +327,7 @@ static void test_distrust_offsets(void)
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct test_port *t = port_new("packet", PB_PORT_INPUT, "fake", "");
-        struct pb_packet_socket s = {.fd = -1, .link_type = PB_LINK_ETHERNET, .ring = ring, .rx = {.blocks = 2}};
+        struct pb_packet_socket s = {.interface.fd = -1, .link_type = PB_LINK_ETHERNET, .ring = ring, .rx = {.blocks = 2}};
         memset(ring, 0, sizeof(ring));
         struct tpacket_block_desc *block = (struct tpacket_block_desc *)ring;
         block->hdr.bh1.block_status = TP_STATUS_USER;
