@@ -1,146 +1,300 @@
-/* host_route.c - see host_route.h. Sources: proc_net(5), proc_pid_net(5), ssh(1) for SSH_CONNECTION. */
+/*
+ * host_route.c - see host_route.h. Asks the kernel for its routes and interfaces (rtnetlink) and for
+ * its TCP connections (/proc/net/tcp); frees all it allocates before it returns.
+ *
+ * Sources: rtnetlink(7), proc(5), ssh(1) for SSH_CONNECTION.
+ */
 #include "host_route.h"
 
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
 #include <ifaddrs.h>
+#include <linux/rtnetlink.h>
 #include <net/if.h>
-#include <net/route.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "../core/error.h"
 
 #define SSH_PORT 22
-#define TCP_IS_ESTABLISHED 1
-#define LINE_BYTES 512
+#define INODES_MAX 1024
+#define INTERFACES_MAX 4096
+#define TCP_ESTABLISHED 1
+#define DEPTH_MAX 8 /* of interfaces on top of each other */
+#define REPLY_BYTES 32768
 
-/* The next line of a table of /proc, behind its heading. */
-static bool next_line(FILE *table, char line[LINE_BYTES])
+/* An interface of this namespace, and what depends on it. */
+struct row {
+    int index, master, lower; /* 0: none */
+    bool has_default_route;
+    bool has_ssh;
+};
+
+struct host {
+    struct row rows[INTERFACES_MAX];
+    uint32_t count;
+    unsigned long inodes[INODES_MAX]; /* of the sockets of SSH servers */
+    uint32_t inodes_count;
+    unsigned ssh_port; /* of the connection that this program was started from; 0: none */
+};
+
+static struct row *row_of(struct host *host, int index)
 {
-    return table != NULL && fgets(line, LINE_BYTES, table) != NULL;
+    for (uint32_t i = 0; i < host->count; i++)
+        if (host->rows[i].index == index)
+            return &host->rows[i];
+    return NULL;
 }
 
-static void close_table(FILE *table)
+/* ---------------------------------------------------------------------- rtnetlink */
+
+static int attribute_number(const struct rtattr *attribute)
 {
-    if (table != NULL)
-        fclose(table);
+    int value = 0;
+    if (RTA_PAYLOAD(attribute) >= sizeof(value))
+        memcpy(&value, RTA_DATA(attribute), sizeof(value));
+    return value;
 }
 
-static bool has_default_route4(const char *interface)
+static void add_link(struct host *host, const struct nlmsghdr *header)
 {
-    char line[LINE_BYTES], name[IFNAMSIZ];
-    unsigned destination, gateway, flags, mask;
-    bool found = false;
-    FILE *table = fopen("/proc/thread-self/net/route", "re");
-    while (!found && next_line(table, line))
-        found = sscanf(line, "%15s %x %x %x %*s %*s %*s %x", name, &destination, &gateway, &flags, &mask) == 5 &&
-                destination == 0 && mask == 0 && (flags & RTF_UP) != 0 && strcmp(name, interface) == 0;
-    close_table(table);
-    return found;
-}
-
-static bool has_default_route6(const char *interface)
-{
-    char line[LINE_BYTES], destination[33], name[IFNAMSIZ];
-    unsigned prefix, flags;
-    bool found = false;
-    FILE *table = fopen("/proc/thread-self/net/ipv6_route", "re");
-    while (!found && next_line(table, line))
-        found = sscanf(line, "%32s %x %*s %*s %*s %*s %*s %*s %x %15s", destination, &prefix, &flags, name) == 4 &&
-                prefix == 0 && strspn(destination, "0") == 32 && (flags & RTF_REJECT) == 0 && (flags & RTF_UP) != 0 &&
-                strcmp(name, interface) == 0;
-    close_table(table);
-    return found;
-}
-
-/* IPv4 as the IPv4-mapped address that it has on a socket of both. */
-static bool address_of(const struct sockaddr *from, struct in6_addr *address)
-{
-    if (from == NULL || (from->sa_family != AF_INET && from->sa_family != AF_INET6))
-        return false;
-    if (from->sa_family == AF_INET6) {
-        *address = ((const struct sockaddr_in6 *)(const void *)from)->sin6_addr;
-        return true;
+    const struct ifinfomsg *message = NLMSG_DATA(header);
+    struct row row = {.index = message->ifi_index};
+    int left = (int)IFLA_PAYLOAD(header);
+    bool foreign = false;
+    for (const struct rtattr *at = IFLA_RTA(message); RTA_OK(at, left); at = RTA_NEXT(at, left)) {
+        if (at->rta_type == IFLA_MASTER)
+            row.master = attribute_number(at);
+        if (at->rta_type == IFLA_LINK)
+            row.lower = attribute_number(at);
+        foreign |= at->rta_type == IFLA_LINK_NETNSID;
     }
-    *address = (struct in6_addr){.s6_addr = {[10] = 0xff, [11] = 0xff}};
-    memcpy(address->s6_addr + 12, &((const struct sockaddr_in *)(const void *)from)->sin_addr, 4);
-    return true;
+    if (foreign)
+        row.lower = 0;
+    if (host->count < INTERFACES_MAX)
+        host->rows[host->count++] = row;
 }
 
-/* One of the words that an address stands in, as /proc writes them: in the machine's byte order. */
-static void put_word(struct in6_addr *address, uint32_t word, const char *digits)
+static void mark_route(struct host *host, int index)
 {
-    char text[9] = {0};
-    memcpy(text, digits + (size_t)word * 8, 8);
-    uint32_t value = (uint32_t)strtoul(text, NULL, 16);
-    memcpy(address->s6_addr + (size_t)word * 4, &value, 4);
+    struct row *row = row_of(host, index);
+    if (row != NULL)
+        row->has_default_route = true;
 }
 
-/* The local address and port of an established connection. */
-static bool parse_connection(const char *line, struct in6_addr *address, unsigned *port)
+static void mark_hops(struct host *host, const struct rtattr *hops)
 {
-    char digits[33];
-    unsigned state;
-    if (sscanf(line, "%*s %32[0-9A-Fa-f]:%x %*s %x", digits, port, &state) != 3 || state != TCP_IS_ESTABLISHED)
-        return false;
-    size_t length = strlen(digits);
-    *address = (struct in6_addr){.s6_addr = {[10] = 0xff, [11] = 0xff}};
-    if (length == 8) {
-        char mapped[33] = "000000000000000000000000";
-        memcpy(mapped + 24, digits, 9);
-        put_word(address, 3, mapped);
+    int left = (int)RTA_PAYLOAD(hops);
+    for (const struct rtnexthop *hop = RTA_DATA(hops); RTNH_OK(hop, left); hop = RTNH_NEXT(hop)) {
+        mark_route(host, hop->rtnh_ifindex);
+        left -= RTNH_ALIGN(hop->rtnh_len);
     }
-    for (uint32_t word = 0; length == 32 && word < 4; word++)
-        put_word(address, word, digits);
-    return length == 8 || length == 32;
 }
 
-static bool is_of_interface(const struct ifaddrs *addresses, const char *interface, const struct in6_addr *address)
+static void add_route(struct host *host, const struct nlmsghdr *header)
 {
-    struct in6_addr own;
-    for (const struct ifaddrs *a = addresses; a != NULL; a = a->ifa_next)
-        if (strcmp(a->ifa_name, interface) == 0 && address_of(a->ifa_addr, &own) && memcmp(&own, address, sizeof(own)) == 0)
+    const struct rtmsg *message = NLMSG_DATA(header);
+    if (message->rtm_dst_len != 0 || message->rtm_type != RTN_UNICAST)
+        return;
+    int left = (int)RTM_PAYLOAD(header);
+    for (const struct rtattr *at = RTM_RTA(message); RTA_OK(at, left); at = RTA_NEXT(at, left)) {
+        if (at->rta_type == RTA_OIF)
+            mark_route(host, attribute_number(at));
+        if (at->rta_type == RTA_MULTIPATH)
+            mark_hops(host, at);
+    }
+}
+
+/* Go through the messages of one read; true: these were the last. */
+static bool take(struct host *host, const struct nlmsghdr *header, int bytes)
+{
+    for (; NLMSG_OK(header, (uint32_t)bytes); header = NLMSG_NEXT(header, bytes)) {
+        if (header->nlmsg_type == NLMSG_DONE || header->nlmsg_type == NLMSG_ERROR)
             return true;
+        if (header->nlmsg_type == RTM_NEWLINK)
+            add_link(host, header);
+        if (header->nlmsg_type == RTM_NEWROUTE)
+            add_route(host, header);
+    }
     return false;
 }
 
-/* The port of the session that this process is part of; SSH_PORT where it is in none. */
-static unsigned session_port(void)
+/* Ask for all links, or all routes. 0 or -errno. */
+static int dump(struct host *host, uint16_t type)
 {
-    unsigned port;
-    const char *connection = getenv("SSH_CONNECTION");
-    return connection != NULL && sscanf(connection, "%*s %*s %*s %u", &port) == 1 ? port : SSH_PORT;
+    /* Routes have a shorter message, links this one; the family is the first byte of both. */
+    struct {
+        struct nlmsghdr header;
+        struct ifinfomsg message;
+    } request = {.header = {.nlmsg_type = type, .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP}};
+    request.header.nlmsg_len = NLMSG_LENGTH(type == RTM_GETROUTE ? sizeof(struct rtmsg) : sizeof(request.message));
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+    char *reply = malloc(REPLY_BYTES);
+    ssize_t n = fd < 0 || reply == NULL ? -1 : send(fd, &request, request.header.nlmsg_len, 0);
+    bool done = n < 0;
+    while (!done) {
+        n = recv(fd, reply, REPLY_BYTES, 0);
+        done = n < 0 ? errno != EINTR : take(host, (const struct nlmsghdr *)(const void *)reply, (int)n);
+    }
+    int code = n < 0 ? errno : 0;
+    free(reply);
+    if (fd >= 0)
+        close(fd);
+    return -code;
 }
 
-static bool carries_ssh(const char *interface)
+/* ------------------------------------------------------------------- SSH servers */
+
+static void add_sockets_of(struct host *host, const char *pid)
 {
-    static const char *const tables[] = {"/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"};
-    char line[LINE_BYTES];
-    struct ifaddrs *addresses = NULL;
-    struct in6_addr address;
-    unsigned port, session = session_port();
-    bool found = false;
-    if (getifaddrs(&addresses) < 0)
-        return false;
-    for (uint32_t i = 0; i < 2 && !found; i++) {
-        FILE *table = fopen(tables[i], "re");
-        while (!found && next_line(table, line))
-            found = parse_connection(line, &address, &port) && (port == SSH_PORT || port == session) &&
-                    is_of_interface(addresses, interface, &address);
-        close_table(table);
+    char path[288], target[64];
+    snprintf(path, sizeof(path), "/proc/%s/fd", pid);
+    DIR *folder = opendir(path);
+    const struct dirent *entry;
+    while (folder != NULL && (entry = readdir(folder)) != NULL && host->inodes_count < INODES_MAX) {
+        ssize_t n = readlinkat(dirfd(folder), entry->d_name, target, sizeof(target) - 1);
+        target[n < 0 ? 0 : n] = '\0';
+        host->inodes_count += (uint32_t)(sscanf(target, "socket:[%lu]", &host->inodes[host->inodes_count]) == 1);
     }
-    freeifaddrs(addresses);
+    if (folder != NULL)
+        closedir(folder);
+}
+
+static bool is_ssh_server(const char *pid)
+{
+    char path[288], name[PB_PROGRAM_NAME_MAX + 2] = "";
+    snprintf(path, sizeof(path), "/proc/%s/comm", pid);
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return false;
+    bool read = fgets(name, sizeof(name), file) != NULL;
+    fclose(file);
+    return read && (strncmp(name, "sshd", 4) == 0 || strncmp(name, "dropbear", 8) == 0);
+}
+
+static void find_ssh_servers(struct host *host)
+{
+    DIR *folder = opendir("/proc");
+    const struct dirent *entry;
+    while (folder != NULL && (entry = readdir(folder)) != NULL)
+        if (isdigit((unsigned char)entry->d_name[0]) && is_ssh_server(entry->d_name))
+            add_sockets_of(host, entry->d_name);
+    if (folder != NULL)
+        closedir(folder);
+    const char *connection = getenv("SSH_CONNECTION"); /* client's address and port, server's address and port */
+    if (connection != NULL)
+        (void)sscanf(connection, "%*s %*u %*s %u", &host->ssh_port);
+}
+
+static bool is_ssh(const struct host *host, unsigned local_port, unsigned long inode)
+{
+    for (uint32_t i = 0; i < host->inodes_count; i++)
+        if (host->inodes[i] == inode)
+            return true;
+    return local_port == SSH_PORT || (host->ssh_port != 0 && local_port == host->ssh_port);
+}
+
+/* An address as /proc/net/tcp writes it: words of 32 bits in network order, read as numbers of this machine. IPv4
+ * becomes IPv6's ::ffff:a.b.c.d, as it is in tcp6. */
+static struct in6_addr parse_address(const char *text)
+{
+    uint32_t words[4] = {0, 0, htonl(0xffff), 0};
+    size_t count = strlen(text) / 8, first = count == 4 ? 0 : 3;
+    for (size_t i = 0; i < count && first + i < 4; i++)
+        (void)sscanf(text + 8 * i, "%8x", &words[first + i]);
+    struct in6_addr address;
+    memcpy(&address, words, sizeof(address));
+    return address;
+}
+
+static bool same_address(const struct ifaddrs *own, const struct in6_addr *address)
+{
+    if (own->ifa_addr == NULL)
+        return false;
+    if (own->ifa_addr->sa_family == AF_INET6)
+        return memcmp(&((const struct sockaddr_in6 *)(const void *)own->ifa_addr)->sin6_addr, address, sizeof(*address)) == 0;
+    return own->ifa_addr->sa_family == AF_INET && IN6_IS_ADDR_V4MAPPED(address) &&
+           memcmp(&((const struct sockaddr_in *)(const void *)own->ifa_addr)->sin_addr, &address->s6_addr[12], 4) == 0;
+}
+
+static void mark_ssh(struct host *host, const struct ifaddrs *addresses, const struct in6_addr *local)
+{
+    for (const struct ifaddrs *own = addresses; own != NULL; own = own->ifa_next) {
+        struct row *row = same_address(own, local) ? row_of(host, (int)if_nametoindex(own->ifa_name)) : NULL;
+        if (row != NULL)
+            row->has_ssh = true;
+    }
+}
+
+static void find_connections(struct host *host, const struct ifaddrs *addresses, const char *path)
+{
+    char line[512], local[33];
+    unsigned port, state;
+    unsigned long inode;
+    FILE *file = fopen(path, "re");
+    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
+        if (sscanf(line, " %*d: %32[0-9A-F]:%x %*[0-9A-F]:%*x %x %*x:%*x %*x:%*x %*x %*u %*u %lu", local, &port, &state,
+                   &inode) != 4 || state != TCP_ESTABLISHED || !is_ssh(host, port, inode))
+            continue;
+        struct in6_addr address = parse_address(local);
+        mark_ssh(host, addresses, &address);
+    }
+    if (file != NULL)
+        fclose(file);
+}
+
+/* ----------------------------------------------------------------------- verdict */
+
+/* An interface that the host depends on: this one, or one that stands on it. */
+static const struct row *find_needed(struct host *host, int index, int depth)
+{
+    const struct row *row = row_of(host, index), *found = NULL;
+    if (row == NULL || row->has_default_route || row->has_ssh || depth == 0)
+        return row != NULL && (row->has_default_route || row->has_ssh) ? row : NULL;
+    if (row->master != 0)
+        found = find_needed(host, row->master, depth - 1);
+    for (uint32_t i = 0; i < host->count && found == NULL; i++)
+        if (host->rows[i].lower == index && host->rows[i].index != index)
+            found = find_needed(host, host->rows[i].index, depth - 1);
     return found;
+}
+
+static void explain(int index, const struct row *needed, char *why, uint32_t why_bytes)
+{
+    char above[IFNAMSIZ + 32] = "", name[IFNAMSIZ] = "";
+    if (needed->index != index)
+        snprintf(above, sizeof(above), "stands below %s, which ", if_indextoname((unsigned)needed->index, name));
+    snprintf(why, why_bytes, "%scarries %s", above,
+             needed->has_default_route ? "this host's default route" : "an SSH connection to this host");
 }
 
 bool pb_host_needs(const char *interface, char *why, uint32_t why_bytes)
 {
-    if (has_default_route4(interface) || has_default_route6(interface)) {
-        snprintf(why, why_bytes, "has its default route there");
+    int index = (int)if_nametoindex(interface);
+    struct host *host = calloc(1, sizeof(*host));
+    struct ifaddrs *addresses = NULL;
+    int result = host == NULL ? -ENOMEM : dump(host, RTM_GETLINK);
+    if (result == 0)
+        result = dump(host, RTM_GETROUTE);
+    if (result == 0 && getifaddrs(&addresses) < 0)
+        result = -errno;
+    if (result < 0) {
+        snprintf(why, why_bytes, "may carry this host's default route (routes cannot be read: %s)", pb_errno_text(-result));
+        free(host);
         return true;
     }
-    if (carries_ssh(interface)) {
-        snprintf(why, why_bytes, "has an SSH connection there");
-        return true;
-    }
-    return false;
+    find_ssh_servers(host);
+    find_connections(host, addresses, "/proc/thread-self/net/tcp");
+    find_connections(host, addresses, "/proc/thread-self/net/tcp6");
+    const struct row *needed = find_needed(host, index, DEPTH_MAX);
+    if (needed != NULL)
+        explain(index, needed, why, why_bytes);
+    freeifaddrs(addresses);
+    free(host);
+    return needed != NULL;
 }

@@ -151,7 +151,7 @@ static int prepare_interface(struct pb_netmap_device *device, const struct pb_po
         return 0;
     device->index = link.index;
     if (!pb_port_option_boolean(port, "force") && pb_host_needs(port->name, why, sizeof(why)))
-        return pb_fail(error, EBUSY, "port \"%s\": netmap would take %s from the host, which %s; use another interface, or "
+        return pb_fail(error, EBUSY, "port \"%s\": %s %s, and netmap would take it from the host; use another interface, or "
                        "?force=1", port->name, port->name, why);
     if (!pb_port_option_boolean(port, "promiscuous"))
         return 0;

@@ -406,14 +406,14 @@ static void test_restart_many_times(void)
     for (int i = 0; i < RESTARTS; i++) {
         port_start(i % 2 == 0 ? in : out);
         port_start(i % 2 == 0 ? out : in);
-        if (i % 100 == 0) {
+        if (i % (RESTARTS / 4) == 0) {
             check_carried_in(in, oracle, 60, 0);
             check_carried_out(out, oracle, 60, 0);
         }
         port_stop(i % 3 == 0 ? in : out);
         port_stop(i % 3 == 0 ? out : in);
         CHECK_EQUAL(open_files(), files);
-        if (i == 100)
+        if (i == RESTARTS / 10)
             pages = resident_pages();
     }
     CHECK(resident_pages() < pages + 256); /* a UMEM has as many */

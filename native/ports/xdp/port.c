@@ -16,8 +16,8 @@
 #include <xdp/libxdp.h>
 
 #include "../../core/error.h"
+#include "../host_route.h"
 #include "../module.h"
-#include "guard.h"
 #include "xdp_port.h"
 
 /* --------------------------------------------------------------------- both ways */
@@ -196,11 +196,10 @@ static int open_port(struct pb_port *port, struct xdp_port *s, const struct pb_l
     if (link->hardware != ARPHRD_ETHER)
         return pb_fail(error, EPROTONOSUPPORT, "port \"%s\": %s is not Ethernet (hardware type %u); use packet:%s", port->name,
                        s->interface.name, link->hardware, s->interface.name);
-    if (port->role == PB_PORT_INPUT && !pb_port_option_boolean(port, "force")) {
-        int refused = pb_xdp_guard(port, link->index, error);
-        if (refused < 0)
-            return refused;
-    }
+    char why[128];
+    if (port->role == PB_PORT_INPUT && !pb_port_option_boolean(port, "force") && pb_host_needs(port->name, why, sizeof(why)))
+        return pb_fail(error, EPERM, "port \"%s\": %s %s, and xdp would take its traffic from the host; use packet:%s, which "
+                       "gets a copy, or say ?force=1", port->name, port->name, why, port->name);
     struct xdp_request request = {.interface = s->interface.name,
                                   .index = link->index,
                                   .frame_max = link->mtu + 14 + PB_VLAN_TAG_BYTES,
