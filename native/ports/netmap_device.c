@@ -128,15 +128,16 @@ static int register_device(struct pb_netmap_device *device, const struct pb_port
     device->fd = open(NETMAP_DEVICE, O_RDWR | O_CLOEXEC);
     if (device->fd < 0 || ioctl(device->fd, NETMAP_IOC_CTRL, &header) < 0)
         return refused(port, device->queue, errno, error);
-    device->extras = request->extra_bufs < asked ? request->extra_bufs : asked;
     result = pb_netmap_memory_open(port, request, device->fd, &device->memory, error);
     if (result == 0)
         result = pb_netmap_rings_find(device, port, request->offset, error);
     if (result < 0)
         return result;
     struct pb_netmap_pool *pool = &device->memory->pool;
-    if (device->extras > 0 && pb_netmap_pool_adopt(pool, &device->shared->bufs_head, device->extras) < 0)
+    int adopted = asked == 0 ? 0 : pb_netmap_pool_adopt(pool, &device->shared->bufs_head, asked);
+    if (adopted < 0)
         return pb_fail(error, ENOMEM, "port \"%s\": out of memory", port->name);
+    device->extras = (uint32_t)adopted;
     if (pool->listed == NULL)
         pb_netmap_pool_list(pool, &device->shared->bufs_head);
     return 0;
@@ -165,23 +166,11 @@ static int prepare_interface(struct pb_netmap_device *device, const struct pb_po
     return 0;
 }
 
-/* The device's extra buffers are in the pool, which others of the engine may use on. */
-static void leave_pool(const struct pb_netmap_device *device)
-{
-    struct pb_netmap_pool *pool = &device->memory->pool;
-    if (device->shared == NULL || pool->listed != &device->shared->bufs_head)
-        return;
-    struct pb_netmap_device *heir = devices;
-    while (heir != NULL && (heir == device || heir->memory != device->memory))
-        heir = heir->next;
-    if (heir != NULL)
-        pb_netmap_pool_list(pool, &heir->shared->bufs_head);
-}
-
 static void release(struct pb_netmap_device *device)
 {
     if (device->memory != NULL) {
-        leave_pool(device);
+        if (device->extras > 0)
+            pb_netmap_pool_give(&device->memory->pool, &device->shared->bufs_head, device->extras);
         pb_netmap_memory_close(device->memory);
     }
     if (device->fd >= 0)
@@ -233,20 +222,29 @@ struct pb_netmap_device *pb_netmap_device_open(struct pb_port *port, struct pb_e
     if (device == NULL)
         return NULL;
     device->has_port[port->role] = true;
+    device->memory->ports++;
     pb_netmap_look(port, device);
     return device;
 }
 
 void pb_netmap_device_close(struct pb_netmap_device *device, enum pb_port_role role)
 {
+    struct pb_netmap_memory *memory = device->memory;
     device->has_port[role] = false;
-    if (device->has_port[PB_PORT_INPUT] || device->has_port[PB_PORT_OUTPUT])
+    if (--memory->ports > 0)
         return;
-    struct pb_netmap_device **at = &devices;
-    while (*at != device)
-        at = &(*at)->next;
-    *at = device->next;
-    release(device);
+    memory->devices++; /* ours, until all others are gone */
+    pb_netmap_pool_list(&memory->pool, NULL);
+    for (struct pb_netmap_device **at = &devices; *at != NULL;) {
+        struct pb_netmap_device *d = *at;
+        if (d->memory != memory) {
+            at = &d->next;
+            continue;
+        }
+        *at = d->next;
+        release(d);
+    }
+    pb_netmap_memory_close(memory);
 }
 
 /* ------------------------------------------------------------- while it runs */

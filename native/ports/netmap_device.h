@@ -4,7 +4,9 @@
  * A device is one registration of an interface, a pipe's end or a VALE port. An input and an
  * output of the same name in one engine are two ports of one device. Memory is mapped
  * once for each engine and memory id: a mapping keeps the file it was made with open, so one
- * shared by engines would keep an interface registered whose engine was stopped.
+ * shared by engines would keep an interface registered whose engine was stopped. For the same
+ * reason all devices of a memory are closed together, with the last of their ports: then no
+ * extra buffer is in use any more, and each gives back as many as it got.
  *
  * The control thread opens and closes; in between all of it is the engine thread's. Nothing
  * that stands in the shared memory is believed: rings are kept here as they were checked.
@@ -37,7 +39,8 @@ struct pb_netmap_memory {
     struct pb_netmap_memory *next;
     int engine;
     uint16_t id;
-    uint32_t users; /* devices */
+    uint32_t devices; /* that are open */
+    uint32_t ports;   /* of these devices */
     uint8_t *base;
     uint64_t bytes;
     struct pb_netmap_pool pool; /* and where its buffers are */
@@ -63,7 +66,7 @@ struct pb_netmap_device {
     struct pb_netmap_memory *memory;
     struct pb_netmap_ring *rings[2]; /* by role: rx for an input, tx for an output */
     uint32_t rings_count[2];
-    uint32_t extras; /* extra buffers that came with it */
+    uint32_t extras; /* buffers of the pool that came with it */
 
     /* Of an interface; of a pipe or a VALE port index is 0. */
     int index;
@@ -77,6 +80,7 @@ int pb_netmap_probe(struct pb_error *error);
 
 /* Register for the port's role, or join the engine's device of that name. NULL, with text. */
 struct pb_netmap_device *pb_netmap_device_open(struct pb_port *port, struct pb_error *error);
+/* One port less; with the last one of the memory all devices there are closed. */
 void pb_netmap_device_close(struct pb_netmap_device *device, enum pb_port_role role);
 
 /* Have the kernel look at the rings of one direction, ours and its own. False: it refuses, and `gone` is set. */

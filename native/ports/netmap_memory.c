@@ -47,14 +47,14 @@ int pb_netmap_memory_open(const struct pb_port *port, const struct netmap_regist
         memory->next = memories;
         memories = memory;
     }
-    memory->users++;
+    memory->devices++;
     *opened = memory;
     return 0;
 }
 
 void pb_netmap_memory_close(struct pb_netmap_memory *memory)
 {
-    if (--memory->users > 0)
+    if (--memory->devices > 0)
         return;
     struct pb_netmap_memory **at = &memories;
     while (*at != memory)

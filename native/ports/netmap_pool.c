@@ -16,6 +16,16 @@ static void list_first(struct pb_netmap_pool *pool)
         *pool->listed = pool->free == PB_NETMAP_NONE ? 0 : pool->extras[pool->free].buffer;
 }
 
+static uint32_t pop_free(struct pb_netmap_pool *pool)
+{
+    uint32_t extra = pool->free;
+    if (extra != PB_NETMAP_NONE) {
+        pool->free = pool->extras[extra].next;
+        list_first(pool);
+    }
+    return extra;
+}
+
 /* The list is a stack, so what stands in the buffers below the first stays right. */
 static void push_free(struct pb_netmap_pool *pool, uint32_t extra)
 {
@@ -34,13 +44,14 @@ int pb_netmap_pool_adopt(struct pb_netmap_pool *pool, uint32_t *head, uint32_t c
     pool->extras = extras;
     uint32_t buffer = *head;
     *head = 0;
+    uint32_t before = pool->count;
     for (; count > 0 && buffer > 0 && buffer < pool->buffers_count; count--) {
         uint32_t next = *link_of(pool, buffer);
         extras[pool->count].buffer = buffer;
         push_free(pool, pool->count++);
         buffer = next;
     }
-    return 0;
+    return (int)(pool->count - before);
 }
 
 void pb_netmap_pool_list(struct pb_netmap_pool *pool, uint32_t *head)
@@ -49,6 +60,15 @@ void pb_netmap_pool_list(struct pb_netmap_pool *pool, uint32_t *head)
         *pool->listed = 0;
     pool->listed = head;
     list_first(pool);
+}
+
+void pb_netmap_pool_give(struct pb_netmap_pool *pool, uint32_t *head, uint32_t count)
+{
+    for (uint32_t extra; count > 0 && (extra = pop_free(pool)) != PB_NETMAP_NONE; count--) {
+        uint32_t buffer = pool->extras[extra].buffer;
+        *link_of(pool, buffer) = *head;
+        *head = buffer;
+    }
 }
 
 void pb_netmap_pool_free(struct pb_netmap_pool *pool)
@@ -107,12 +127,7 @@ uint32_t pb_netmap_pool_take(struct pb_netmap_pool *pool, struct pb_netmap_queue
 {
     if (pool->free == PB_NETMAP_NONE)
         revoke(pool, queue);
-    uint32_t extra = pool->free;
-    if (extra == PB_NETMAP_NONE)
-        return extra;
-    pool->free = pool->extras[extra].next;
-    list_first(pool);
-    return extra;
+    return pop_free(pool);
 }
 
 void pb_netmap_queue_put(struct pb_netmap_pool *pool, struct pb_netmap_queue *queue, uint32_t extra)

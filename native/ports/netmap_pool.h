@@ -55,10 +55,12 @@ static inline uint8_t *pb_netmap_buffer(const struct pb_netmap_pool *pool, uint3
 }
 
 /* Take over buffers that a registration has got, at most `count`, listed from *head; the list is
- * empty then. 0, or -ENOMEM, and they stay where they are. */
+ * empty then. Returns their count, or -ENOMEM, and they stay where they are. */
 int pb_netmap_pool_adopt(struct pb_netmap_pool *pool, uint32_t *head, uint32_t count);
-/* List the free buffers there from now on; NULL: nobody is left to have them. */
+/* List the free buffers there from now on; NULL: nowhere. */
 void pb_netmap_pool_list(struct pb_netmap_pool *pool, uint32_t *head);
+/* Give `count` free buffers away, listed from *head. */
+void pb_netmap_pool_give(struct pb_netmap_pool *pool, uint32_t *head, uint32_t count);
 void pb_netmap_pool_free(struct pb_netmap_pool *pool);
 
 void pb_netmap_queue_add(struct pb_netmap_pool *pool, struct pb_netmap_queue *queue);

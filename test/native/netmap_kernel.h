@@ -69,6 +69,11 @@ static struct netmap_ring *kernel_ring(uint32_t port, uint32_t direction, uint32
     return (void *)(kernel.memory + port * PORT_BYTES + (direction * KERNEL_RINGS + ring) * RING_BYTES);
 }
 
+static struct netmap_if *kernel_if(int fd)
+{
+    return (void *)(kernel.memory + kernel.open[fd].offset);
+}
+
 static uint32_t kernel_rings(uint32_t port)
 {
     return strpbrk(kernel.names[port], "{}") == NULL ? KERNEL_RINGS : 1;
@@ -145,7 +150,7 @@ static int kernel_register(int fd, struct netmap_header *header)
     kernel.open[fd].port = (int)port;
     kernel.open[fd].ringid = request->mode == 4 ? request->ringid : -1;
     kernel.open[fd].offset = IFS_AT + (uint32_t)fd * IF_BYTES;
-    struct netmap_if *nif = (void *)(kernel.memory + kernel.open[fd].offset);
+    struct netmap_if *nif = kernel_if(fd);
     memset(nif, 0, IF_BYTES);
     nif->tx_rings = nif->rx_rings = rings;
     nif->host_tx_rings = nif->host_rx_rings = 1;

@@ -64,7 +64,7 @@ static void test_pool_against_model(void)
         memcpy(buffers + (size_t)i * 64, &head, sizeof(head));
         head = i;
     }
-    CHECK_EQUAL(pb_netmap_pool_adopt(&pool, &head, POOL_BUFFERS), 0);
+    CHECK_EQUAL(pb_netmap_pool_adopt(&pool, &head, POOL_BUFFERS), POOL_BUFFERS);
     CHECK_EQUAL(head, 0);
     pb_netmap_pool_list(&pool, &listed);
     /* The pool finds the longest from the last added on: of equals the model's first wins, if added last. */
@@ -102,6 +102,11 @@ static void test_pool_against_model(void)
     CHECK_EQUAL(listed_count(buffers, listed), POOL_BUFFERS);
     pb_netmap_pool_list(&pool, NULL);
     CHECK_EQUAL(listed, 0);
+    uint32_t other = head = 0;
+    pb_netmap_pool_give(&pool, &head, POOL_BUFFERS - 3);
+    pb_netmap_pool_give(&pool, &other, POOL_BUFFERS);
+    CHECK_EQUAL(listed_count(buffers, head), POOL_BUFFERS - 3);
+    CHECK_EQUAL(listed_count(buffers, other), 3);
     pb_netmap_pool_free(&pool);
 }
 
@@ -112,12 +117,10 @@ static void test_pool_with_broken_list(void)
     struct pb_netmap_pool pool = {.buffers = buffers, .buffer_bytes = 64, .buffers_count = 8, .free = PB_NETMAP_NONE};
     uint32_t head = 3, next = 9;
     memcpy(buffers + 3 * 64, &next, sizeof(next));
-    CHECK_EQUAL(pb_netmap_pool_adopt(&pool, &head, 8), 0);
-    CHECK_EQUAL(pool.count, 1);
+    CHECK_EQUAL(pb_netmap_pool_adopt(&pool, &head, 8), 1);
     head = next = 4;
     memcpy(buffers + 4 * 64, &next, sizeof(next));
-    CHECK_EQUAL(pb_netmap_pool_adopt(&pool, &head, 2), 0);
-    CHECK_EQUAL(pool.count, 3);
+    CHECK_EQUAL(pb_netmap_pool_adopt(&pool, &head, 2), 2);
     pb_netmap_pool_free(&pool);
 }
 
@@ -434,12 +437,11 @@ static void test_extra_buffers(void)
     port_close(&dead);
     check_accounts(&dead, sent_dead);
     port_close(&living);
-    /* The list has gone over to what is left of the engine's registrations. */
-    uint32_t *head = &((struct pb_netmap_rx *)input.port.state)->device->shared->bufs_head;
-    uint32_t at = *head;
-    kernel_check_buffers(at, 24);
+    kernel_check_buffers(device->shared->bufs_head, 24);
+    const struct netmap_if *nif = kernel_if(device->fd);
     port_close(&input);
-    kernel_free_extras(at);
+    kernel_check_buffers(nif->bufs_head, 24);
+    kernel_free_extras(nif->bufs_head);
     kernel.deaf[dead_port] = false;
 }
 
@@ -512,10 +514,11 @@ static void test_gone_while_running(void)
     CHECK(input.port.operations->wait(&input.port, &wait));
     CHECK_EQUAL(wait.fd, -1); /* nothing will come: sleep */
     kernel.sync_refusal = 0;
-    uint32_t head = ((struct pb_netmap_tx *)output.port.state)->device->shared->bufs_head;
+    const struct netmap_if *nif = kernel_if(((struct pb_netmap_tx *)output.port.state)->device->fd);
     port_close(&input);
     port_close(&output);
-    kernel_free_extras(head);
+    kernel_check_buffers(nif->bufs_head, 8);
+    kernel_free_extras(nif->bufs_head);
 }
 
 static void check_refusal(int code, const char *remedy)
@@ -560,13 +563,12 @@ static void test_nothing_is_left(void)
         port_open(&output, PB_PORT_OUTPUT, "nic0", "extra_buffers=0");
         port_open(&pipe, PB_PORT_OUTPUT, "nic0{0", "extra_buffers=8");
         port_open(&input, PB_PORT_INPUT, "nic0", "extra_buffers=8"); /* the same 8 */
-        uint32_t *head = &((struct pb_netmap_rx *)input.port.state)->device->shared->bufs_head;
+        const struct netmap_if *nif = kernel_if(((struct pb_netmap_tx *)pipe.port.state)->device->fd);
         port_close(&output);
         port_close(&pipe);
-        uint32_t at = *head;
-        kernel_check_buffers(at, 8);
         port_close(&input);
-        kernel_free_extras(at);
+        kernel_check_buffers(nif->bufs_head, 8); /* where they came from */
+        kernel_free_extras(nif->bufs_head);
         if (i == 0)
             maps_before = count_entries("/proc/self/map_files");
     }
