@@ -46,6 +46,7 @@ struct pb_device {
     bool segments;    /* it sends packets of several buffers */
     bool connects;    /* a client of memif, which DPDK connects once, when it starts: if its server comes later, or */
                       /* again, we do */
+    bool lends;       /* such a client that lends its buffers to its server */
     bool swallows;    /* its send function frees buffers although it says that it did not take them */
     int if_index;     /* the kernel's interface that it uses; 0: none */
     char interface[16];

@@ -130,7 +130,8 @@ static void dpdk_close(struct pb_port *port)
         s->tx.turn->users--;
     pb_device_close(s->device, port);
     /* What is still in use now is in the rings of devices that run. */
-    pb_counter_set(&port->counters[PB_PORT_COUNTERS + PB_DPDK_BUFFERS_IN_USE], rte_mempool_in_use_count(s->device->pool));
+    pb_counter_set(&port->counters[PB_PORT_COUNTERS + PB_DPDK_BUFFERS_IN_USE],
+                   s->device->pool == NULL ? 0 : rte_mempool_in_use_count(s->device->pool));
 }
 
 /* ------------------------------------------------------------------ engine threads */

@@ -28,14 +28,16 @@
 
 /* ------------------------------------------------------------------------ the pool */
 
-/* Pools whose devices are gone, while others hold buffers of them still. */
+/* Pools whose devices are gone, while others hold buffers of them still. When none runs nobody does: a client
+ * of memif that lends its buffers forgets those in its rings, DPDK's driver does not give them back. */
 static struct rte_mempool *orphans[64];
 static uint32_t pools_made;
+static uint32_t running; /* devices */
 
 static void free_orphans(void)
 {
     for (uint32_t i = 0; i < RTE_DIM(orphans); i++)
-        if (orphans[i] != NULL && rte_mempool_full(orphans[i])) {
+        if (orphans[i] != NULL && (running == 0 || rte_mempool_full(orphans[i]))) {
             rte_mempool_free(orphans[i]);
             orphans[i] = NULL;
         }
@@ -43,15 +45,13 @@ static void free_orphans(void)
 
 void pb_setup_free_pool(struct pb_device *device)
 {
-    free_orphans();
     uint32_t place = 0;
     while (place < RTE_DIM(orphans) && orphans[place] != NULL)
         place++;
-    if (device->pool != NULL && rte_mempool_full(device->pool))
-        rte_mempool_free(device->pool);
-    else if (place < RTE_DIM(orphans))
+    if (place < RTE_DIM(orphans))
         orphans[place] = device->pool;
     device->pool = NULL;
+    free_orphans();
 }
 
 /* As many as rings can hold, those of a device that they are forwarded to as well, and caches. */
@@ -99,6 +99,7 @@ static void learn_ways(struct pb_device *device, const struct rte_eth_dev_info *
     static const char *const swallowing[] = {"net_af_packet", NULL};
     device->segments = (info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0 || is_named(info->driver_name, gathering);
     device->connects = pb_memif_is_client(device->arguments);
+    device->lends = device->connects && strstr(device->arguments, "zero-copy=yes") != NULL;
     device->swallows = is_named(info->driver_name, swallowing);
 }
 
@@ -179,6 +180,7 @@ static int start(struct pb_device *device, const struct pb_device_wish *wish)
 {
     int result = rte_eth_dev_start(device->id);
     atomic_store(&device->started, result == 0);
+    running += result == 0 || device->connects;
     if (device->connects)
         return 0; /* its server may come later */
     if (result == 0 && wish->promiscuous)
@@ -217,9 +219,13 @@ int pb_setup_start(struct pb_device *device, const struct pb_port *port, const s
 
 void pb_setup_stop(struct pb_device *device)
 {
-    if (atomic_load(&device->gone) || !atomic_load(&device->started))
-        return;
-    (void)rte_eth_promiscuous_disable(device->id);
-    (void)rte_eth_dev_stop(device->id);
+    bool is_started = atomic_load(&device->started);
+    running -= is_started || device->connects;
+    if (is_started && !atomic_load(&device->gone)) {
+        (void)rte_eth_promiscuous_disable(device->id);
+        (void)rte_eth_dev_stop(device->id);
+    }
     atomic_store(&device->started, false);
+    if (device->lends)
+        pb_setup_free_pool(device);
 }

@@ -103,6 +103,9 @@ static void gather_lent(struct pb_device *device, struct pb_dpdk_rx *rx, const s
     for (uint32_t i = chunk->first; i < end; i++) {
         uint16_t index = tx->index[i];
         const struct pb_packet *packet = &tx->packets[index];
+        /* Those of one output are apart. */
+        if (i + PB_PREFETCH_PACKETS < end && tx->index[i + PB_PREFETCH_PACKETS] < tx->lent)
+            rte_prefetch0(rx->mbufs[tx->index[i + PB_PREFETCH_PACKETS]]);
         if (unlikely(!is_fit(device, packet)) && objection(device, packet) != PB_DPDK_COUNTERS)
             return;
         struct rte_mbuf *mbuf = lent_by(rx, tx, index, packet);
@@ -193,12 +196,12 @@ static inline bool is_lent(const struct pb_dpdk_rx *rx, const struct pb_tx *tx, 
 /* The device has these now: the input is not to give them back. */
 static void hand_over(struct pb_dpdk_rx *rx, const struct pb_tx *tx, const struct chunk *chunk, uint32_t count)
 {
+    const uint16_t *const index = tx->index + chunk->first;
     for (uint32_t i = 0; i < count; i++) {
-        uint16_t index = tx->index[chunk->first + i];
-        if (is_lent(rx, tx, index, chunk->mbufs[i])) {
-            rx->mbufs[index] = NULL;
-            rx->taken++;
-        }
+        if (unlikely(chunk->copies > 0) && !is_lent(rx, tx, index[i], chunk->mbufs[i]))
+            continue;
+        rx->mbufs[index[i]] = NULL;
+        rx->taken++;
     }
 }
 
