@@ -16,6 +16,7 @@
 
 #include "../../core/error.h"
 #include "eal.h"
+#include "memif_calls.h"
 #include "setup.h"
 
 #define CONNECT_NS 200000000 /* between two tries of a client of memif */
@@ -252,19 +253,22 @@ static bool interface_has_link(struct pb_device *device)
 }
 
 /* A client of memif without a server looks for one now and then. The socket answers at once; what follows is
- * the business of a thread of DPDK, which has time until the next look. */
+ * the business of a thread of DPDK, which has time for it until the next try, and for its own clearing up
+ * before the first. */
 static void try_to_connect(struct pb_device *device)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    int64_t now_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-    if (now_ns - atomic_load(&device->tried_ns) < CONNECT_NS || rte_rwlock_write_trylock(&device->pause) != 0)
+    int64_t now_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec, tried_ns = atomic_load(&device->tried_ns);
+    if (tried_ns == 0)
+        atomic_store(&device->tried_ns, now_ns);
+    if (tried_ns == 0 || now_ns - tried_ns < CONNECT_NS || !pb_memif_pause())
         return;
     atomic_store(&device->tried_ns, now_ns);
     if (atomic_load(&device->started))
         (void)rte_eth_dev_stop(device->id);
     atomic_store(&device->started, rte_eth_dev_start(device->id) == 0);
-    rte_rwlock_write_unlock(&device->pause);
+    pb_memif_resume();
 }
 
 static bool has_link(struct pb_device *device)
@@ -280,7 +284,9 @@ bool pb_device_has_link(struct pb_device *device)
     if (device->if_index > 0)
         return interface_has_link(device);
     bool is_up = has_link(device);
-    if (!is_up && device->connects)
+    if (is_up)
+        atomic_store_explicit(&device->tried_ns, 0, memory_order_relaxed);
+    else if (device->connects)
         try_to_connect(device);
     return is_up;
 }

@@ -12,7 +12,6 @@
 #include <pthread.h>
 
 #include <rte_ethdev.h>
-#include <rte_rwlock.h>
 #include <rte_spinlock.h>
 
 #include "../dpdk.h"
@@ -44,6 +43,7 @@ struct pb_device {
     uint32_t frame_max;     /* bytes of an untagged frame to send */
     uint32_t segment_bytes; /* of a packet in one buffer */
     bool segments;    /* it sends packets of several buffers */
+    bool is_memif;
     bool connects;    /* a client of memif, which DPDK connects once, when it starts: if its server comes later, or */
                       /* again, we do */
     bool lends;       /* such a client that lends its buffers to its server */
@@ -64,8 +64,7 @@ struct pb_device {
     _Atomic bool begun;    /* an engine thread uses it: it cannot be configured anew */
     _Atomic bool gone;     /* unplugged */
     _Atomic bool started;
-    rte_rwlock_t pause;    /* of a client of memif, read while its queues are used, written while it connects anew */
-    _Atomic int64_t tried_ns; /* when it did that last */
+    _Atomic int64_t tried_ns; /* a client of memif: when it tried last, or was seen without its server; 0: it has it */
 };
 
 /* The device of `wish`, for one more port; NULL, with text. */

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "dpdk_port.h"
+#include "memif_calls.h"
 
 static size_t arena_bytes(const struct pb_port *port)
 {
@@ -63,8 +64,8 @@ static uint32_t take_odd(struct pb_port *port, struct pb_dpdk_rx *rx, struct rte
 static uint32_t poll_queues(const struct pb_dpdk_port *s, struct pb_dpdk_rx *rx, uint32_t packets_max)
 {
     uint32_t count = 0;
-    if (unlikely(s->device->connects))
-        rte_rwlock_read_lock(&s->device->pause);
+    if (s->device->is_memif)
+        pb_memif_enter();
     if (unlikely(!atomic_load_explicit(&s->device->started, memory_order_relaxed)))
         packets_max = 0;
     for (uint16_t i = 0; i < rx->queues && count < packets_max; i++) {
@@ -72,8 +73,8 @@ static uint32_t poll_queues(const struct pb_dpdk_port *s, struct pb_dpdk_rx *rx,
         rx->next_queue = rx->next_queue + 1 == rx->queues ? 0 : rx->next_queue + 1;
         count += rte_eth_rx_burst(s->id, queue, rx->mbufs + count, (uint16_t)(packets_max - count));
     }
-    if (unlikely(s->device->connects))
-        rte_rwlock_read_unlock(&s->device->pause);
+    if (s->device->is_memif)
+        pb_memif_leave();
     return count;
 }
 

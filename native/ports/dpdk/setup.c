@@ -98,6 +98,7 @@ static void learn_ways(struct pb_device *device, const struct rte_eth_dev_info *
     static const char *const gathering[] = {"net_pcap", "net_memif", "net_null", "net_ring", NULL};
     static const char *const swallowing[] = {"net_af_packet", NULL};
     device->segments = (info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0 || is_named(info->driver_name, gathering);
+    device->is_memif = strcmp(info->driver_name, "net_memif") == 0;
     device->connects = pb_memif_is_client(device->arguments);
     device->lends = device->connects && strstr(device->arguments, "zero-copy=yes") != NULL;
     device->swallows = is_named(info->driver_name, swallowing);

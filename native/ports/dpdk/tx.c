@@ -6,6 +6,7 @@
 #include <rte_memcpy.h>
 
 #include "dpdk_port.h"
+#include "memif_calls.h"
 
 #define CHUNK 64 /* packets made ready at a time: their buffers stay in the nearest cache */
 #define RETRY_NS_MIN 20000
@@ -152,8 +153,8 @@ static void gather_copies(struct pb_device *device, const struct pb_tx *tx, stru
 static inline uint32_t burst(struct pb_dpdk_port *s, struct rte_mbuf **mbufs, uint32_t count)
 {
     uint32_t sent = 0;
-    if (unlikely(s->device->connects))
-        rte_rwlock_read_lock(&s->device->pause);
+    if (s->device->is_memif)
+        pb_memif_enter();
     if (unlikely(!atomic_load_explicit(&s->device->started, memory_order_relaxed)))
         count = 0;
     if (unlikely(s->tx.is_shared))
@@ -166,8 +167,8 @@ static inline uint32_t burst(struct pb_dpdk_port *s, struct rte_mbuf **mbufs, ui
     }
     if (unlikely(s->tx.is_shared))
         rte_spinlock_unlock(&s->tx.turn->lock);
-    if (unlikely(s->device->connects))
-        rte_rwlock_read_unlock(&s->device->pause);
+    if (s->device->is_memif)
+        pb_memif_leave();
     return sent;
 }
 

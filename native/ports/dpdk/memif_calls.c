@@ -1,0 +1,67 @@
+/*
+ * memif_calls.c - see memif_calls.h: what DPDK's memif driver calls in place of the C
+ * library. Threads of DPDK, engine threads and the control thread. Descriptors that
+ * it opens while this process runs do not go to programs that are started.
+ */
+#include "memif_calls.h"
+
+#include <stdint.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+rte_rwlock_t pb_memif_calls_lock = RTE_RWLOCK_INITIALIZER;
+
+static _Thread_local bool has_paused; /* this thread holds the lock for writing */
+
+bool pb_memif_pause(void)
+{
+    has_paused = rte_rwlock_write_trylock(&pb_memif_calls_lock) == 0;
+    return has_paused;
+}
+
+void pb_memif_resume(void)
+{
+    has_paused = false;
+    rte_rwlock_write_unlock(&pb_memif_calls_lock);
+}
+
+int __real_munmap(void *memory, size_t bytes);
+int __wrap_munmap(void *memory, size_t bytes);
+int __wrap_memfd_create(const char *name, unsigned flags);
+int __wrap_eventfd(unsigned value, int flags);
+int __wrap_accept(int fd, struct sockaddr *address, socklen_t *bytes);
+ssize_t __wrap_recvmsg(int fd, struct msghdr *message, int flags);
+ssize_t __real_recvmsg(int fd, struct msghdr *message, int flags);
+int __real_memfd_create(const char *name, unsigned flags);
+int __real_eventfd(unsigned value, int flags);
+
+int __wrap_munmap(void *memory, size_t bytes)
+{
+    if (has_paused)
+        return __real_munmap(memory, bytes);
+    rte_rwlock_write_lock(&pb_memif_calls_lock);
+    int result = __real_munmap(memory, bytes);
+    rte_rwlock_write_unlock(&pb_memif_calls_lock);
+    return result;
+}
+
+int __wrap_memfd_create(const char *name, unsigned flags)
+{
+    return __real_memfd_create(name, flags | MFD_CLOEXEC);
+}
+
+int __wrap_eventfd(unsigned value, int flags)
+{
+    return __real_eventfd(value, flags | EFD_CLOEXEC);
+}
+
+int __wrap_accept(int fd, struct sockaddr *address, socklen_t *bytes)
+{
+    return accept4(fd, address, bytes, SOCK_CLOEXEC);
+}
+
+ssize_t __wrap_recvmsg(int fd, struct msghdr *message, int flags)
+{
+    return __real_recvmsg(fd, message, flags | MSG_CMSG_CLOEXEC);
+}
