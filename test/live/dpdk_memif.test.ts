@@ -61,7 +61,8 @@ for (const role of ['server', 'client'] as const) {
       const folder = makeFolder(t);
       const frames = makeFrames([18, 400, 1458]);
       // A client of DPDK needs its server: where ours is that and comes second, testpmd is told to start its port again.
-      const echoFirst = first === 'peer' && role === 'client' ? await startEcho(t, peerDevice(folder, role)) : undefined;
+      const echoFirst =
+        first === 'peer' && role === 'client' ? await startEcho(t, peerDevice(folder, role)) : undefined;
       const engines = startEngine(t, folder, `role=${role}`, frames);
       assert.equal(await engines.started(), undefined);
       if (echoFirst === undefined) await startEcho(t, peerDevice(folder, role));
@@ -99,7 +100,7 @@ test('an engine starts again with the same peer, and again', { skip }, async (t)
   assert.equal(await engines.started(), undefined);
   await checkEcho(engines, folder, frames);
   for (let round = 0; round < 3; round++) {
-    const before = (await engines.stats("e")).rxPackets;
+    const before = (await engines.stats('e')).rxPackets;
     assert.equal(await engines.tell('start', 'e'), undefined);
     await engines.statsUntil('e', 'frames come back', ({ rxPackets }) => rxPackets === before + 2 * count);
     await engines.stop('e');
@@ -123,7 +124,9 @@ test('a client finds its server again', { skip }, async (t) => {
   assert.equal(await engines.started(), undefined);
   const echoed = (stats: { ports: readonly { driver: string; role: string; rxPackets: number }[] }): number =>
     stats.ports.find(({ driver, role }) => driver === 'memif' && role === 'input')?.rxPackets ?? 0;
-  await engines.statsUntil('e', 'drops without a peer', ({ ports }) => ports.some(({ drops }) => (drops.link_down ?? 0) > 0));
+  await engines.statsUntil('e', 'drops without a peer', ({ ports }) =>
+    ports.some(({ drops }) => (drops.link_down ?? 0) > 0),
+  );
   let before = 0;
   for (let round = 0; round < 2; round++) {
     const echo = await startEcho(t, peerDevice(folder, 'client'));
