@@ -36,7 +36,7 @@ const table = {
   OUTPUT_TWICE: 'port "{port}": is an output of brick "{brick}" already; an output serves one brick once',
   INPUT_TWICE: 'port "{port}": is an input of this engine already; use a Duplicator to send it to several bricks',
   INPUT_SHARED:
-    'port "{port}": is an input of engine "{engine}" already; give a queue id to each: pe:link(brick, batch, queue_id)',
+    'port "{port}": is an input of engine "{engine}" already; give each a queue id of its own: pe:link(brick, batch, queue_id)',
   PIPE_SHARED:
     'port "{port}": is an {side} of engine "{engine}" already; link its bricks to that engine, or choose another name',
   OUTPUT_SHARED: 'port "{port}": is an output of engine "{engine}" already; choose another name',

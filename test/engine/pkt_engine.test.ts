@@ -169,6 +169,18 @@ test('two engines may not share an interface without queue ids, nor a pipe or a 
   );
 });
 
+test('two engines read an interface by different queue ids, and a file as they like', (t) => {
+  const capture = `pcap:${demoCapture}`;
+  make(t).link(new Brick('Merge').connectInput('eth0', capture).connectOutput('null:'), { queueId: 1 });
+  const other = make(t);
+  fails('INPUT_SHARED', 'eth0', () => other.link(passing('eth0'), { queueId: 1 }));
+  other.link(new Brick('Merge').connectInput('eth0', capture).connectOutput('null:'), { queueId: 0 });
+  assert.deepEqual(
+    other.plan?.inputs.map(({ queueId }) => queueId),
+    [0, undefined],
+  );
+});
+
 test('a missing capture, folder or interface: one line that names it, and what was opened is closed', async (t) => {
   const noLeaks = watchLeaks();
   const folder = makeFolder(t);

@@ -221,6 +221,8 @@ test('complete: globals, fields, methods, names of bricks, engines, ports and pi
     ['pe:show_', 'pe:show_', ['pe:show_stats']],
     ['BRICKS.set_dr', 'BRICKS.set_dr', ['BRICKS.set_driver']],
     ['Brick.new("Load', 'Load', ['LoadBalancer']],
+    ['BRICKS.set_driver("pa', 'pa', ['packet']],
+    ['BRICKS.set_driver("pc', 'pc', []],
     ["b = Brick.new('PcapW", 'PcapW', ['PcapWriter']],
     ['PktEngine.retrieve("eng', 'eng', ['engine0']],
     ['lb:connect_input("demo}', 'demo}', ['demo}0', 'demo}1']],
