@@ -63,6 +63,7 @@ static const struct pb_driver_module module = {
 
 static const struct pb_port_driver dpdk_driver = {
     .name = "dpdk",
+    .names = PB_NAMES_DEVICE,
     .text = "a device of DPDK: a PCI address, or a virtual device with its arguments",
     .input = true,
     .output = true,
@@ -76,6 +77,7 @@ PB_PORT_DRIVER(dpdk_driver);
 
 static const struct pb_port_driver memif_driver = {
     .name = "memif",
+    .names = PB_NAMES_DEVICE,
     .text = "a memif socket: shared memory with applications of DPDK and VPP",
     .input = true,
     .output = true,
