@@ -17,7 +17,7 @@ static const struct pb_counter_desc netmap_counters[] = {
     [PB_NETMAP_TAKEN_BACK] = {"taken_back", PB_COUNTER_DROP, "packets",
                               "waited in extra buffers that other outputs needed more: this one's queue was the longest"},
     [PB_NETMAP_TX_ERROR] = {"tx_error", PB_COUNTER_DROP, "packets", "the interface was down or gone, or its ring damaged"},
-    [PB_NETMAP_TOO_LONG] = {"too_long", PB_COUNTER_DROP, "packets", "longer than a buffer of netmap's"},
+    [PB_NETMAP_TOO_LONG] = {"too_long", PB_COUNTER_DROP, "packets", "longer than a buffer of netmap's, or than the interface's MTU allows"},
     [PB_NETMAP_TOO_SHORT] = {"too_short", PB_COUNTER_DROP, "packets", "shorter than an Ethernet header"},
     [PB_NETMAP_TRUNCATED] = {"truncated", PB_COUNTER_DROP, "packets", "captured only in part: a cut frame is not sent"},
     [PB_NETMAP_LINK_TYPE] = {"link_type", PB_COUNTER_DROP, "packets", "not Ethernet"},

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -16,7 +17,6 @@
 #include "../core/error.h"
 #include "host_route.h"
 #include "netmap_memory.h"
-#include "rtnetlink.h"
 
 static struct pb_netmap_device *devices;
 
@@ -146,21 +146,21 @@ static int register_device(struct pb_netmap_device *device, const struct pb_port
 /* An interface in netmap mode is cut off from the host, and gets what the network card lets through. */
 static int prepare_interface(struct pb_netmap_device *device, const struct pb_port *port, struct pb_error *error)
 {
+    struct pb_interface *interface = &device->interface;
     struct pb_link link;
     char why[128];
     if (strpbrk(port->name, "{}:") != NULL || pb_link_get(port->name, &link) < 0)
         return 0;
-    device->index = link.index;
+    interface->index = link.index;
     if (!pb_port_option_boolean(port, "force") && pb_host_needs(port->name, why, sizeof(why)))
         return pb_fail(error, EBUSY, "port \"%s\": %s %s, and netmap would take it from the host; use another interface, or "
                        "?force=1", port->name, port->name, why);
-    if (!pb_port_option_boolean(port, "promiscuous"))
-        return 0;
     /* A membership ends with its socket, so nothing stays promiscuous behind us. */
     struct packet_mreq membership = {.mr_ifindex = link.index, .mr_type = PACKET_MR_PROMISC};
-    device->promiscuous_fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
-    if (device->promiscuous_fd < 0 || setsockopt(device->promiscuous_fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &membership,
-                                                 sizeof(membership)) < 0)
+    bool promiscuous = pb_port_option_boolean(port, "promiscuous");
+    interface->fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+    if (interface->fd < 0 || (promiscuous && setsockopt(interface->fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &membership,
+                                                        sizeof(membership)) < 0))
         return pb_fail(error, errno, "port \"%s\": cannot set it promiscuous: %s; use ?promiscuous=0", port->name,
                        pb_errno_text(errno));
     return 0;
@@ -175,8 +175,8 @@ static void release(struct pb_netmap_device *device)
     }
     if (device->fd >= 0)
         close(device->fd);
-    if (device->promiscuous_fd >= 0)
-        close(device->promiscuous_fd);
+    if (device->interface.fd >= 0)
+        close(device->interface.fd);
     free(device->rings[PB_PORT_INPUT]);
     free(device->rings[PB_PORT_OUTPUT]);
     free(device->name);
@@ -188,13 +188,14 @@ static struct pb_netmap_device *make(struct pb_port *port, int32_t queue, struct
     struct pb_netmap_device *device = calloc(1, sizeof(*device));
     if (device != NULL)
         *device = (struct pb_netmap_device){.engine = port->engine_handle, .name = strdup(port->name), .queue = queue,
-                                            .fd = -1, .promiscuous_fd = -1};
+                                            .fd = -1, .interface = {.fd = -1}};
     if (device == NULL || device->name == NULL) {
         free(device);
         pb_fail(error, ENOMEM, "port \"%s\": out of memory", port->name);
         return NULL;
     }
     struct netmap_register request;
+    snprintf(device->interface.name, sizeof(device->interface.name), "%s", port->name);
     if (prepare_interface(device, port, error) < 0 || register_device(device, port, &request, error) < 0) {
         release(device);
         return NULL;
@@ -249,16 +250,9 @@ void pb_netmap_device_close(struct pb_netmap_device *device, enum pb_port_role r
 
 /* ------------------------------------------------------------- while it runs */
 
-static void lost(struct pb_port *port, struct pb_netmap_device *device)
-{
-    if (!device->gone)
-        pb_port_report(port, "the interface is gone; create it again, then stop and start the engine");
-    device->gone = device->down = true;
-}
-
 bool pb_netmap_sync(struct pb_port *port, struct pb_netmap_device *device)
 {
-    if (device->gone)
+    if (device->interface.gone)
         return false;
     /* What it costs is all that a batch costs in the kernel: 0.1 to 0.2 us, and what a network card's driver does. */
     if (ioctl(device->fd, port->role == PB_PORT_INPUT ? NETMAP_IOC_RXSYNC : NETMAP_IOC_TXSYNC, NULL) == 0)
@@ -266,29 +260,28 @@ bool pb_netmap_sync(struct pb_port *port, struct pb_netmap_device *device)
     int code = errno;
     if (code == EINTR || code == EAGAIN || code == EBUSY)
         return true;
-    if (code == ENXIO || code == ENODEV) {
-        lost(port, device);
-    } else {
-        pb_port_report(port, "netmap refuses to go on: %s; stop and start the engine", strerror(code));
-        device->gone = device->down = true;
-    }
+    if (code != ENXIO && code != ENODEV)
+        pb_port_report(port, "netmap refuses to go on: %s", strerror(code));
+    pb_interface_lost(port, &device->interface, true);
     return false;
 }
 
 void pb_netmap_look(struct pb_port *port, struct pb_netmap_device *device)
 {
-    struct pb_link link;
-    if (device->index == 0 || device->gone)
+    struct pb_interface *interface = &device->interface;
+    struct ifreq answer;
+    uint32_t bytes_max = device->memory->pool.buffer_bytes;
+    device->frame_max = bytes_max;
+    if (interface->index == 0 || interface->gone)
         return;
-    int result = pb_link_get(port->name, &link);
-    if (result == -ENODEV || (result == 0 && link.index != device->index)) {
-        lost(port, device);
-    } else if (result == 0) {
-        bool down = (link.flags & IFF_UP) == 0;
-        if (down && !device->down)
-            pb_port_report(port, "the interface is down; ip link set %s up", port->name);
-        device->down = down;
-    }
+    if (!pb_interface_ask(interface, SIOCGIFMTU, &answer))
+        pb_interface_lost(port, interface, true);
+    else if ((uint32_t)answer.ifr_mtu + ETH_HLEN < bytes_max)
+        device->frame_max = (uint32_t)answer.ifr_mtu + ETH_HLEN;
+    if (pb_interface_is_up(interface))
+        interface->down = false;
+    else
+        pb_interface_lost(port, interface, false);
 }
 
 void pb_netmap_damaged(struct pb_port *port, struct pb_netmap_ring *ring)

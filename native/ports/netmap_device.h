@@ -14,11 +14,9 @@
 #ifndef PB_NETMAP_DEVICE_H
 #define PB_NETMAP_DEVICE_H
 
-#include <net/if.h>
-
+#include "interface.h"
 #include "netmap_abi.h"
 #include "netmap_pool.h"
-#include "port.h"
 
 /* The driver's own counters, in the order of pb_netmap_counters. */
 enum pb_netmap_counter {
@@ -68,11 +66,8 @@ struct pb_netmap_device {
     uint32_t rings_count[2];
     uint32_t extras; /* buffers of the pool that came with it */
 
-    /* Of an interface; of a pipe or a VALE port index is 0. */
-    int index;
-    int promiscuous_fd; /* -1: none */
-    bool down;          /* reported, until it is up again */
-    bool gone;          /* reported, for good */
+    struct pb_interface interface; /* under it; a pipe or a VALE port has none: its index is 0, its fd -1 */
+    uint32_t frame_max;            /* bytes of an untagged frame that can be sent */
 };
 
 /* Is there a /dev/netmap that may be opened? 0, or -errno with text. */
@@ -83,9 +78,9 @@ struct pb_netmap_device *pb_netmap_device_open(struct pb_port *port, struct pb_e
 /* One port less; with the last one of the memory all devices there are closed. */
 void pb_netmap_device_close(struct pb_netmap_device *device, enum pb_port_role role);
 
-/* Have the kernel look at the rings of one direction, ours and its own. False: it refuses, and `gone` is set. */
+/* Have the kernel look at the rings of one direction, ours and its own. False: it refuses, and the interface is gone. */
 bool pb_netmap_sync(struct pb_port *port, struct pb_netmap_device *device);
-/* Is the interface up, and still the same? Sets down and gone, with a report for each change. */
+/* Is the interface up, or gone, and how long may frames be? */
 void pb_netmap_look(struct pb_port *port, struct pb_netmap_device *device);
 /* The ring cannot be used any more. */
 void pb_netmap_damaged(struct pb_port *port, struct pb_netmap_ring *ring);

@@ -91,17 +91,17 @@ bool pb_netmap_rx_wait(struct pb_port *port, struct pb_wait *wait)
     struct pb_netmap_rx *rx = port->state;
     struct pb_netmap_device *device = rx->device;
     for (uint32_t i = 0; i < device->rings_count[PB_PORT_INPUT]; i++)
-        if (!device->gone && device->rings[PB_PORT_INPUT][i].head != device->rings[PB_PORT_INPUT][i].tail)
+        if (!device->interface.gone && device->rings[PB_PORT_INPUT][i].head != device->rings[PB_PORT_INPUT][i].tail)
             return false;
     int64_t now_ns = clock_ns(CLOCK_MONOTONIC);
-    if (device->index != 0 && now_ns - rx->looked_ns >= LOOK_NS) {
+    if (device->interface.index != 0 && now_ns - rx->looked_ns >= LOOK_NS) {
         rx->looked_ns = now_ns;
         pb_netmap_look(port, device);
     }
     /* poll() looks at the rings itself. */
-    *wait = (struct pb_wait){.fd = device->gone ? -1 : device->fd,
+    *wait = (struct pb_wait){.fd = device->interface.gone ? -1 : device->fd,
                              .events = POLLIN,
-                             .timeout_ns = device->index != 0 && !device->gone ? LOOK_NS : -1};
+                             .timeout_ns = device->interface.index != 0 && !device->interface.gone ? LOOK_NS : -1};
     return true;
 }
 
@@ -111,7 +111,7 @@ bool pb_netmap_rx_undelivered(struct pb_port *port)
     const struct pb_netmap_device *device = rx->device;
     for (uint32_t i = 0; i < device->rings_count[PB_PORT_INPUT]; i++)
         if (device->rings[PB_PORT_INPUT][i].head != device->rings[PB_PORT_INPUT][i].tail)
-            return !device->gone;
+            return !device->interface.gone;
     return false;
 }
 

@@ -11,7 +11,6 @@
  * Engine thread, but for opening and closing.
  */
 #include <errno.h>
-#include <linux/if_ether.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -127,15 +126,16 @@ static uint32_t swap(struct netmap_slot *received, uint32_t other)
 }
 
 /* The counter of the reason why a packet must not be sent; PB_NETMAP_COUNTERS: none. */
-static inline enum pb_netmap_counter objection(const struct pb_netmap_pool *pool, const struct pb_packet *packet)
+static inline enum pb_netmap_counter objection(const struct pb_packet *packet, uint32_t frame_max, uint32_t buffer_bytes)
 {
-    if (packet->link_type != PB_LINK_ETHERNET)
-        return PB_NETMAP_LINK_TYPE;
-    if (packet->captured_len < packet->wire_len)
-        return PB_NETMAP_TRUNCATED;
-    if (packet->captured_len < ETH_HLEN)
-        return PB_NETMAP_TOO_SHORT;
-    return packet->captured_len > pool->buffer_bytes ? PB_NETMAP_TOO_LONG : PB_NETMAP_COUNTERS;
+    static const enum pb_netmap_counter reasons[] = {[PB_FRAME_GOOD] = PB_NETMAP_COUNTERS,
+                                                     [PB_FRAME_LINK_TYPE] = PB_NETMAP_LINK_TYPE,
+                                                     [PB_FRAME_TRUNCATED] = PB_NETMAP_TRUNCATED,
+                                                     [PB_FRAME_TOO_SHORT] = PB_NETMAP_TOO_SHORT,
+                                                     [PB_FRAME_TOO_LONG] = PB_NETMAP_TOO_LONG};
+    if (packet->captured_len > buffer_bytes)
+        return PB_NETMAP_TOO_LONG;
+    return reasons[pb_frame_check(packet, PB_LINK_ETHERNET, frame_max)];
 }
 
 /* Put packets into the ring that the one at `done` goes to. Returns the first that was not: there is no
@@ -145,7 +145,7 @@ static uint32_t put_run(struct pb_port *port, struct pb_netmap_tx *state, const 
 {
     const struct pb_tx *tx = source->tx;
     const struct pb_netmap_pool pool = *pool_of(state); /* what no store here can change stays in registers */
-    const uint32_t number = ring_for(source, state, tx->index[done]), from = done;
+    const uint32_t number = ring_for(source, state, tx->index[done]), from = done, frame_max = state->device->frame_max;
     const bool several = rings_count(state) > 1;
     struct pb_netmap_ring *ring = &rings_of(state)[number];
     struct netmap_slot *const slots = ring->shared->slots;
@@ -157,7 +157,7 @@ static uint32_t put_run(struct pb_port *port, struct pb_netmap_tx *state, const 
         const struct pb_packet *packet = &tx->packets[index];
         struct netmap_slot *slot = &slots[head];
         uint32_t buffer = __atomic_load_n(&slot->buf_idx, __ATOMIC_RELAXED);
-        if (objection(&pool, packet) != PB_NETMAP_COUNTERS || (several && ring_for(source, state, index) != number))
+        if (objection(packet, frame_max, pool.buffer_bytes) != PB_NETMAP_COUNTERS || (several && ring_for(source, state, index) != number))
             break;
         if (__builtin_expect(buffer >= pool.buffers_count, 0)) {
             ring->head = head;
@@ -237,7 +237,7 @@ void pb_netmap_tx_drain(struct pb_port *port)
 {
     struct pb_netmap_tx *tx = port->state;
     count_taken_back(port, tx);
-    if (tx->device->gone || (tx->device->down && tx->queue.count > 0)) {
+    if (tx->device->interface.gone || (tx->device->interface.down && tx->queue.count > 0)) {
         pb_port_count(port, PB_NETMAP_TX_ERROR, tx->queue.count);
         while (tx->queue.count > 0)
             pb_netmap_queue_drop_first(pool_of(tx), &tx->queue);
@@ -261,7 +261,7 @@ static bool has_room(const struct pb_netmap_tx *tx, const struct source *source,
 /* No ring has had room for the packet: keep it, or count it. False: it is refused. */
 static bool put_later(struct pb_port *port, struct pb_netmap_tx *tx, const struct source *source, uint16_t index)
 {
-    if (tx->device->gone || rings_of(tx)[ring_for(source, tx, index)].damaged)
+    if (tx->device->interface.gone || rings_of(tx)[ring_for(source, tx, index)].damaged)
         pb_port_count(port, PB_NETMAP_TX_ERROR, 1);
     else if (source->tx->may_wait)
         return false;
@@ -281,9 +281,9 @@ static bool make_room(struct pb_port *port, struct pb_netmap_tx *tx, const struc
 uint32_t pb_netmap_tx_batch(struct pb_port *port, const struct pb_tx *tx)
 {
     struct pb_netmap_tx *state = port->state;
-    if (state->device->down)
+    if (state->device->interface.down)
         pb_netmap_look(port, state->device); /* is it up again? */
-    if (state->device->down) {
+    if (state->device->interface.down) {
         pb_port_count(port, PB_NETMAP_TX_ERROR, tx->count);
         return tx->count;
     }
@@ -295,7 +295,8 @@ uint32_t pb_netmap_tx_batch(struct pb_port *port, const struct pb_tx *tx)
             done = put_run(port, state, &source, done);
         if (done == tx->count)
             break;
-        enum pb_netmap_counter reason = objection(pool_of(state), &tx->packets[tx->index[done]]);
+        enum pb_netmap_counter reason = objection(&tx->packets[tx->index[done]], state->device->frame_max,
+                                                  pool_of(state)->buffer_bytes);
         if (reason != PB_NETMAP_COUNTERS) {
             pb_port_count(port, reason, 1);
             done++;
@@ -320,9 +321,9 @@ bool pb_netmap_tx_wait(struct pb_port *port, struct pb_wait *wait)
         sync_rings(port, tx);
     pb_netmap_tx_drain(port);
     for (uint32_t i = 0; tx->refused && i < rings_count(tx); i++)
-        if (tx->device->gone || pb_netmap_ring_space(&rings_of(tx)[i]) > 0)
+        if (tx->device->interface.gone || pb_netmap_ring_space(&rings_of(tx)[i]) > 0)
             return false;
-    bool polled = rings_count(tx) == 1 && waits && !tx->device->gone;
+    bool polled = rings_count(tx) == 1 && waits && !tx->device->interface.gone;
     *wait = (struct pb_wait){.fd = polled ? tx->device->fd : -1,
                              .events = POLLOUT,
                              .timeout_ns = waits && !polled ? RETRY_NS : -1};
@@ -333,7 +334,7 @@ bool pb_netmap_tx_undelivered(struct pb_port *port)
 {
     struct pb_netmap_tx *tx = port->state;
     sync_rings(port, tx);
-    for (uint32_t i = 0; !tx->device->gone && i < rings_count(tx); i++)
+    for (uint32_t i = 0; !tx->device->interface.gone && i < rings_count(tx); i++)
         if (!rings_of(tx)[i].damaged && pb_netmap_ring_space(&rings_of(tx)[i]) < rings_of(tx)[i].slots - 1)
             return true;
     return false;
