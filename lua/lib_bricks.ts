@@ -1,6 +1,6 @@
 // BRICKS: the global table for the program as a whole.
 import { join } from 'node:path';
-import { probeDrivers, setDefaultDriver, setDpdkEal } from '../engine/drivers.ts';
+import { getDefaultDriver, probeDrivers, setDefaultDriver, setDpdkEal } from '../engine/drivers.ts';
 import { nativeFilesFolder } from '../engine/native.ts';
 import { PktEngine } from '../engine/pkt_engine.ts';
 import { nativeFiles } from '../native/build.ts';
@@ -77,6 +77,10 @@ export function openBricks(L: LuaState, scheduler: Scheduler, program?: ProgramC
     set_driver: (caller) => {
       setDefaultDriver(new Arguments(caller, 'BRICKS.set_driver').string(1, 'a driver of interfaces'));
       return 0;
+    },
+    get_driver: (caller) => {
+      pushText(caller, getDefaultDriver());
+      return 1;
     },
     drivers: (caller) => {
       pushValue(caller, probeDrivers());

@@ -20,17 +20,17 @@ BUFFER_SZ = 1024
 
 utilObj = {}
 
--- Where the netmap module, if it is loaded, takes how many pipes it makes.
-local netmap_pipes_file = "/sys/module/netmap/parameters/default_pipes"
+-- Where the netmap module is, if it is loaded.
+local netmap_module = "/sys/module/netmap"
 
--- True: this program brings pipes of its own and works on any Linux, so scripts that ask may go on.
+-- True where interfaces can be opened: by netmap only if its module is loaded, by other drivers on any Linux.
 function utilObj:netmap_loaded()
-  return true
+  return BRICKS.get_driver() ~= "netmap" or self:directory_exists(netmap_module)
 end
 
--- Lets netmap make pipes. Without the module there is nothing to set.
+-- Lets netmap make pipes. Without the module, and in versions of it that need no leave, there is nothing to set.
 function utilObj:enable_nmpipes()
-  local file = io.open(netmap_pipes_file, "w")
+  local file = io.open(netmap_module .. "/parameters/default_pipes", "w")
   if file then
     file:write(NETMAP_PIPES)
     file:close()

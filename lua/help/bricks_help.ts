@@ -56,6 +56,11 @@ export const bricksHelp: HelpTable = {
       text: 'Sets what an interface without a driver before its name is opened with.',
       example: 'BRICKS.set_driver("packet")',
     },
+    get_driver: {
+      signature: 'get_driver()',
+      text: 'Returns what an interface without a driver before its name is opened with.',
+      example: 'print(BRICKS.get_driver())',
+    },
     drivers: {
       signature: 'drivers()',
       text: 'Returns the port drivers: name, text, whether each is available here, and why not. Loads what drivers need.',

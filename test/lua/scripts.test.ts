@@ -1,5 +1,6 @@
 // The scripts for users, and scripts that users of packet-bricks have: they run as they are.
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { beforeEach, test } from 'node:test';
 import { PktEngine } from '../../engine/pkt_engine.ts';
 import { makeBricksInterpreter } from '../../lua/bricks_interpreter.ts';
@@ -69,6 +70,18 @@ test('utils.lua answers and defines what scripts expect', async () => {
     makeBricksInterpreter(),
   );
   assert.equal(text, '20\t2\t1024\t64\t-1\t-1\t1024\ntrue\thello\n\ttrue\tfalse\nboolean\n');
+});
+
+test('netmap counts as missing where interfaces would be opened by it and its module is not loaded', async () => {
+  const text = await runLua(
+    `dofile("scripts/utils.lua")
+     print(BRICKS.get_driver(), utilObj:netmap_loaded())
+     BRICKS.set_driver("netmap")
+     print(BRICKS.get_driver(), utilObj:netmap_loaded())
+     BRICKS.set_driver("packet")`,
+    makeBricksInterpreter(),
+  );
+  assert.equal(text, `packet\ttrue\nnetmap\t${existsSync('/sys/module/netmap')}\n`);
 });
 
 // As people have them: a busy wait on os.clock, statistics in rounds, functions init, start and stop.
