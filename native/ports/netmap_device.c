@@ -64,20 +64,27 @@ static uint32_t extras_wanted(const struct pb_port *port)
 
 /* ------------------------------------------------------------------- registering */
 
-int pb_netmap_probe(struct pb_error *error)
+/* Open the device for `what`. The descriptor, or -errno with text. */
+static int open_netmap(const char *what, struct pb_error *error)
 {
     int fd = open(NETMAP_DEVICE, O_RDWR | O_CLOEXEC);
-    if (fd >= 0) {
-        close(fd);
-        return 0;
-    }
+    if (fd >= 0)
+        return fd;
     if (errno == EACCES || errno == EPERM)
-        return pb_fail(error, errno, "no permission for " NETMAP_DEVICE "; run as root, or grant it (setfacl -m u:USER:rw "
-                       NETMAP_DEVICE ")");
+        return pb_fail(error, errno, "%s: no permission for " NETMAP_DEVICE "; run as root, or grant it (setfacl -m u:USER:rw "
+                       NETMAP_DEVICE ")", what);
     if (errno == ENOENT || errno == ENXIO || errno == ENODEV)
-        return pb_fail(error, errno, "there is no " NETMAP_DEVICE "; load the netmap module (modprobe netmap): Debian has no "
-                       "package, build it from github.com/luigirizzo/netmap with linux-headers-amd64");
-    return pb_fail(error, errno, NETMAP_DEVICE ": %s", pb_errno_text(errno));
+        return pb_fail(error, errno, "%s: there is no " NETMAP_DEVICE "; load the netmap module (modprobe netmap): Debian has no "
+                       "package, build it from github.com/luigirizzo/netmap with linux-headers-amd64", what);
+    return pb_fail(error, errno, "%s: " NETMAP_DEVICE ": %s", what, pb_errno_text(errno));
+}
+
+int pb_netmap_probe(struct pb_error *error)
+{
+    int fd = open_netmap("driver \"netmap\"", error);
+    if (fd >= 0)
+        close(fd);
+    return fd < 0 ? fd : 0;
 }
 
 static int refused(const struct pb_port *port, int32_t queue, int code, struct pb_error *error)
@@ -114,10 +121,11 @@ static int refused(const struct pb_port *port, int32_t queue, int code, struct p
 static int register_device(struct pb_netmap_device *device, const struct pb_port *port, struct netmap_register *request,
                            struct pb_error *error)
 {
-    struct pb_error why;
-    int result = pb_netmap_probe(&why);
-    if (result < 0)
-        return pb_fail(error, -result, "port \"%s\": %s", port->name, why.text);
+    char what[NETMAP_NAME_BYTES + 8];
+    snprintf(what, sizeof(what), "port \"%s\"", port->name);
+    device->fd = open_netmap(what, error);
+    if (device->fd < 0)
+        return device->fd;
     struct netmap_header header = {.version = NETMAP_API, .request = NETMAP_REQ_REGISTER, .body = (uint64_t)(uintptr_t)request};
     memcpy(header.name, port->name, strlen(port->name)); /* was checked to fit */
     *request = (struct netmap_register){.mode = device->queue < 0 ? NETMAP_MODE_ALL_NIC : NETMAP_MODE_ONE_NIC,
@@ -125,10 +133,9 @@ static int register_device(struct pb_netmap_device *device, const struct pb_port
                                         .extra_bufs = extras_wanted(port),
                                         .flags = NETMAP_FLAG_NO_TX_POLL};
     uint32_t asked = request->extra_bufs;
-    device->fd = open(NETMAP_DEVICE, O_RDWR | O_CLOEXEC);
-    if (device->fd < 0 || ioctl(device->fd, NETMAP_IOC_CTRL, &header) < 0)
+    if (ioctl(device->fd, NETMAP_IOC_CTRL, &header) < 0)
         return refused(port, device->queue, errno, error);
-    result = pb_netmap_memory_open(port, request, device->fd, &device->memory, error);
+    int result = pb_netmap_memory_open(port, request, device->fd, &device->memory, error);
     if (result == 0)
         result = pb_netmap_rings_find(device, port, request->offset, error);
     if (result < 0)

@@ -10,10 +10,14 @@ static uint32_t *link_of(const struct pb_netmap_pool *pool, uint32_t buffer)
     return (uint32_t *)(void *)pb_netmap_buffer(pool, buffer);
 }
 
+/* The process can be killed at any point: what is listed is linked before, and is listed no more before it is used. */
 static void list_first(struct pb_netmap_pool *pool)
 {
-    if (pool->listed != NULL)
-        *pool->listed = pool->free == PB_NETMAP_NONE ? 0 : pool->extras[pool->free].buffer;
+    if (pool->listed == NULL)
+        return;
+    uint32_t first = pool->free == PB_NETMAP_NONE ? 0 : pool->extras[pool->free].buffer;
+    __atomic_store_n(pool->listed, first, __ATOMIC_RELEASE);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 
 static uint32_t pop_free(struct pb_netmap_pool *pool)
