@@ -71,10 +71,13 @@ uint32_t pb_netmap_rx_batch(struct pb_port *port, struct pb_packet *packets, uin
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < count; i++)
         bytes += packets[i].wire_len;
-    if (count > 0)
-        pb_port_received(port, count, bytes);
-    else
+    if (count == 0) {
         pb_netmap_rx_release(port); /* of slots that were all invalid */
+        return 0;
+    }
+    if (__builtin_expect(device->interface.down, 0))
+        pb_netmap_look(port, device); /* it must be up again */
+    pb_port_received(port, count, bytes);
     return count;
 }
 

@@ -227,11 +227,14 @@ live('an interface that goes down and comes up, and one that is removed', async 
   const bed = makeBed(t);
   const engines = await bed.engines(engine('e', 'Dummy', ['netmap:in0'], ['null:']));
   const frames = captureOf(bed.live, 'frames.pcap', makeFrames(50, 1000));
-  bed.live.receiver.run('ip', 'link', 'set', 'in0', 'down');
-  await until('a report', () => engines.reports().some((text) => text.includes('ip link set in0 up')));
-  bed.live.receiver.run('ip', 'link', 'set', 'in0', 'up');
-  replay(bed.live, [frames]);
-  await engines.statsUntil('e', 'traffic after that', (stats) => sent(stats) >= 50);
+  const downs = (): number => engines.reports().filter((text) => text.includes('ip link set in0 up')).length;
+  for (let times = 1; times <= 2; times++) {
+    bed.live.receiver.run('ip', 'link', 'set', 'in0', 'down');
+    await until('a report', () => downs() === times);
+    bed.live.receiver.run('ip', 'link', 'set', 'in0', 'up');
+    replay(bed.live, [frames]);
+    await engines.statsUntil('e', 'traffic after that', (stats) => sent(stats) === 50 * times);
+  }
   bed.live.receiver.run('ip', 'link', 'del', 'in0');
   await until('a report', () => engines.reports().some((text) => /port "in0": the interface is gone/.test(text)));
   await end(bed, engines, 'e');
