@@ -21,8 +21,9 @@ static const struct pb_option_desc options[] = {
     {"attach", PB_OPTION_STRING, "auto", 0, 0, "native, skb, or auto: native where the interface's driver has it"},
     {"force", PB_OPTION_BOOLEAN, "0", 0, 1, "take the traffic even of an interface that this host depends on"},
     {"promiscuous", PB_OPTION_BOOLEAN, "1", 0, 1, "receive frames for other hosts too"},
-    {"ring", PB_OPTION_INTEGER, "2048", 64, 16384, "descriptors in each ring, rounded up to a power of two"},
-    {"umem_mb", PB_OPTION_INTEGER, "32", 1, 4096, "buffers of the engine's xdp ports together, in MiB; the first port's"},
+    {"rx_usecs", PB_OPTION_INTEGER, "1000", 0, 100000, "how long a few packets may wait for others, in microseconds"},
+    {"ring", PB_OPTION_INTEGER, "8192", 64, 16384, "descriptors in each ring, rounded up to a power of two"},
+    {"umem_mb", PB_OPTION_INTEGER, "64", 1, 4096, "buffers of the engine's xdp ports together, in MiB; the first port's"},
     {.name = NULL},
 };
 

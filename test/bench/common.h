@@ -26,6 +26,14 @@ static inline double now_s(void)
     return (double)now_ns() / 1e9;
 }
 
+/* Processor time of this process. */
+static inline uint64_t processor_ns(void)
+{
+    struct timespec used;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return (uint64_t)used.tv_sec * 1000000000 + (uint64_t)used.tv_nsec;
+}
+
 static inline void pin(unsigned cpu)
 {
     cpu_set_t cpus;

@@ -1,12 +1,13 @@
 /*
  * receive.c - an engine that receives from an interface, for the benchmarks.
  *
- *   receive INTERFACE PIPES
+ *   receive DRIVER INTERFACE PIPES
  *
- * packet:INTERFACE through a LoadBalancer, to four sinks (PIPES 0) or to PIPES
+ * DRIVER:INTERFACE through a LoadBalancer, to four sinks (PIPES 0) or to PIPES
  * pipes with one reader process each. Prints "ready", runs until its standard
  * input ends, then prints the packets received, lost in the kernel, dropped,
- * and read by the readers. The engine is pinned to processor 1.
+ * and read by the readers, and the nanoseconds of processor time that this process took
+ * meanwhile. The engine is pinned to processor 1.
  */
 #include <sys/wait.h>
 
@@ -47,13 +48,13 @@ static uint64_t drops(const struct pb_port *port, enum pb_counter_kind kind)
     return sum;
 }
 
-static int make_engine(const char *interface, uint32_t pipes, struct pb_error *error)
+static int make_engine(const char *driver, const char *interface, uint32_t pipes, struct pb_error *error)
 {
     const struct pb_load_balancer_config config = {.tuple = 4};
     uint32_t outputs = pipes > 0 ? pipes : 4;
     int engine = check(pb_engine_create("bench", 2048, 1, PB_BATCH_PACKETS_DEFAULT, error), error);
     check(pb_engine_add_brick(engine, "LoadBalancer", (const uint8_t *)&config, sizeof(config), 0, outputs, 0, error), error);
-    check(pb_engine_add_input(engine, "packet", interface, "", -1, error), error);
+    check(pb_engine_add_input(engine, driver, interface, "", -1, error), error);
     check(pb_engine_connect_input(engine, 0, 0, error), error);
     for (uint32_t i = 0; i < outputs; i++) {
         char name[32] = "";
@@ -68,14 +69,14 @@ static int make_engine(const char *interface, uint32_t pipes, struct pb_error *e
 
 int main(int argc, char **argv)
 {
-    uint32_t pipes = argc > 2 ? (uint32_t)atoi(argv[2]) : 0;
-    if (argc < 2 || pipes > READERS_MAX) {
-        fprintf(stderr, "usage: receive INTERFACE PIPES\n");
+    uint32_t pipes = argc > 3 ? (uint32_t)atoi(argv[3]) : 0;
+    if (argc < 3 || pipes > READERS_MAX) {
+        fprintf(stderr, "usage: receive DRIVER INTERFACE PIPES\n");
         return 2;
     }
     make_runtime_directory();
     struct pb_error error;
-    int handle = make_engine(argv[1], pipes, &error);
+    int handle = make_engine(argv[1], argv[2], pipes, &error);
     int results[2];
     if (pipe(results) < 0)
         return 1;
@@ -88,9 +89,11 @@ int main(int argc, char **argv)
             usleep(1000); /* "attaches" */
     puts("ready");
     fflush(stdout);
+    uint64_t used_ns = processor_ns();
     char byte;
     while (read(0, &byte, 1) > 0) {
     }
+    used_ns = processor_ns() - used_ns;
     check(pb_engine_stop(handle, &error), &error);
     uint64_t dropped = 0, readers_got = 0, got;
     for (uint32_t i = 0; i < engine->outputs_count; i++)
@@ -101,8 +104,9 @@ int main(int argc, char **argv)
         wait(NULL);
     }
     const struct pb_port *input = &engine->inputs[0]->port;
-    printf("%llu %llu %llu %llu\n", (unsigned long long)pb_counter_get(&input->counters[PB_PORT_RX_PACKETS]),
-           (unsigned long long)drops(input, PB_COUNTER_LOST), (unsigned long long)dropped, (unsigned long long)readers_got);
+    printf("%llu %llu %llu %llu %llu\n", (unsigned long long)pb_counter_get(&input->counters[PB_PORT_RX_PACKETS]),
+           (unsigned long long)drops(input, PB_COUNTER_LOST), (unsigned long long)dropped, (unsigned long long)readers_got,
+           (unsigned long long)used_ns);
     check(pb_engine_delete(handle, &error), &error);
     return 0;
 }

@@ -17,6 +17,7 @@
 #include "xdp_port.h"
 
 #define LOOK_NS 500000000  /* an interface that is gone wakes nobody: look after this */
+#define ENOUGH_PACKETS 64  /* are worth a batch */
 #define STARVED_NS 1000000 /* all buffers are being sent: look for one after this */
 
 static uint64_t now_ns(void)
@@ -88,12 +89,33 @@ static uint32_t receive(struct xdp_rx *rx, struct xdp_queue *queue, struct pb_pa
     return received;
 }
 
+/* Descriptors on the rings. The library's own function does not look again while it knows of some. */
+static uint32_t available(const struct xdp_port *s)
+{
+    uint32_t descriptors = 0;
+    for (uint32_t i = 0; i < s->count; i++)
+        descriptors += __atomic_load_n(s->queues[i]->rx.producer, __ATOMIC_ACQUIRE) - s->queues[i]->rx.cached_cons;
+    return descriptors;
+}
+
+/* Packets that come one by one would cost a turn of the engine each: at most so often are a few fetched. The first ones
+ * after a while, and many, are never kept waiting. */
+static bool is_too_soon(const struct xdp_rx *rx, uint32_t packets, uint64_t time_ns)
+{
+    return packets < ENOUGH_PACKETS && time_ns - rx->fetched_ns < rx->coalesce_ns;
+}
+
 uint32_t pb_xdp_rx_batch(struct pb_port *port, struct pb_packet *packets, uint32_t packets_max)
 {
     struct xdp_port *s = port->state;
     struct xdp_rx *rx = &s->rx;
+    uint32_t received = 0, waiting = available(s);
+    if (waiting == 0)
+        return 0;
     uint64_t time_ns = now_ns(), bytes = 0;
-    uint32_t received = 0;
+    if (is_too_soon(rx, waiting, time_ns))
+        return 0;
+    rx->fetched_ns = time_ns;
     for (uint32_t i = 0; i < s->count && received < packets_max; i++) {
         struct xdp_queue *queue = s->queues[rx->turn];
         rx->turn = rx->turn + 1 < s->count ? rx->turn + 1 : 0;
@@ -123,23 +145,30 @@ void pb_xdp_rx_release(struct pb_port *port)
     refill(s);
 }
 
-bool pb_xdp_rx_wait(struct pb_port *port, struct xdp_port *s, struct pb_wait *wait)
+/* Packets that wait for others are left until it is time; without any, the next one wakes us. */
+bool pb_xdp_rx_wait(struct xdp_port *s, struct pb_wait *wait)
 {
-    int64_t timeout_ns = LOOK_NS;
+    uint32_t waiting = available(s);
+    uint64_t time_ns = waiting > 0 ? now_ns() : 0;
+    if (waiting > 0 && !is_too_soon(&s->rx, waiting, time_ns))
+        return false;
     refill(s);
-    for (uint32_t i = 0; i < s->count; i++) {
+    if (waiting > 0) {
+        *wait = (struct pb_wait){.fd = -1, .timeout_ns = (int64_t)(s->rx.coalesce_ns - (time_ns - s->rx.fetched_ns))};
+        return true;
+    }
+    *wait = (struct pb_wait){.fd = s->rx.epoll_fd >= 0 ? s->rx.epoll_fd : s->queues[0]->fd,
+                             .events = POLLIN,
+                             .timeout_ns = LOOK_NS};
+    if (s->interface.gone)
+        *wait = (struct pb_wait){.fd = -1, .timeout_ns = -1};
+    for (uint32_t i = 0; i < s->count && !s->interface.gone; i++) {
         struct xdp_queue *queue = s->queues[i];
         if (queue->filled == 0)
-            timeout_ns = STARVED_NS;
-        if (xsk_cons_nb_avail(&queue->rx, 1) > 0)
-            return false;
-        if (xsk_ring_prod__needs_wakeup(&queue->fill) && !s->interface.gone)
+            wait->timeout_ns = STARVED_NS;
+        if (xsk_ring_prod__needs_wakeup(&queue->fill))
             (void)recvfrom(queue->fd, NULL, 0, MSG_DONTWAIT, NULL, NULL);
     }
-    pb_xdp_look(port, s);
-    *wait = (struct pb_wait){.fd = s->interface.gone ? -1 : s->rx.epoll_fd >= 0 ? s->rx.epoll_fd : s->queues[0]->fd,
-                             .events = POLLIN,
-                             .timeout_ns = s->interface.gone ? -1 : timeout_ns};
     return true;
 }
 
@@ -159,7 +188,7 @@ static void count_statistics(struct pb_port *port, struct xdp_queue *queue)
     *before = now;
 }
 
-void pb_xdp_rx_tick(struct pb_port *port, struct xdp_port *s)
+void pb_xdp_rx_count(struct pb_port *port, struct xdp_port *s)
 {
     for (uint32_t i = 0; i < s->count; i++)
         count_statistics(port, s->queues[i]);
@@ -182,6 +211,7 @@ static int open_epoll(struct xdp_port *s)
 
 int pb_xdp_rx_open(struct pb_port *port, struct xdp_port *s, struct pb_error *error)
 {
+    s->rx.coalesce_ns = (uint64_t)pb_port_option_integer(port, "rx_usecs") * 1000;
     s->rx.chunks = calloc(port->batch_packets, sizeof(*s->rx.chunks));
     if (s->rx.chunks == NULL)
         return pb_fail(error, ENOMEM, "port \"%s\": out of memory", port->name);

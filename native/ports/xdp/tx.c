@@ -245,17 +245,6 @@ bool pb_xdp_tx_wait(struct pb_port *port, struct xdp_port *s, struct pb_wait *wa
     return !(refused && has_room(s));
 }
 
-static void count_invalid(struct pb_port *port, struct xdp_queue *queue)
-{
-    struct xdp_statistics now;
-    socklen_t bytes = sizeof(now);
-    memset(&now, 0, sizeof(now));
-    if (getsockopt(queue->fd, SOL_XDP, XDP_STATISTICS, &now, &bytes) < 0)
-        return;
-    pb_port_count(port, PB_XDP_TX_INVALID_DESCS, now.tx_invalid_descs - queue->statistics.tx_invalid_descs);
-    queue->statistics.tx_invalid_descs = now.tx_invalid_descs;
-}
-
 /* The MTU may change at any time. */
 static void set_frame_max(struct xdp_port *s)
 {
@@ -263,12 +252,17 @@ static void set_frame_max(struct xdp_port *s)
     s->tx.frame_max = s->mtu + ETH_HLEN < most ? s->mtu + ETH_HLEN : most;
 }
 
-void pb_xdp_tx_tick(struct pb_port *port, struct xdp_port *s)
+void pb_xdp_tx_count(struct pb_port *port, struct xdp_port *s)
 {
-    pb_xdp_tx_kick(port, s);
-    pb_xdp_queue_reap(s->queues[0]);
-    count_invalid(port, s->queues[0]);
+    struct xdp_queue *queue = s->queues[0];
+    struct xdp_statistics now;
+    socklen_t bytes = sizeof(now);
     set_frame_max(s);
+    memset(&now, 0, sizeof(now));
+    if (getsockopt(queue->fd, SOL_XDP, XDP_STATISTICS, &now, &bytes) < 0)
+        return;
+    pb_port_count(port, PB_XDP_TX_INVALID_DESCS, now.tx_invalid_descs - queue->statistics.tx_invalid_descs);
+    queue->statistics.tx_invalid_descs = now.tx_invalid_descs;
 }
 
 void pb_xdp_tx_open(struct xdp_port *s)

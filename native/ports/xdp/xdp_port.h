@@ -11,6 +11,8 @@
 
 struct xdp_rx {
     uint32_t turn; /* the queue to look at first */
+    uint64_t fetched_ns;  /* when packets were fetched last */
+    uint64_t coalesce_ns; /* how long after that a few are left to wait */
     uint32_t lent; /* chunks of the packets in the engine's hands */
     uint32_t *chunks;
     uint8_t *joined; /* address space for a batch of frames that came in several chunks; NULL: none can */
@@ -31,6 +33,7 @@ struct xdp_tx {
 struct xdp_port {
     struct pb_interface interface; /* its socket holds the promiscuous membership */
     uint32_t mtu;
+    int64_t looked_ns; /* when the interface was looked at last */
     struct xdp_queue **queues; /* an output has one */
     uint32_t count;
     union {
@@ -39,7 +42,7 @@ struct xdp_port {
     };
 };
 
-/* port.c: has the interface been set down, has it gone, is it back? */
+/* port.c: has the interface been set down, has it gone, is it back? Takes a few system calls. */
 void pb_xdp_look(struct pb_port *port, struct xdp_port *s);
 
 /* rx.c */
@@ -47,8 +50,9 @@ int pb_xdp_rx_open(struct pb_port *port, struct xdp_port *s, struct pb_error *er
 void pb_xdp_rx_close(struct xdp_port *s);
 uint32_t pb_xdp_rx_batch(struct pb_port *port, struct pb_packet *packets, uint32_t packets_max);
 void pb_xdp_rx_release(struct pb_port *port);
-bool pb_xdp_rx_wait(struct pb_port *port, struct xdp_port *s, struct pb_wait *wait);
-void pb_xdp_rx_tick(struct pb_port *port, struct xdp_port *s);
+bool pb_xdp_rx_wait(struct xdp_port *s, struct pb_wait *wait);
+/* Fetch what the kernel has counted. */
+void pb_xdp_rx_count(struct pb_port *port, struct xdp_port *s);
 
 /* tx.c */
 void pb_xdp_tx_open(struct xdp_port *s);
@@ -56,7 +60,8 @@ void pb_xdp_tx_open(struct xdp_port *s);
 void pb_xdp_tx_close(struct pb_port *port, struct xdp_port *s);
 uint32_t pb_xdp_tx_batch(struct pb_port *port, const struct pb_tx *tx);
 bool pb_xdp_tx_wait(struct pb_port *port, struct xdp_port *s, struct pb_wait *wait);
-void pb_xdp_tx_tick(struct pb_port *port, struct xdp_port *s);
+/* Fetch what the kernel has counted, and heed a new MTU. */
+void pb_xdp_tx_count(struct pb_port *port, struct xdp_port *s);
 void pb_xdp_tx_kick(struct pb_port *port, struct xdp_port *s);
 
 #endif
