@@ -13,13 +13,6 @@
 #include "ports/module.h"
 #include "ports/xdp.h"
 
-/* tick(), as an engine does a while later: the port does not look each time that it could. */
-static void look(struct test_port *t)
-{
-    usleep(60000);
-    t->port.operations->tick(&t->port);
-}
-
 /* ---------------------------------------------------------------------- carrying */
 
 /* Sizes from the shortest to the longest, a tagged one of the longest, both ways. */
@@ -41,7 +34,7 @@ static void check_sizes(uint32_t mtu, const uint32_t *bytes, uint32_t count, con
     if (mtu < 65535)
         check_carried_out(out, oracle, mtu + 18, 1);
     check_accounting(out, counter(out, PB_PORT_TX_PACKETS));
-    look(in);
+    in->port.operations->tick(&in->port);
     CHECK_EQUAL(own(in, PB_XDP_KERNEL_DROPS), 0);
     port_end(out);
     port_end(in);
@@ -89,7 +82,7 @@ static void test_receive_around_the_ring(void)
         CHECK_EQUAL(port_receive(in, 16, batches[round % 4], expect_next, &next), 16);
     }
     CHECK_EQUAL(counter(in, PB_PORT_RX_PACKETS), sent);
-    look(in);
+    in->port.operations->tick(&in->port);
     CHECK_EQUAL(own(in, PB_XDP_KERNEL_DROPS) + own(in, PB_XDP_RX_RING_FULL), 0);
     port_end(in);
     close(oracle);
@@ -187,7 +180,7 @@ static void test_forward_without_copies(void)
     CHECK_EQUAL(counter(outs[0], PB_PORT_TX_PACKETS), 200 * 16);
     CHECK_EQUAL(own(outs[1], PB_XDP_LENT), 100 * 16);
     CHECK_EQUAL(counter(outs[1], PB_PORT_TX_PACKETS), 100 * 16);
-    look(in);
+    in->port.operations->tick(&in->port);
     CHECK_EQUAL(own(in, PB_XDP_KERNEL_DROPS), 0);
     port_end(in); /* first, as an engine does */
     for (int i = 0; i < 2; i++) {
@@ -239,7 +232,7 @@ static void test_output_drops_with_reasons(void)
     port_send(out, frame, 100, 100, PB_LINK_RAW);
     CHECK_EQUAL(own(out, PB_XDP_LINK_TYPE), 1);
     CHECK_EQUAL(pb_link_set_mtu(link_index("b"), 3000), 0);
-    look(out);
+    out->port.operations->tick(&out->port);
     port_send(out, frame, 1515, 1515, PB_LINK_ETHERNET);
     CHECK_EQUAL(own(out, PB_XDP_TOO_LONG), 1);
     check_accounting(out, 5);
@@ -262,7 +255,7 @@ static void test_count_starvation(void)
     uint32_t got = 0;
     port_receive(in, 128, BATCH, count_one, &got);
     got += port_receive_briefly(in);
-    look(in);
+    in->port.operations->tick(&in->port);
     CHECK_EQUAL(got, 128);
     CHECK_EQUAL(own(in, PB_XDP_KERNEL_DROPS) + own(in, PB_XDP_RX_RING_FULL), 500 - 128);
     CHECK_EQUAL(own(in, PB_XDP_FILL_RING_EMPTY), own(in, PB_XDP_KERNEL_DROPS));
@@ -286,10 +279,10 @@ static void test_input_outlives_its_interface(void)
         CHECK_EQUAL(pb_link_set_up(link_index("b"), false), 0);
         wait_for_report(in, "port \"b\": the interface is down; ip link set b up");
         check_sleeps(in);
-        look(in);
+        in->port.operations->tick(&in->port);
         CHECK_EQUAL(strlen(report()), 0);
         bring_up("b", "a");
-        look(in);
+        in->port.operations->tick(&in->port);
     }
     check_carried_in(in, oracle, 60, 0);
     make_frame(frame, 60, 1, 0);
@@ -327,7 +320,7 @@ static void test_output_outlives_its_interface(void)
     check_report("port \"b\": the interface is down; ip link set b up");
     CHECK_EQUAL(strlen(report()), 0);
     bring_up("b", "a");
-    look(out);
+    out->port.operations->tick(&out->port);
     check_carried_out(out, oracle, 60, 0); /* and none of the three */
 
     CHECK_EQUAL(pb_link_set_up(link_index("a"), false), 0);
@@ -338,7 +331,7 @@ static void test_output_outlives_its_interface(void)
     CHECK_EQUAL(counter(out, PB_PORT_IN_FLIGHT), 0);
     recv(oracle, heard, sizeof(heard), MSG_DONTWAIT); /* fetch ENETDOWN */
     bring_up("a", "b");
-    look(out);
+    out->port.operations->tick(&out->port);
     check_carried_out(out, oracle, 60, 0);
 
     CHECK_EQUAL(pb_link_delete(link_index("b")), 0);

@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 #include <xdp/libxdp.h>
 
@@ -20,8 +19,6 @@
 #include "../host_route.h"
 #include "../module.h"
 #include "xdp_port.h"
-
-#define LOOK_NS 50000000 /* between two looks at the interface, and at what the kernel counts */
 
 /* --------------------------------------------------------------------- both ways */
 
@@ -42,7 +39,7 @@ void pb_xdp_look(struct pb_port *port, struct xdp_port *s)
 
 static bool xdp_wait(struct pb_port *port, struct pb_wait *wait)
 {
-    return port->role == PB_PORT_INPUT ? pb_xdp_rx_wait(port->state, wait) : pb_xdp_tx_wait(port, port->state, wait);
+    return port->role == PB_PORT_INPUT ? pb_xdp_rx_wait(port, port->state, wait) : pb_xdp_tx_wait(port, port->state, wait);
 }
 
 static void count(struct pb_port *port)
@@ -53,19 +50,11 @@ static void count(struct pb_port *port)
         pb_xdp_tx_count(port, port->state);
 }
 
-/* An engine that sleeps between a few packets calls this each time: most often there is nothing new. */
 static void xdp_tick(struct pb_port *port)
 {
-    struct xdp_port *s = port->state;
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    int64_t time_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    pb_xdp_look(port, port->state);
     if (port->role == PB_PORT_OUTPUT)
-        pb_xdp_tx_kick(port, s);
-    if (time_ns - s->looked_ns < LOOK_NS)
-        return;
-    s->looked_ns = time_ns;
-    pb_xdp_look(port, s);
+        pb_xdp_tx_kick(port, port->state);
     count(port);
 }
 

@@ -16,7 +16,7 @@
 #include "../../core/error.h"
 #include "xdp_port.h"
 
-#define LOOK_NS 500000000  /* an interface that is gone wakes nobody: look after this */
+#define LOOK_NS 100000000  /* an interface that goes down or away wakes nobody: look after this */
 #define ENOUGH_PACKETS 64  /* are worth a batch */
 #define STARVED_NS 1000000 /* all buffers are being sent: look for one after this */
 
@@ -146,16 +146,20 @@ void pb_xdp_rx_release(struct pb_port *port)
 }
 
 /* Packets that wait for others are left until it is time; without any, the next one wakes us. */
-bool pb_xdp_rx_wait(struct xdp_port *s, struct pb_wait *wait)
+bool pb_xdp_rx_wait(struct pb_port *port, struct xdp_port *s, struct pb_wait *wait)
 {
     uint32_t waiting = available(s);
-    uint64_t time_ns = waiting > 0 ? now_ns() : 0;
+    uint64_t time_ns = now_ns();
     if (waiting > 0 && !is_too_soon(&s->rx, waiting, time_ns))
         return false;
     refill(s);
     if (waiting > 0) {
         *wait = (struct pb_wait){.fd = -1, .timeout_ns = (int64_t)(s->rx.coalesce_ns - (time_ns - s->rx.fetched_ns))};
         return true;
+    }
+    if (time_ns - s->rx.looked_ns >= LOOK_NS) {
+        s->rx.looked_ns = time_ns;
+        pb_xdp_look(port, s);
     }
     *wait = (struct pb_wait){.fd = s->rx.epoll_fd >= 0 ? s->rx.epoll_fd : s->queues[0]->fd,
                              .events = POLLIN,

@@ -12,6 +12,7 @@
 struct xdp_rx {
     uint32_t turn; /* the queue to look at first */
     uint64_t fetched_ns;  /* when packets were fetched last */
+    uint64_t looked_ns;   /* when the interface was looked at before a sleep */
     uint64_t coalesce_ns; /* how long after that a few are left to wait */
     uint32_t lent; /* chunks of the packets in the engine's hands */
     uint32_t *chunks;
@@ -33,7 +34,6 @@ struct xdp_tx {
 struct xdp_port {
     struct pb_interface interface; /* its socket holds the promiscuous membership */
     uint32_t mtu;
-    int64_t looked_ns; /* when the interface was looked at last */
     struct xdp_queue **queues; /* an output has one */
     uint32_t count;
     union {
@@ -50,7 +50,7 @@ int pb_xdp_rx_open(struct pb_port *port, struct xdp_port *s, struct pb_error *er
 void pb_xdp_rx_close(struct xdp_port *s);
 uint32_t pb_xdp_rx_batch(struct pb_port *port, struct pb_packet *packets, uint32_t packets_max);
 void pb_xdp_rx_release(struct pb_port *port);
-bool pb_xdp_rx_wait(struct xdp_port *s, struct pb_wait *wait);
+bool pb_xdp_rx_wait(struct pb_port *port, struct xdp_port *s, struct pb_wait *wait);
 /* Fetch what the kernel has counted. */
 void pb_xdp_rx_count(struct pb_port *port, struct xdp_port *s);
 
