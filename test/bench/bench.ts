@@ -19,6 +19,7 @@ import { packet } from './packet.bench.ts';
 import { pipes } from './pipe.bench.ts';
 import { script } from './script.bench.ts';
 import { tcpdump } from './tcpdump.bench.ts';
+import { xdp } from './xdp.bench.ts';
 
 const benchmarks: Record<string, (programs: string, effort: Effort) => Promise<Row[]>> = {
   loadBalancer,
@@ -31,6 +32,7 @@ const benchmarks: Record<string, (programs: string, effort: Effort) => Promise<R
   script,
   latency,
   packet,
+  xdp,
   daemon,
   idle,
 };

@@ -1,49 +1,9 @@
 // Receiving from an interface by AF_PACKET, beside DPDK's net_af_packet; and whether anything is lost.
-import { type ChildProcess, spawn } from 'node:child_process';
-import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
-import { type Effort, makeLink, NotHere, pairs, type Row, runAsync } from './measure.ts';
+import { type Effort, makeLink, NotHere, pairs, type Row } from './measure.ts';
+import { blast, type Link, withReceiver } from './receiver.ts';
 import { Testpmd, testpmdMissing } from './testpmd.ts';
 
-type Link = ReturnType<typeof makeLink>;
-
-interface Received {
-  readonly received: number;
-  readonly lost: number;
-  readonly dropped: number;
-  readonly read: number;
-}
-
-/** Runs the engine on v1 while `traffic` runs; returns its counts. */
-async function withEngine(
-  link: Link,
-  programs: string,
-  pipes: number,
-  traffic: () => Promise<unknown>,
-): Promise<Received> {
-  const [program, args] = link.exec(join(programs, 'receive'));
-  const child: ChildProcess = spawn(program, [...args, 'v1', String(pipes)], { stdio: ['pipe', 'pipe', 'inherit'] });
-  let output = '';
-  const ready = new Promise<void>((done) => {
-    child.stdout?.on('data', (data: Buffer) => {
-      output += data.toString();
-      if (output.includes('ready\n')) done();
-    });
-  });
-  const ended = new Promise((done) => child.on('close', done));
-  await Promise.race([ready, ended]);
-  await traffic();
-  await delay(200);
-  child.stdin?.end();
-  await ended;
-  const [received = 0, lost = 0, dropped = 0, read = 0] = (output.split('\n')[1] ?? '').split(' ').map(Number);
-  return { received, lost, dropped, read };
-}
-
-function blast(link: Link, programs: string, rate: number, seconds: number): Promise<number> {
-  const [program, args] = link.exec(join(programs, 'blast'));
-  return runAsync(program, [...args, 'v0', String(rate), String(seconds)]).then(Number);
-}
+const port = ['packet', 'v1'] as const;
 
 /** A testpmd of its own for each run: one that is only stopped still has its socket, at our cost. */
 async function testpmdReceived(link: Link, programs: string, seconds: number): Promise<number> {
@@ -69,7 +29,7 @@ async function topRate(link: Link, programs: string, effort: Effort): Promise<Ro
       take: async () => (await testpmdReceived(link, programs, effort.seconds)) / effort.seconds / 1e6,
     },
     async () => {
-      const { received } = await withEngine(link, programs, 0, () => blast(link, programs, 0, effort.seconds));
+      const { received } = await withReceiver(link, programs, port, 0, () => blast(link, programs, 0, effort.seconds));
       return received / effort.seconds / 1e6;
     },
   );
@@ -83,7 +43,7 @@ export async function packet(programs: string, effort: Effort): Promise<Row[]> {
   try {
     const rows = [await topRate(link, programs, effort)];
     let sent = 0;
-    const counts = await withEngine(link, programs, 4, async () => {
+    const counts = await withReceiver(link, programs, port, 4, async () => {
       sent = await blast(link, programs, 100_000, effort.longSeconds / 6);
     });
     rows.push({

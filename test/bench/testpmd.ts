@@ -82,10 +82,28 @@ export class Testpmd {
     return this.#prompt();
   }
 
-  /** Packets received so far, and when that was read. */
-  async received(): Promise<{ packets: number; seconds: number }> {
+  async #packets(direction: 'RX' | 'TX'): Promise<{ packets: number; seconds: number }> {
     const text = await this.command('show port stats 0');
-    return { packets: Number(/RX-packets: (\d+)/.exec(text)?.[1]), seconds: performance.now() / 1000 };
+    const found = new RegExp(`${direction}-packets: (\\d+)`).exec(text);
+    return { packets: Number(found?.[1]), seconds: performance.now() / 1000 };
+  }
+
+  /** Packets received so far, and when that was read. */
+  received(): Promise<{ packets: number; seconds: number }> {
+    return this.#packets('RX');
+  }
+
+  /** Packets sent so far, and when that was read. */
+  sent(): Promise<{ packets: number; seconds: number }> {
+    return this.#packets('TX');
+  }
+
+  /** Nanoseconds of processor time that it has taken. See proc_pid_stat(5). */
+  processorNs(): number {
+    const fields = readFileSync(`/proc/${this.#child.pid}/stat`, 'utf8')
+      .replace(/^.*\) /, '')
+      .split(' ');
+    return (Number(fields[11]) + Number(fields[12])) * 1e7;
   }
 
   async quit(): Promise<void> {

@@ -171,7 +171,7 @@ static int open_output_queue(struct pb_port *port, struct xdp_port *s, struct xd
 
 static int open_queues(struct pb_port *port, struct xdp_port *s, struct xdp_request *request, struct pb_error *error)
 {
-    int64_t queue = port->queue_id >= 0 ? port->queue_id : pb_port_option_integer(port, "queue");
+    int64_t said = pb_port_option_integer(port, "queue"), queue = said >= 0 ? said : port->queue_id;
     uint32_t have = queues_of(s, port->role);
     if (queue >= (int64_t)have)
         return pb_fail(error, EINVAL, "port \"%s\": %s has no %s queue %d, but 0 to %u; use one of these, or give it more "

@@ -2,7 +2,6 @@
 #include "program.h"
 
 #include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/ethtool.h>
 #include <linux/if_link.h>
@@ -43,7 +42,8 @@ static int load(int map_fd)
         {.code = BPF_JMP | BPF_EXIT},
     };
     const size_t count = sizeof(code) / sizeof(code[0]);
-    LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = BPF_XDP, .prog_flags = BPF_F_XDP_HAS_FRAGS);
+    struct bpf_prog_load_opts options = {
+        .sz = sizeof(options), .expected_attach_type = BPF_XDP, .prog_flags = BPF_F_XDP_HAS_FRAGS};
     int fd = bpf_prog_load(BPF_PROG_TYPE_XDP, "packet_bricks", "GPL", code, count, &options);
     if (fd >= 0 || fd == -EPERM)
         return fd;
@@ -53,7 +53,7 @@ static int load(int map_fd)
 
 static int link_with(int program_fd, int index, uint32_t flags)
 {
-    LIBBPF_OPTS(bpf_link_create_opts, options, .flags = flags);
+    const struct bpf_link_create_opts options = {.sz = sizeof(options), .flags = flags};
     int fd = -EBUSY;
     for (int i = 0; i < BUSY_TRIES && (fd == -EBUSY || fd == -EEXIST); i++) {
         if (i > 0)
