@@ -107,6 +107,7 @@ export class Testpmd {
   }
 
   async quit(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     const ended = new Promise((done) => this.#child.on('close', done));
     this.#child.stdin.write('stop\nquit\n');
     await ended;

@@ -22,7 +22,9 @@ let started = 0;
 export async function startEcho(t: TestContext, vdev: string, eal: readonly string[] = []): Promise<Testpmd> {
   const echo = await Testpmd.start(`echo${++started}`, 1, vdev, ['--in-memory', '--single-file-segments', ...eal]);
   t.after(() => echo.quit());
-  await echo.command('set fwd io');
+  // What is in its rings before it starts is the test's already.
+  await echo.command('set flush_rx off');
+  await echo.command('set fwd io retry');
   await echo.command('start');
   return echo;
 }
