@@ -87,7 +87,8 @@ static int attach(struct pb_device *device, const struct pb_port *port, struct p
     pb_eal_fds_end(&fds);
     if (result >= 0 && find_id(device->name, &device->id))
         return 0;
-    int code = result < 0 ? -result : ENODEV;
+    /* The buses of DPDK each have their own number for what they do not know. */
+    int code = result == -ENOMEM || result == -EBUSY || result == -EACCES || result == -EPERM ? -result : ENODEV;
     const char *remedy = strchr(device->name, ':') != NULL
                              ? "check its address, and that it is bound to vfio-pci (dpdk-devbind.py --status)"
                              : "check its name and arguments, and that its driver is installed (apt-cache search librte-net-)";
@@ -121,6 +122,7 @@ static struct pb_device *make(const struct pb_port *port, const char *name, cons
     }
     memset(device, 0, sizeof(*device));
     pthread_mutex_init(&device->lock, NULL);
+    device->membership_fd = -1;
     memcpy(device->name, name, strlen(name) + 1);
     device->arguments = strdup(arguments);
     if (device->arguments == NULL)

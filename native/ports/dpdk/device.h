@@ -50,6 +50,7 @@ struct pb_device {
     bool swallows;    /* its send function frees buffers although it says that it did not take them */
     int if_index;     /* the kernel's interface that it uses; 0: none */
     char interface[16];
+    int membership_fd; /* holds that one promiscuous; -1: nothing does */
     struct rte_mempool *pool;
     uint32_t holders; /* ports, from their first open() to destroy() */
     uint32_t users;   /* ports that are open */

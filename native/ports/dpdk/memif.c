@@ -4,6 +4,7 @@
  * Source: DPDK's "Memif Poll Mode Driver".
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -24,6 +25,19 @@ static uint64_t name_hash(const char *name)
     return hash;
 }
 
+/* A server makes its socket, so it writes the folder; a client finds it there. */
+static int check_folder(const struct pb_port *port, const char *role, struct pb_error *error)
+{
+    char folder[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+    int length = (int)(strrchr(port->name, '/') - port->name);
+    snprintf(folder, sizeof(folder), "%.*s", length == 0 ? 1 : length, port->name);
+    if (faccessat(AT_FDCWD, folder, strcmp(role, "server") == 0 ? W_OK | X_OK : X_OK, AT_EACCESS) == 0)
+        return 0;
+    int code = errno;
+    return pb_fail(error, code, "port \"%s\": the folder %s of the memif socket: %s; %s", port->name, folder, pb_errno_text(code),
+                   code == ENOENT ? "make it" : "get the right to write it, or use another");
+}
+
 int pb_memif_wish(const struct pb_port *port, struct pb_device_wish *wish, struct pb_error *error)
 {
     char role[16], secret[64];
@@ -37,6 +51,8 @@ int pb_memif_wish(const struct pb_port *port, struct pb_device_wish *wish, struc
     if (pb_port_option_string(port, "secret", secret, sizeof(secret)) > SECRET_BYTES_MAX || strpbrk(secret, ",[]") != NULL)
         return pb_fail(error, EINVAL, "port \"%s\": a secret of memif has at most %d bytes, without commas and brackets",
                        port->name, SECRET_BYTES_MAX);
+    if (check_folder(port, role, error) < 0)
+        return -error->code;
     long long id = pb_port_option_integer(port, "id");
     /* Two ports of one socket and id are one device. */
     int length = snprintf(wish->arguments, sizeof(wish->arguments),

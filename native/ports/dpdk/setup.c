@@ -7,10 +7,13 @@
 #include "setup.h"
 
 #include <errno.h>
+#include <linux/if_packet.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <rte_ether.h>
 #include <rte_mbuf.h>
@@ -177,6 +180,20 @@ static int configure(struct pb_device *device, const struct pb_device_wish *wish
     return result < 0 ? result : set_queues(device, info, &conf);
 }
 
+/* An interface of the kernel is set so by a socket: what DPDK sets would outlive a killed process. Other devices
+ * without addresses refuse it, and receive all. */
+static void set_promiscuous(struct pb_device *device)
+{
+    if (device->if_index == 0) {
+        (void)rte_eth_promiscuous_enable(device->id);
+        return;
+    }
+    struct packet_mreq membership = {.mr_ifindex = device->if_index, .mr_type = PACKET_MR_PROMISC};
+    device->membership_fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+    if (device->membership_fd >= 0)
+        (void)setsockopt(device->membership_fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &membership, sizeof(membership));
+}
+
 static int start(struct pb_device *device, const struct pb_device_wish *wish)
 {
     int result = rte_eth_dev_start(device->id);
@@ -185,7 +202,7 @@ static int start(struct pb_device *device, const struct pb_device_wish *wish)
     if (device->connects)
         return 0; /* its server may come later */
     if (result == 0 && wish->promiscuous)
-        (void)rte_eth_promiscuous_enable(device->id); /* devices without addresses refuse it, and receive all */
+        set_promiscuous(device);
     return result;
 }
 
@@ -223,9 +240,13 @@ void pb_setup_stop(struct pb_device *device)
     bool is_started = atomic_load(&device->started);
     running -= is_started || device->connects;
     if (is_started && !atomic_load(&device->gone)) {
-        (void)rte_eth_promiscuous_disable(device->id);
+        if (device->if_index == 0)
+            (void)rte_eth_promiscuous_disable(device->id);
         (void)rte_eth_dev_stop(device->id);
     }
+    if (device->membership_fd >= 0)
+        close(device->membership_fd);
+    device->membership_fd = -1;
     atomic_store(&device->started, false);
     if (device->lends)
         pb_setup_free_pool(device);
