@@ -42,12 +42,9 @@ async function checkEcho(engines: EngineProcess, folder: string, frames: readonl
   await engines.statsUntil('e', `${count} frames come back`, (stats) => stats.rxPackets === 2 * count);
   const stats = await engines.stop('e');
   assertSameFrames(readCapture(join(folder, 'out.pcap')).packets, frames, 'frames that came back');
-  const memif = stats.ports.filter(({ driver }) => driver === 'memif');
-  assert.deepEqual(
-    memif.map(({ others }) => others.buffers_in_use),
-    [0, 0],
-    'every buffer is back in its pool',
-  );
+  // The input is closed last, and the device stopped with it.
+  const input = stats.ports.find(({ driver, role }) => driver === 'memif' && role === 'input');
+  assert.equal(input?.others.buffers_in_use, 0, 'every buffer is back in its pool');
   assert.equal(stats.dropped, 0);
 }
 
@@ -95,16 +92,18 @@ test('a client that lends its buffers', { skip }, async (t) => {
 test('an engine starts again with the same peer, and again', { skip }, async (t) => {
   const folder = makeFolder(t);
   const frames = makeFrames([18, 1458]);
-  await startEcho(t, peerDevice(folder, 'client'));
+  const echo = await startEcho(t, peerDevice(folder, 'client'));
   const engines = startEngine(t, folder, 'role=client', frames);
   assert.equal(await engines.started(), undefined);
-  await checkEcho(engines, folder, frames);
-  for (let round = 0; round < 3; round++) {
-    const before = (await engines.stats('e')).rxPackets;
-    assert.equal(await engines.tell('start', 'e'), undefined);
-    await engines.statsUntil('e', 'frames come back', ({ rxPackets }) => rxPackets === before + 2 * count);
+  for (let round = 1; round <= 4; round++) {
+    await engines.statsUntil('e', 'frames come back', ({ rxPackets }) => rxPackets === round * 2 * count);
+    // The peer does not look into its rings while a connection goes: DPDK's driver, as it is there, would end its process.
+    await echo.command('stop');
     await engines.stop('e');
     assertSameFrames(readCapture(join(folder, 'out.pcap')).packets, frames, 'frames that came back');
+    if (round === 4) break;
+    assert.equal(await engines.tell('start', 'e'), undefined);
+    await echo.command('start');
   }
   await engines.quit();
 });

@@ -1,0 +1,133 @@
+// The driver dpdk with devices that need no peer: captures by net_pcap, references for Duplicator, restarts, errors.
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { assertSameFrames, readCapture, timed, writeCapture } from '../support/capture.ts';
+import { skipDpdk } from '../support/dpdk.ts';
+import { type BrickDescription, startEngines } from '../support/engine_process.ts';
+import { makeFolder } from '../support/files.ts';
+import { buildPacket } from '../support/packets.ts';
+import { projectFolder, start } from '../support/programs.ts';
+
+const skip = skipDpdk();
+const count = 500;
+const flow = { source: '10.0.0.1', destination: '10.0.0.2', protocol: 'udp', sourcePort: 5000 } as const;
+const frames = (payloads: readonly number[]) =>
+  timed(
+    Array.from({ length: count }, (_, i) =>
+      buildPacket({ ...flow, destinationPort: i + 1 }, { payload: payloads[i % payloads.length] ?? 0 }),
+    ),
+  );
+
+for (const { what, payloads, copied } of [
+  { what: 'frames of one buffer, without a copy', payloads: [18, 400, 1458], copied: false },
+  { what: 'frames of several buffers', payloads: [18, 8958, 4000], copied: true },
+]) {
+  test(`net_pcap through Duplicator: ${what}`, { skip }, async (t) => {
+    const folder = makeFolder(t);
+    const sent = frames(payloads);
+    writeCapture(join(folder, 'in.pcap'), sent);
+    const outputs = [1, 2].map((i) => `dpdk:net_pcap${i},tx_pcap=${join(folder, `out${i}.pcap`)}`);
+    const brick = { type: 'Duplicator', inputs: [`dpdk:net_pcap0,rx_pcap=${join(folder, 'in.pcap')}`], outputs };
+    const engines = startEngines(t, { runtimeFolder: folder }, [{ name: 'e', links: [{ brick }] }]);
+    assert.equal(await engines.started(), undefined);
+    await engines.statsUntil('e', 'every frame is sent twice', ({ txPackets }) => txPackets === 2 * count);
+    const stats = await engines.stop('e');
+    for (const i of [1, 2]) {
+      assertSameFrames(readCapture(join(folder, `out${i}.pcap`)).packets, sent, `out${i}.pcap`);
+    }
+    for (const port of stats.ports) {
+      assert.equal(port.others.buffers_in_use, 0, `${port.name}: every buffer is back`);
+      if (port.role === 'output') assert.equal((port.others.tx_copies ?? 0) > 0, copied, port.name);
+    }
+    await engines.quit();
+  });
+}
+
+test('two engines read a device by queue, a third is refused', { skip }, async (t) => {
+  const folder = makeFolder(t);
+  const link = (queueId: number, queues = '') => ({
+    brick: { type: 'Dummy', inputs: [`dpdk:net_null0${queues}`], outputs: ['null:'] } satisfies BrickDescription,
+    queueId,
+  });
+  const engines = startEngines(t, { runtimeFolder: folder }, [
+    { name: 'q0', links: [link(0, '?queues=2')] },
+    { name: 'q1', links: [link(1)] },
+    { name: 'q2', links: [link(1)] },
+  ]);
+  const refused = await engines.started();
+  assert.match(refused?.error ?? '', /is an input of engine "q1" already; give a queue id to each/);
+  for (const name of ['q0', 'q1']) {
+    await engines.statsUntil(name, 'packets come', ({ rxPackets }) => rxPackets > 0);
+    await engines.stop(name);
+  }
+  await engines.quit();
+});
+
+/** Starts and stops one engine, and makes and deletes others; prints what the process holds, early and in the end. */
+const restarts = `
+import { readdirSync } from 'node:fs';
+import { Brick, PktEngine } from ${JSON.stringify(join(projectFolder, 'index.ts'))};
+const make = () => {
+  const engine = new PktEngine('e');
+  return engine.link(new Brick('Dummy').connectInput('dpdk:net_null0').connectOutput('dpdk:net_null1'));
+};
+const holds = () => ['fd', 'map_files', 'task'].map((name) => readdirSync('/proc/self/' + name).length);
+let engine = make();
+let inUse = 0;
+for (let round = 0; round <= 1000; round++) {
+  engine.start();
+  engine.stop();
+  for (const port of engine.stats().ports) inUse += port.others.buffers_in_use;
+  if (round % 10 === 9) {
+    engine.delete();
+    engine = make();
+  }
+  if (round === 100 || round === 1000) console.log(JSON.stringify({ inUse, holds: holds() }));
+}
+`;
+
+test('a thousand starts and stops leave nothing behind', { skip }, async (t) => {
+  const file = join(makeFolder(t), 'restarts.mts');
+  writeFileSync(file, restarts);
+  const child = start(t, process.execPath, ['--import', 'tsx', file], { stdio: ['ignore', 'pipe', 'pipe'] });
+  assert.deepEqual(await child.ended(), { code: 0, signal: null }, child.output());
+  const [early, late] = child
+    .stdout()
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  assert.equal(late.inUse, 0, 'buffers');
+  const [[fds, maps, threads], then] = [late.holds, early.holds];
+  assert.equal(fds, then[0], 'descriptors');
+  assert.ok(maps <= then[1] + 10, `mappings: ${then[1]} after 100 rounds, ${maps} after 1000`);
+  assert.equal(threads, then[2], 'threads');
+});
+
+for (const { port, error } of [
+  {
+    port: 'dpdk:net_none0',
+    error: /^port "net_none0": DPDK has no device net_none0: .*; check its name and arguments/,
+  },
+  {
+    port: 'dpdk:net_pcap0,rx_pcap=/none/there.pcap',
+    error: /^port "net_pcap0,.*DPDK (has no device|does not start) net_pcap0/,
+  },
+  { port: 'dpdk:net_null0?queues=2&queue=2', error: /no receive queue 2: net_null0 has 2; say \?queues=3$/ },
+  {
+    port: 'memif:/run/x.sock?role=guest',
+    error: /^port "\/run\/x.sock": role "guest" of memif is neither server nor client$/,
+  },
+  {
+    port: 'memif:/none/x.sock',
+    error: /^port "\/none\/x.sock": the folder \/none of the memif socket: No such file or directory; make it$/,
+  },
+]) {
+  test(`${port} says what is wrong`, { skip }, async (t) => {
+    const brick = { type: 'Dummy', inputs: [port], outputs: ['null:'] };
+    const engines = startEngines(t, { runtimeFolder: makeFolder(t) }, [{ name: 'e', links: [{ brick }] }]);
+    assert.match((await engines.started())?.error ?? '', error);
+    await engines.quit();
+  });
+}
