@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import { parseArgs } from 'node:util';
 import { daemon } from './daemon.bench.ts';
+import { dpdk } from './dpdk.bench.ts';
 import { filter } from './filter.bench.ts';
 import { filterRules } from './filter_rules.bench.ts';
 import { flowGen } from './flow_gen.bench.ts';
@@ -33,6 +34,7 @@ const benchmarks: Record<string, (programs: string, effort: Effort) => Promise<R
   latency,
   packet,
   xdp,
+  dpdk,
   daemon,
   idle,
 };

@@ -2,7 +2,7 @@
  * dpdk.c - how fast an engine is between devices of DPDK.
  *
  *   dpdk forward SECONDS [OUTPUT=null:]    net_null, LoadBalancer over 4-tuples, 4 outputs
- *   dpdk receive SECONDS                   net_null, Dummy, a sink
+ *   dpdk receive SECONDS [OUTPUT=null:]    net_null, Dummy, an output
  *   dpdk memif SECONDS SOCKET BYTES        generator, Dummy, a memif client that lends its buffers
  *   dpdk memif-copy SECONDS SOCKET BYTES   the same, and it copies them
  *
@@ -28,7 +28,7 @@ static struct pb_error error;
 
 static int create(const char *name)
 {
-    return check(pb_engine_create(name, 512, 0, (uint32_t)(getenv("BATCH") ? atoi(getenv("BATCH")) : 256), &error), &error);
+    return check(pb_engine_create(name, 512, 0, PB_BATCH_PACKETS_DEFAULT, &error), &error);
 }
 
 /* One brick more, with this input; returns its number. */

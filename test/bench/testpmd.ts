@@ -1,6 +1,6 @@
 // Drives dpdk-testpmd, the peer of the benchmarks, through its command prompt.
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { run } from './measure.ts';
 
 const promptText = 'testpmd> ';
@@ -104,6 +104,21 @@ export class Testpmd {
       .replace(/^.*\) /, '')
       .split(' ');
     return (Number(fields[11]) + Number(fields[12])) * 1e7;
+  }
+
+  /** Packets that all of its ports have received so far. */
+  async receivedByAll(): Promise<number> {
+    const text = await this.command('show port stats all');
+    return [...text.matchAll(/RX-packets: (\d+)/g)].reduce((sum, [, packets]) => sum + Number(packets), 0);
+  }
+
+  /** Processor time that its worker thread has used so far. */
+  processorSeconds(): number {
+    const tasks = `/proc/${this.#child.pid}/task`;
+    const worker = readdirSync(tasks).find((task) =>
+      readFileSync(`${tasks}/${task}/comm`, 'utf8').startsWith('rte-worker'),
+    );
+    return Number(readFileSync(`${tasks}/${worker}/schedstat`, 'utf8').split(' ')[0]) / 1e9;
   }
 
   async quit(): Promise<void> {
