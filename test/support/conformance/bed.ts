@@ -3,7 +3,7 @@
 // A bed has three wires: an engine's port at the inner end, the test at the outer one. The suite's cases know
 // nothing else of a driver; what one cannot do by its nature a bed says as data.
 import type { TestContext } from 'node:test';
-import { drivers } from '../../../index.ts';
+import { type DriverStatus, drivers, probeDrivers } from '../../../index.ts';
 import type { Place as EnginePlace } from '../engine_process.ts';
 import type { Wires } from './wires.ts';
 
@@ -28,6 +28,8 @@ export interface Place {
   detach(wires: readonly number[]): Promise<void>;
   /** An output takes no longer frames, while no engine is there. */
   limit?(wire: number, bytes: number): Promise<void>;
+  /** All peers leave or come back, while an engine is there or not. */
+  setPeers?(isUp: boolean): Promise<void>;
   /** The peer of a wire leaves or comes back, while an engine is there. */
   setPeer?(wire: number, isUp: boolean): Promise<void>;
   /** Sets the engine's end of a wire down or up, as an administrator would. */
@@ -47,6 +49,8 @@ export interface Bed {
   /** The lengths of frames that pass. */
   readonly bytesMin: number;
   readonly bytesMax: number;
+  /** Service tags (0x88a8) stay what they are. */
+  readonly keepsServiceTags: boolean;
   /** Input and output may be the same. */
   readonly isTwoWay: boolean;
   /** A start goes on with what comes then. */
@@ -54,7 +58,7 @@ export interface Bed {
   /** Whether packets that are lost before they are received are counted. */
   readonly countsLost: boolean;
   /** A port that cannot be there, and the errno of that. */
-  readonly missing: { readonly port: string; readonly code: string };
+  readonly missing: { readonly port: string; readonly code: RegExp };
   /** The errno where an unprivileged user opens a port. */
   readonly refusal?: RegExp;
   /** The role in which a port is one process's alone. */
@@ -67,7 +71,16 @@ export interface Bed {
   make(t: TestContext): Promise<Place>;
 }
 
-/** Why a driver cannot be used in this build, or false. */
+let statuses: readonly DriverStatus[] | undefined;
+
+/** Why a driver cannot be used here, or false. */
 export function skipDriver(name: string): string | false {
+  statuses ??= probeDrivers();
+  const status = statuses.find((candidate) => candidate.name === name);
+  return status === undefined ? skipUnbuilt(name) : (status.reason ?? false);
+}
+
+/** Why a driver is not there at all, or false. */
+export function skipUnbuilt(name: string): string | false {
   return drivers.some((driver) => driver.name === name) ? false : `the driver "${name}" is not in this build`;
 }

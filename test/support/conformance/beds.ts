@@ -3,16 +3,20 @@ import { join } from 'node:path';
 import { skipLive } from '../netns.ts';
 import { type Bed, skipDriver } from './bed.ts';
 import { mtuOf, OwnInterfacePlace, VethPlace } from './interface_places.ts';
+import { MemifPlace } from './memif_place.ts';
 import { PcapPlace } from './pcap_place.ts';
 
 const headerBytes = 14;
 /** The longest frame on a live port. */
 const liveBytesMax = 65535;
+/** With the usual MTU of 9000. */
+const jumboBytes = 9014;
 
 /** What every driver of interfaces does. */
 const interfaces = {
   bytesMin: headerBytes,
   bytesMax: liveBytesMax,
+  keepsServiceTags: true,
   isTwoWay: true,
   countsLost: true,
   restartsInTraffic: true,
@@ -25,7 +29,7 @@ export const packetBed: Bed = {
   name: 'packet',
   driver: 'packet',
   peersFirst: true,
-  missing: { port: 'packet:none0', code: 'ENODEV' },
+  missing: { port: 'packet:none0', code: /^ENODEV$/ },
   skip: () => skipLive() || skipDriver('packet'),
   make: async (t) => new VethPlace(t, { port: (name) => `packet:${name}` }),
 };
@@ -37,7 +41,7 @@ export const tapBed: Bed = {
   peersFirst: false,
   // The kernel drops what does not fit into its queue, and counts it with what the host could not send.
   countsLost: false,
-  missing: { port: 'tap:lo', code: 'EINVAL' },
+  missing: { port: 'tap:lo', code: /^EINVAL$/ },
   exclusive: 'input',
   cycles: 50,
   skip: () => skipLive() || skipDriver('tap'),
@@ -55,7 +59,7 @@ export const vethBed: Bed = {
   name: 'veth',
   driver: 'veth',
   peersFirst: false,
-  missing: { port: 'veth:lo', code: 'EEXIST' },
+  missing: { port: 'veth:lo', code: /^EEXIST$/ },
   skip: () => skipLive() || skipDriver('veth'),
   make: async (t) =>
     new OwnInterfacePlace(t, {
@@ -76,12 +80,57 @@ export const pcapBed: Bed = {
   peersFirst: true,
   bytesMin: headerBytes,
   bytesMax: 262_144,
+  keepsServiceTags: true,
   isTwoWay: false,
   countsLost: true,
   restartsInTraffic: false,
-  missing: { port: `pcap:${join('/none', 'none.pcap')}`, code: 'ENOENT' },
+  missing: { port: `pcap:${join('/none', 'none.pcap')}`, code: /^ENOENT$/ },
   refusal: /^EACCES$/,
   cycles: 200,
   skip: () => skipDriver('pcap'),
   make: async (t) => new PcapPlace(t),
+};
+
+export const xdpBed: Bed = {
+  ...interfaces,
+  name: 'xdp',
+  driver: 'xdp',
+  peersFirst: true,
+  bytesMax: jumboBytes,
+  missing: { port: 'xdp:none0', code: /^ENODEV$/ },
+  exclusive: 'input',
+  skip: () => skipLive() || skipDriver('xdp'),
+  make: async (t) => new VethPlace(t, { port: (name) => `xdp:${name}` }),
+};
+
+export const dpdkBed: Bed = {
+  ...interfaces,
+  name: 'dpdk, net_af_packet',
+  driver: 'dpdk',
+  peersFirst: true,
+  bytesMax: jumboBytes,
+  // DPDK's net_af_packet puts tags back as 0x8100 whatever they were, and asks the kernel for no losses.
+  keepsServiceTags: false,
+  countsLost: false,
+  missing: { port: 'dpdk:net_none0', code: /^(ENODEV|ENOENT)$/ },
+  skip: () => skipLive() || skipDriver('dpdk'),
+  make: async (t) => {
+    const device = (name: string, wire: number): string =>
+      `net_af_packet${wire},iface=${name},framesz=16384,blocksz=65536,framecnt=512`;
+    return new VethPlace(t, {
+      port: (name, _role, _bytes, wire) => `dpdk:${device(name, wire)}?mbuf_bytes=16384`,
+      name: device,
+    });
+  },
+};
+
+export const memifBed: Bed = {
+  ...interfaces,
+  name: 'memif, with testpmd',
+  driver: 'memif',
+  peersFirst: true,
+  bytesMax: jumboBytes,
+  missing: { port: 'memif:/none/none.sock?role=server', code: /^ENOENT$/ },
+  skip: () => skipLive('dpdk-testpmd') || skipDriver('memif'),
+  make: async (t) => new MemifPlace(t),
 };

@@ -35,25 +35,28 @@ async function startOrders(suite: Suite): Promise<void> {
     await carrySome(suite, run, [1, 2]);
   };
   await suite.run(both, body, { peersFirst: true });
-  if (suite.bed.peersFirst && place.setPeer === undefined) return;
-  const leave = async (): Promise<void> => {
-    for (const wire of [0, 1, 2]) await place.setPeer?.(wire, false);
-  };
-  await suite.run(both, body, { peersFirst: place.setPeer !== undefined, prepare: leave });
+  if (suite.bed.peersFirst && place.setPeers === undefined) return;
+  const leave = async (): Promise<void> => place.setPeers?.(false);
+  await suite.run(both, body, { peersFirst: place.setPeers !== undefined, prepare: leave });
 }
 
 async function peersLeave(suite: Suite): Promise<void> {
+  const { place } = suite;
   await suite.run(
     both,
     async (run) => {
       await run.settle(0, [1, 2]);
       for (const wire of [1, 0]) {
-        await suite.place.setPeer?.(wire, false);
-        if (wire === 1) await carrySome(suite, run, [2]);
-        await suite.place.setPeer?.(wire, true);
+        await place.setPeer?.(wire, false);
+        if (place.setPeer !== undefined && wire === 1) await carrySome(suite, run, [2]);
+        await place.setPeer?.(wire, true);
         await run.settle(0, [1, 2]);
         await carrySome(suite, run, [1, 2]);
       }
+      await place.setPeers?.(false);
+      await place.setPeers?.(true);
+      await run.settle(0, [1, 2]);
+      await carrySome(suite, run, [1, 2]);
     },
     { isCut: true },
   );
@@ -247,12 +250,12 @@ async function restarted(suite: Suite): Promise<void> {
   );
 }
 
-const without = (key: 'setPeer' | 'setLink' | 'remove', text: string) => (_bed: Bed, place: Place) =>
+const without = (key: 'setPeers' | 'setLink' | 'remove', text: string) => (_bed: Bed, place: Place) =>
   place[key] === undefined ? text : false;
 
 export const lifeCases: readonly Case[] = [
   { name: 'both start orders: the peers first, the engine first', run: startOrders },
-  { name: 'peers leave and come back', skip: without('setPeer', 'nobody is at the other end'), run: peersLeave },
+  { name: 'peers leave and come back', skip: without('setPeers', 'nobody is at the other end'), run: peersLeave },
   { name: 'an input goes down and up', skip: without('setLink', 'it has no link'), run: inputDown },
   { name: 'an output goes down and up', skip: without('setLink', 'it has no link'), run: outputDown },
   {

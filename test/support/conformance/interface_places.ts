@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import { makeFolder } from '../files.ts';
 import { connect, makeNamespace, type Namespace } from '../netns.ts';
-import { frameBytes, type Place } from './bed.ts';
+import { frameBytes, type Place, wireCount } from './bed.ts';
 import { RawWires } from './wires.ts';
 
 const headerBytes = 14;
@@ -46,6 +46,7 @@ export class VethPlace implements Place {
   readonly #outer: Namespace;
   readonly #options: VethPlaceOptions;
   readonly #mtus: Record<number, number> = {};
+  readonly #down = new Set<number>();
 
   constructor(t: TestContext, options: VethPlaceOptions) {
     this.inner = makeNamespace(t, 'in');
@@ -67,6 +68,8 @@ export class VethPlace implements Place {
     for (const wire of wires) {
       this.#ensure(wire);
       if (bytes !== undefined) this.#setMtu(wire, mtuOf(bytes));
+      // A case that failed may have left it so.
+      if (this.#down.has(wire)) await this.setLink(wire, true);
       await this.setPeer(wire, true);
     }
   }
@@ -93,13 +96,20 @@ export class VethPlace implements Place {
     this.wires.takeErrors();
   }
 
+  async setPeers(isUp: boolean): Promise<void> {
+    for (let wire = 0; wire < wireCount; wire++) await this.setPeer(wire, isUp);
+  }
+
   async setPeer(wire: number, isUp: boolean): Promise<void> {
+    this.#ensure(wire);
     this.#outer.run('ip', 'link', 'set', `out${wire}`, isUp ? 'up' : 'down');
     if (isUp) await this.wires.open(wire, `out${wire}`);
   }
 
   async setLink(wire: number, isUp: boolean): Promise<void> {
     this.inner.run('ip', 'link', 'set', `in${wire}`, isUp ? 'up' : 'down');
+    if (isUp) this.#down.delete(wire);
+    else this.#down.add(wire);
     // A socket says once that its interface was down.
     if (isUp) await this.wires.open(wire, `out${wire}`);
     this.wires.takeErrors();

@@ -1,0 +1,85 @@
+// The place of the memif driver: dpdk-testpmd at the other end of its sockets, which carries frames to and from
+// interfaces that the test holds.
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { makeFolder } from '../files.ts';
+import { connect, makeNamespace, type Namespace } from '../netns.ts';
+import { type Program, start } from '../programs.ts';
+import { type Place, wireCount } from './bed.ts';
+import { RawWires } from './wires.ts';
+
+/** Room for jumbo frames, in memif's buffers and in testpmd's. */
+const bufferBytes = 16384;
+/** What DPDK keeps free before a packet, and a little more. */
+const headroomBytes = 256;
+const mtu = 9000;
+const wires: readonly number[] = Array.from({ length: wireCount }, (_, wire) => wire);
+
+export class MemifPlace implements Place {
+  readonly engines: Place['engines'];
+  readonly wires: RawWires;
+  readonly #t: TestContext;
+  readonly #namespace: Namespace;
+  readonly #folder: string;
+  #testpmd: Program | undefined;
+
+  constructor(t: TestContext) {
+    this.#t = t;
+    this.#folder = makeFolder(t);
+    this.#namespace = makeNamespace(t, 'memif');
+    this.engines = { namespace: this.#namespace, runtimeFolder: makeFolder(t) };
+    for (const wire of wires) connect(this.#namespace, `out${wire}`, this.#namespace, `far${wire}`, mtu);
+    this.wires = new RawWires(t, this.#namespace);
+  }
+
+  port(wire: number): string {
+    return `memif:${this.portName(wire)}?role=client&bsize=${bufferBytes}`;
+  }
+
+  portName(wire: number): string {
+    return join(this.#folder, `${wire}.sock`);
+  }
+
+  async attach(): Promise<void> {
+    await this.setPeers(true);
+  }
+
+  async detach(): Promise<void> {
+    this.wires.takeErrors();
+  }
+
+  async setPeers(isUp: boolean): Promise<void> {
+    if (isUp === (this.#testpmd !== undefined)) return;
+    if (!isUp) {
+      const exit = await this.#testpmd?.interrupt();
+      assert.equal(exit?.code, 0, this.#testpmd?.output());
+      this.#testpmd = undefined;
+      return;
+    }
+    const devices = wires.flatMap((wire) => [
+      `--vdev=net_memif${wire},role=server,socket=${this.portName(wire)},socket-abstract=no`,
+      `--vdev=net_af_packet${wire},iface=far${wire},framesz=${bufferBytes},blocksz=65536,framecnt=512`,
+    ]);
+    const eal = ['--no-shconf', '--no-pci', '--no-huge', '-m', '512', '--lcores', '0,1'];
+    const own = [
+      '--forward-mode=io',
+      '--auto-start',
+      `--mbuf-size=${bufferBytes + headroomBytes}`,
+      '--total-num-mbufs=8192',
+    ];
+    // Line by line: into a pipe what it says would stay in the C library's buffer.
+    const line = ['stdbuf', '-oL', 'dpdk-testpmd', ...eal, ...devices, '--', ...own];
+    const { command, args } = this.#namespace.inside(...line);
+    this.#testpmd = start(this.#t, command, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+    await this.#testpmd.until(/Press enter to exit/);
+    for (const wire of wires) await this.wires.open(wire, `out${wire}`);
+  }
+
+  /** The sockets are testpmd's, and go with it. */
+  leftovers(): string[] {
+    const sockets = existsSync(this.#folder) ? readdirSync(this.#folder) : [];
+    return sockets.filter((name) => !/^\d\.sock$/.test(name));
+  }
+}
