@@ -46,6 +46,8 @@ export interface Bed {
   readonly driver: string;
   /** The peers come before the engine, where a case does not say otherwise. */
   readonly peersFirst: boolean;
+  /** They cannot come first. */
+  readonly peersLast?: boolean;
   /** The lengths of frames that pass. */
   readonly bytesMin: number;
   readonly bytesMax: number;

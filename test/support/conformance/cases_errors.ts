@@ -43,7 +43,7 @@ async function refused(suite: Suite, t: TestContext): Promise<void> {
     'env',
     `HOME=${runtimeFolder}`,
   ];
-  await place.attach([0, 1]);
+  if (bed.peersFirst) await place.attach([0, 1]);
   for (const role of ['input', 'output'] as const) {
     const brick = {
       type: 'Dummy',

@@ -34,10 +34,11 @@ async function startOrders(suite: Suite): Promise<void> {
     await run.settle(0, [1, 2]);
     await carrySome(suite, run, [1, 2]);
   };
-  await suite.run(both, body, { peersFirst: true });
+  if (suite.bed.peersLast !== true) await suite.run(both, body, { peersFirst: true });
   if (suite.bed.peersFirst && place.setPeers === undefined) return;
   const leave = async (): Promise<void> => place.setPeers?.(false);
-  await suite.run(both, body, { peersFirst: place.setPeers !== undefined, prepare: leave });
+  const comeBefore = place.setPeers !== undefined && suite.bed.peersLast !== true;
+  await suite.run(both, body, { peersFirst: comeBefore, prepare: leave });
 }
 
 async function peersLeave(suite: Suite): Promise<void> {
@@ -190,7 +191,7 @@ async function againAndAgain(suite: Suite): Promise<void> {
   const wires = [0, 1, 2];
   const cycles = Math.max(bed.cycles, cyclesWanted);
   const host = await suite.host();
-  await place.attach(wires);
+  if (bed.peersFirst) await place.attach(wires);
   const description = suite.describe([both]);
   const made = await host.remake(description, bed.cycles);
   assertNoMore(made, await host.remake(description, cycles), cycles, 'made, started, stopped and deleted');
@@ -208,9 +209,9 @@ async function againAndAgain(suite: Suite): Promise<void> {
 }
 
 async function killed(suite: Suite): Promise<void> {
-  const { place } = suite;
+  const { bed, place } = suite;
   const host = await suite.host();
-  await place.attach([0, 1, 2]);
+  if (bed.peersFirst) await place.attach([0, 1, 2]);
   const description = suite.describe([both]);
   assert.equal(await host.make(description), undefined);
   await place.attach([0, 1, 2]);

@@ -1,7 +1,7 @@
 // The place of the memif driver: dpdk-testpmd at the other end of its sockets, which carries frames to and from
 // interfaces that the test holds.
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { makeFolder } from '../files.ts';
@@ -23,10 +23,13 @@ export class MemifPlace implements Place {
   readonly #t: TestContext;
   readonly #namespace: Namespace;
   readonly #folder: string;
+  /** The engine's; testpmd has the other one. */
+  readonly #role: 'server' | 'client';
   #testpmd: Program | undefined;
 
-  constructor(t: TestContext) {
+  constructor(t: TestContext, role: 'server' | 'client') {
     this.#t = t;
+    this.#role = role;
     this.#folder = makeFolder(t);
     this.#namespace = makeNamespace(t, 'memif');
     this.engines = { namespace: this.#namespace, runtimeFolder: makeFolder(t) };
@@ -35,7 +38,7 @@ export class MemifPlace implements Place {
   }
 
   port(wire: number): string {
-    return `memif:${this.portName(wire)}?role=client&bsize=${bufferBytes}`;
+    return `memif:${this.portName(wire)}?role=${this.#role}&bsize=${bufferBytes}`;
   }
 
   portName(wire: number): string {
@@ -47,6 +50,7 @@ export class MemifPlace implements Place {
   }
 
   async detach(): Promise<void> {
+    await this.setPeers(false);
     this.wires.takeErrors();
   }
 
@@ -58,16 +62,17 @@ export class MemifPlace implements Place {
       this.#testpmd = undefined;
       return;
     }
+    const role = this.#role === 'server' ? `client,bsize=${bufferBytes}` : 'server';
     const devices = wires.flatMap((wire) => [
-      `--vdev=net_memif${wire},role=server,socket=${this.portName(wire)},socket-abstract=no`,
+      `--vdev=net_memif${wire},role=${role},socket=${this.portName(wire)},socket-abstract=no`,
       `--vdev=net_af_packet${wire},iface=far${wire},framesz=${bufferBytes},blocksz=65536,framecnt=512`,
     ]);
-    const eal = ['--no-shconf', '--no-pci', '--no-huge', '-m', '512', '--lcores', '0,1'];
+    const eal = ['--no-shconf', '--no-pci', '--no-huge', '-m', '256', '--lcores', '0,1'];
     const own = [
       '--forward-mode=io',
       '--auto-start',
       `--mbuf-size=${bufferBytes + headroomBytes}`,
-      '--total-num-mbufs=8192',
+      '--total-num-mbufs=4096',
     ];
     // Line by line: into a pipe what it says would stay in the C library's buffer.
     const line = ['stdbuf', '-oL', 'dpdk-testpmd', ...eal, ...devices, '--', ...own];
@@ -77,9 +82,8 @@ export class MemifPlace implements Place {
     for (const wire of wires) await this.wires.open(wire, `out${wire}`);
   }
 
-  /** The sockets are testpmd's, and go with it. */
+  /** Sockets of a server that is gone. */
   leftovers(): string[] {
-    const sockets = existsSync(this.#folder) ? readdirSync(this.#folder) : [];
-    return sockets.filter((name) => !/^\d\.sock$/.test(name));
+    return this.#role === 'server' ? readdirSync(this.#folder) : [];
   }
 }
