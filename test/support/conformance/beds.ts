@@ -1,7 +1,8 @@
 // The table of beds: what is said of each driver is what its users are told.
 import { join } from 'node:path';
+import { makeNetmapStandIn } from '../netmap.ts';
 import { skipLive } from '../netns.ts';
-import { type Bed, skipDriver } from './bed.ts';
+import { type Bed, frameBytes, skipDriver, skipUnbuilt } from './bed.ts';
 import { mtuOf, OwnInterfacePlace, VethPlace } from './interface_places.ts';
 import { MemifPlace } from './memif_place.ts';
 import { PcapPlace } from './pcap_place.ts';
@@ -150,4 +151,21 @@ export const memifClientBed: Bed = {
   peersFirst: true,
   missing: { port: 'memif:/none/none.sock?role=client', code: /^ENOENT$/ },
   make: async (t) => new MemifPlace(t, 'client'),
+};
+
+export const netmapBed: Bed = {
+  ...interfaces,
+  name: 'netmap, the stand-in',
+  driver: 'netmap',
+  peersFirst: true,
+  // A buffer of netmap's has 2048 bytes.
+  bytesMax: frameBytes,
+  // The stand-in's NIC is a raw socket, whose losses no netmap application is told of.
+  countsLost: false,
+  missing: { port: 'netmap:none0', code: /^(ENXIO|ENODEV)$/ },
+  skip: () => skipLive('make', 'cc') || skipUnbuilt('netmap'),
+  make: async (t) => {
+    const { env, violations } = makeNetmapStandIn(t);
+    return new VethPlace(t, { port: (name) => `netmap:${name}`, env, leftovers: violations });
+  },
 };

@@ -36,6 +36,8 @@ export interface VethPlaceOptions {
   /** The port's name in errors and statistics; the interface's unless said. */
   readonly name?: (interfaceName: string, wire: number) => string;
   readonly env?: NodeJS.ProcessEnv;
+  /** What else an engine should not have left. */
+  readonly leftovers?: () => string[];
 }
 
 /** The engine's interfaces are ends of veth pairs whose other ends are in another namespace. */
@@ -122,7 +124,7 @@ export class VethPlace implements Place {
   }
 
   leftovers(): string[] {
-    return strangeLinks(this.inner, /^(lo|in\d)$/);
+    return [...strangeLinks(this.inner, /^(lo|in\d)$/), ...(this.#options.leftovers?.() ?? [])];
   }
 }
 
