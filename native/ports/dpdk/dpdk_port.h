@@ -51,7 +51,7 @@ struct pb_dpdk_port {
     struct rte_eth_stats before;
     struct rte_eth_xstat *xstats;
     struct pb_counter_desc *xstats_table;
-    char (*xstats_names)[RTE_ETH_XSTATS_NAME_SIZE + 8];
+    char (*xstats_names)[RTE_ETH_XSTATS_NAME_SIZE];
     uint32_t xstats_count;
 };
 

@@ -5,6 +5,8 @@
  */
 #include "memif_calls.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -27,6 +29,8 @@ void pb_memif_resume(void)
 }
 
 int __real_munmap(void *memory, size_t bytes);
+int __real_connect(int fd, const struct sockaddr *address, socklen_t bytes);
+int __wrap_connect(int fd, const struct sockaddr *address, socklen_t bytes);
 int __wrap_munmap(void *memory, size_t bytes);
 int __wrap_memfd_create(const char *name, unsigned flags);
 int __wrap_eventfd(unsigned value, int flags);
@@ -59,6 +63,17 @@ int __wrap_eventfd(unsigned value, int flags)
 int __wrap_accept(int fd, struct sockaddr *address, socklen_t *bytes)
 {
     return accept4(fd, address, bytes, SOCK_CLOEXEC);
+}
+
+/* A server that does not accept now is tried again later: a full queue of its socket stops no engine. */
+int __wrap_connect(int fd, const struct sockaddr *address, socklen_t bytes)
+{
+    int flags = fcntl(fd, F_GETFL);
+    (void)fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+    int result = __real_connect(fd, address, bytes), code = errno;
+    (void)fcntl(fd, F_SETFL, flags);
+    errno = code;
+    return result;
 }
 
 ssize_t __wrap_recvmsg(int fd, struct msghdr *message, int flags)

@@ -5,7 +5,8 @@
  * send functions may be using at that moment in an engine thread, which would end the
  * process. So the driver is linked into this module, with its calls of munmap() led
  * through here (the linker's --wrap): they wait until no engine thread is inside.
- * DPDK has marked the device as down before, so that none goes in again. Where DPDK has no
+ * DPDK has marked the device as down before, so that none goes in again. And what it opens and
+ * connects to neither blocks an engine nor goes to programs that this process starts. Where DPDK has no
  * static library of the driver, its plug-in is used as it is.
  */
 #ifndef PB_DPDK_MEMIF_CALLS_H

@@ -72,10 +72,10 @@ void pb_dpdk_tick(struct pb_port *port)
             pb_counter_set(&port->counters[PB_PORT_COUNTERS + PB_DPDK_COUNTERS + s->xstats[i].id], s->xstats[i].value);
 }
 
-/* "Rx Q0 packets" -> "device_rx_q0_packets". */
+/* "Rx Q0 packets" -> "rx_q0_packets". */
 static void plain_name(char *to, size_t to_bytes, const char *name)
 {
-    int length = snprintf(to, to_bytes, "device_%s", name);
+    int length = snprintf(to, to_bytes, "%s", name);
     for (int i = 0; i < length && to[i] != '\0'; i++)
         to[i] = isalnum((unsigned char)to[i]) ? (char)tolower((unsigned char)to[i]) : '_';
 }
