@@ -10,7 +10,10 @@
 #include <stdint.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 rte_rwlock_t pb_memif_calls_lock = RTE_RWLOCK_INITIALIZER;
 
@@ -28,7 +31,14 @@ void pb_memif_resume(void)
     rte_rwlock_write_unlock(&pb_memif_calls_lock);
 }
 
+#define LISTENERS_MAX 64
+static int listeners[LISTENERS_MAX]; /* sockets of servers; 0: none */
+
+int __wrap_remove(const char *path);
+int __wrap_listen(int fd, int backlog);
 int __real_munmap(void *memory, size_t bytes);
+int __real_remove(const char *path);
+int __real_listen(int fd, int backlog);
 int __real_connect(int fd, const struct sockaddr *address, socklen_t bytes);
 int __wrap_connect(int fd, const struct sockaddr *address, socklen_t bytes);
 int __wrap_munmap(void *memory, size_t bytes);
@@ -74,6 +84,31 @@ int __wrap_connect(int fd, const struct sockaddr *address, socklen_t bytes)
     (void)fcntl(fd, F_SETFL, flags);
     errno = code;
     return result;
+}
+
+/* The driver removes the file of a socket that it listened at, and forgets the socket. Control thread. */
+int __wrap_remove(const char *path)
+{
+    for (uint32_t i = 0; i < LISTENERS_MAX; i++) {
+        struct sockaddr_un address = {.sun_family = AF_UNIX};
+        socklen_t bytes = sizeof(address) - 1;
+        if (listeners[i] == 0 || getsockname(listeners[i], (struct sockaddr *)&address, &bytes) < 0 ||
+            strcmp(address.sun_path, path) != 0)
+            continue;
+        close(listeners[i]);
+        listeners[i] = 0;
+    }
+    return __real_remove(path);
+}
+
+int __wrap_listen(int fd, int backlog)
+{
+    uint32_t place = 0;
+    while (place < LISTENERS_MAX && listeners[place] != 0)
+        place++;
+    if (place < LISTENERS_MAX)
+        listeners[place] = fd;
+    return __real_listen(fd, backlog);
 }
 
 ssize_t __wrap_recvmsg(int fd, struct msghdr *message, int flags)
