@@ -119,16 +119,17 @@ static int try_bind(const struct xdp_request *request, uint16_t flags)
     return result;
 }
 
-/* Flags with which the interface goes without the kernel's copies; 0: not at all. */
-static uint16_t zerocopy_flags(const struct xdp_request *request)
+/* Flags with which the interface goes without the kernel's copies; 0: not at all; -EBUSY: somebody else has the queue. */
+static int zerocopy_flags(const struct xdp_request *request)
 {
-    const uint16_t flags = XDP_ZEROCOPY | XDP_USE_NEED_WAKEUP;
+    const int flags = XDP_ZEROCOPY | XDP_USE_NEED_WAKEUP;
     if (request->mode == XDP_MODE_COPY)
         return 0;
-    if (try_bind(request, flags | XDP_USE_SG) == 0)
-        return flags | XDP_USE_SG;
+    int result = try_bind(request, (uint16_t)(flags | XDP_USE_SG));
+    if (result == 0 || result == -EBUSY)
+        return result < 0 ? result : flags | XDP_USE_SG;
     bool needed = request->mode == XDP_MODE_AUTO && request->frame_max > XDP_CHUNK_ROOM;
-    return !needed && try_bind(request, flags) == 0 ? flags : 0;
+    return !needed && try_bind(request, (uint16_t)flags) == 0 ? flags : 0;
 }
 
 static int fail_bind(const struct pb_port *port, const struct xdp_request *request, int code, struct pb_error *error)
@@ -170,16 +171,16 @@ static int bind_first(const struct pb_port *port, const struct xdp_request *requ
 static int bind_any(const struct pb_port *port, const struct xdp_request *request, struct xdp_queue *queue,
                     struct pb_error *error)
 {
-    uint16_t flags = zerocopy_flags(request);
-    if (flags == 0 && request->mode == XDP_MODE_ZEROCOPY)
-        return fail_bind(port, request, EOPNOTSUPP, error);
+    int flags = zerocopy_flags(request);
+    if (flags < 0 || (flags == 0 && request->mode == XDP_MODE_ZEROCOPY))
+        return fail_bind(port, request, flags < 0 ? -flags : EOPNOTSUPP, error);
     queue->umem = pb_xdp_umem_find(port->engine_handle, flags != 0);
     if (queue->umem != NULL) {
         int result = bind_queue(queue, queue->umem->umem, request->interface, request->ring, 0);
         return result < 0 ? fail_bind(port, request, -result, error) : 0;
     }
     if (flags != 0)
-        return bind_first(port, request, queue, flags, error);
+        return bind_first(port, request, queue, (uint16_t)flags, error);
     /* A kernel that does not know the second flag refuses it. */
     const uint16_t copy = XDP_COPY | XDP_USE_NEED_WAKEUP;
     int result = bind_first(port, request, queue, copy | XDP_USE_SG, error);

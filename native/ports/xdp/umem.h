@@ -14,6 +14,7 @@
 #ifndef PB_XDP_UMEM_H
 #define PB_XDP_UMEM_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <xdp/xsk.h>
@@ -62,6 +63,7 @@ static inline uint32_t xdp_chunk_take(struct xdp_umem *umem)
 
 static inline void xdp_chunk_drop(struct xdp_umem *umem, uint32_t chunk)
 {
+    assert(umem->references[chunk] > 0);
     if (--umem->references[chunk] == 0)
         umem->free[umem->free_count++] = chunk;
 }
