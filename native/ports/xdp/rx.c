@@ -115,12 +115,12 @@ uint32_t pb_xdp_rx_batch(struct pb_port *port, struct pb_packet *packets, uint32
     uint64_t time_ns = now_ns(), bytes = 0;
     if (is_too_soon(rx, waiting, time_ns))
         return 0;
-    rx->fetched_ns = time_ns;
     for (uint32_t i = 0; i < s->count && received < packets_max; i++) {
         struct xdp_queue *queue = s->queues[rx->turn];
         rx->turn = rx->turn + 1 < s->count ? rx->turn + 1 : 0;
         received += receive(rx, queue, packets + received, packets_max - received, time_ns);
     }
+    rx->fetched_ns = received < packets_max ? time_ns : 0; /* what a full batch left behind has waited already */
     for (uint32_t i = 0; i < received; i++)
         bytes += packets[i].wire_len;
     if (received > 0)
