@@ -125,6 +125,8 @@ uint32_t pb_xdp_rx_batch(struct pb_port *port, struct pb_packet *packets, uint32
         bytes += packets[i].wire_len;
     if (received > 0)
         pb_port_received(port, received, bytes);
+    if (s->interface.down && received > 0)
+        pb_xdp_look(port, s); /* a sign that it is up again */
     return received;
 }
 
