@@ -55,8 +55,8 @@ export interface Bed {
   readonly keepsServiceTags: boolean;
   /** Input and output may be the same. */
   readonly isTwoWay: boolean;
-  /** A start goes on with what comes then. */
-  readonly restartsInTraffic: boolean;
+  /** Why an engine cannot be stopped and started in the middle of traffic. */
+  readonly noRestart?: string;
   /** Whether packets that are lost before they are received are counted. */
   readonly countsLost: boolean;
   /** A port that cannot be there, and the errno of that. */

@@ -20,7 +20,6 @@ const interfaces = {
   keepsServiceTags: true,
   isTwoWay: true,
   countsLost: true,
-  restartsInTraffic: true,
   refusal: /^(EPERM|EACCES)$/,
   cycles: 10,
 } as const;
@@ -84,7 +83,7 @@ export const pcapBed: Bed = {
   keepsServiceTags: true,
   isTwoWay: false,
   countsLost: true,
-  restartsInTraffic: false,
+  noRestart: 'a capture is read from its beginning by each start',
   missing: { port: `pcap:${join('/none', 'none.pcap')}`, code: /^ENOENT$/ },
   refusal: /^EACCES$/,
   cycles: 200,
@@ -133,6 +132,7 @@ const memif = {
   // testpmd's ends of the wires are DPDK's net_af_packet.
   keepsServiceTags: false,
   countsLost: false,
+  noRestart: 'testpmd does not survive that its peer leaves while it sends',
   skip: () => skipLive('dpdk-testpmd') || skipDriver('memif'),
 } as const;
 

@@ -5,7 +5,7 @@ import type { PortStats } from '../../../index.ts';
 import { total } from '../accounting.ts';
 import { added, type Held } from '../leaks.ts';
 import type { Bed, Place } from './bed.ts';
-import type { Case, Graph, Run, Suite } from './suite.ts';
+import { type Case, type Graph, Run, type Suite } from './suite.ts';
 import { everyLength, framesOf, lengthsBetween, manyFrames, type Sent } from './traffic.ts';
 
 const through: Graph = { brick: 'Dummy', from: [0], to: [1] };
@@ -186,21 +186,28 @@ function assertNoMore(before: Held, after: Held, cycles: number, what: string): 
   assert.ok(bytes < ownGrowthBytes + cycles * 4096, `${text}: ${bytes} bytes of mapped memory more`);
 }
 
-async function againAndAgain(suite: Suite): Promise<void> {
-  const { bed, place } = suite;
-  const wires = [0, 1, 2];
-  const cycles = Math.max(bed.cycles, cyclesWanted);
+/** Many engines, one after the other, and many starts of one. */
+async function cycleEngines(suite: Suite, cycles: number): Promise<void> {
   const host = await suite.host();
-  if (bed.peersFirst) await place.attach(wires);
   const description = suite.describe([both]);
-  const made = await host.remake(description, bed.cycles);
+  const made = await host.remake(description, suite.bed.cycles);
   assertNoMore(made, await host.remake(description, cycles), cycles, 'made, started, stopped and deleted');
   assert.equal(await host.make(description), undefined);
   assert.equal((await host.stop(description.name)).state, 'stopped');
   const cycled = await host.cycle(description.name, 1);
   assertNoMore(cycled, await host.cycle(description.name, cycles), cycles, 'started and stopped');
   assert.equal(await host.tell('delete', description.name), undefined);
-  await place.detach(wires);
+}
+
+async function againAndAgain(suite: Suite): Promise<void> {
+  const { bed, place } = suite;
+  const wires = [0, 1, 2];
+  try {
+    if (bed.peersFirst) await place.attach(wires);
+    await cycleEngines(suite, Math.max(bed.cycles, cyclesWanted));
+  } finally {
+    await place.detach(wires);
+  }
   assert.deepEqual(place.leftovers(), []);
   await suite.run(both, async (run) => {
     await run.settle(0, [1, 2]);
@@ -215,9 +222,10 @@ async function killed(suite: Suite): Promise<void> {
   const description = suite.describe([both]);
   assert.equal(await host.make(description), undefined);
   await place.attach([0, 1, 2]);
-  const frames = bytesOf(manyFrames(2000));
   place.wires.reset();
-  place.wires.send(0, frames);
+  const run = new Run(suite, description.name);
+  await run.settle(0, [1, 2]);
+  run.send(0, bytesOf(manyFrames(2000)));
   await place.wires.came(1, 1);
   host.program.child.kill('SIGKILL');
   await host.program.ended();
@@ -272,7 +280,7 @@ export const lifeCases: readonly Case[] = [
   { name: 'an idle engine sleeps, and wakes for a single frame', run: idle },
   {
     name: 'stopped and started again in the middle of traffic',
-    skip: (bed) => (bed.restartsInTraffic ? false : 'a capture is read from its beginning by each start'),
+    skip: ({ noRestart }) => noRestart ?? false,
     run: restarted,
   },
   { name: 'again and again: nothing is left', run: againAndAgain },
