@@ -36,8 +36,8 @@ export interface Place {
   setLink?(wire: number, isUp: boolean): Promise<void>;
   /** Takes the engine's end of a wire away while it runs. */
   remove?(wire: number): Promise<void>;
-  /** What engines left outside their process and should not have: interfaces, programs on them, files. */
-  leftovers(): string[];
+  /** What engines left outside their process and should not have, even if it was killed: interfaces, programs, files. */
+  leftovers(isKilled?: boolean): string[];
 }
 
 /** A driver, and what to expect of it. */

@@ -231,7 +231,7 @@ async function killed(suite: Suite): Promise<void> {
   await host.program.ended();
   place.wires.takeErrors();
   await place.detach([0, 1, 2]);
-  assert.deepEqual(place.leftovers(), [], 'left behind by the killed process');
+  assert.deepEqual(place.leftovers(true), [], 'left behind by the killed process');
   await suite.run(both, async (run) => {
     await run.settle(0, [1, 2]);
     await carrySome(suite, run, [1, 2]);

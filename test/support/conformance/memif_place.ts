@@ -85,8 +85,8 @@ export class MemifPlace implements Place {
     for (const wire of this.#attached) await this.wires.open(wire, `out${wire}`);
   }
 
-  /** Sockets of a server that is gone. */
-  leftovers(): string[] {
-    return this.#role === 'server' ? readdirSync(this.#folder) : [];
+  /** Sockets of a server that is gone; one that was killed could not remove them. */
+  leftovers(isKilled = false): string[] {
+    return this.#role === 'server' && !isKilled ? readdirSync(this.#folder) : [];
   }
 }
