@@ -25,7 +25,7 @@ export interface Place {
   /** The peers come, or stay; before or after an engine starts. The wires carry frames of `bytes` from now on, if told. */
   attach(wires: readonly number[], bytes?: number): Promise<void>;
   /** An engine is gone: what was made for it by {@link attach} goes, too. */
-  detach(wires: readonly number[]): Promise<void>;
+  detach(wires: readonly number[], isKilled?: boolean): Promise<void>;
   /** An output takes no longer frames, while no engine is there. */
   limit?(wire: number, bytes: number): Promise<void>;
   /** All peers leave or come back, while an engine is there or not. */

@@ -230,7 +230,7 @@ async function killed(suite: Suite): Promise<void> {
   host.program.child.kill('SIGKILL');
   await host.program.ended();
   place.wires.takeErrors();
-  await place.detach([0, 1, 2]);
+  await place.detach([0, 1, 2], true);
   assert.deepEqual(place.leftovers(true), [], 'left behind by the killed process');
   await suite.run(both, async (run) => {
     await run.settle(0, [1, 2]);

@@ -175,10 +175,12 @@ export class OwnInterfacePlace implements Place {
     }
   }
 
-  async detach(wires: readonly number[]): Promise<void> {
+  async detach(wires: readonly number[], isKilled = false): Promise<void> {
     for (const wire of wires) {
       const name = this.portName(wire);
-      if (this.#made.delete(wire)) this.#namespace.run('sh', '-ec', this.#own.remove(name));
+      // A killed engine cannot remove a pair that it made; the next one uses it.
+      const isLeft = isKilled && this.#interfaces().includes(name);
+      if (this.#made.delete(wire) || isLeft) this.#namespace.run('sh', '-ec', this.#own.remove(name));
       assert.ok(!this.#interfaces().includes(name), `${name} is gone with its engine`);
     }
     this.wires.takeErrors();
