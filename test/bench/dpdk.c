@@ -1,8 +1,8 @@
 /*
  * dpdk.c - how fast an engine is between devices of DPDK.
  *
- *   dpdk forward SECONDS [OUTPUT=null:]    net_null, LoadBalancer over 4-tuples, 4 outputs
- *   dpdk receive SECONDS [OUTPUT=null:]    net_null, Dummy, an output
+ *   dpdk forward SECONDS [null:|dpdk:]     net_null, LoadBalancer over 4-tuples, 4 outputs: sinks, or net_null1 to net_null4
+ *   dpdk receive SECONDS [null:|dpdk:]     net_null, Dummy, one output
  *   dpdk memif SECONDS SOCKET BYTES        generator, Dummy, a memif client that lends its buffers
  *   dpdk memif-copy SECONDS SOCKET BYTES   the same, and it copies them
  *
@@ -123,7 +123,7 @@ static void fill_buffers(void)
 int main(int argc, char **argv)
 {
     if (argc < 3 || (strncmp(argv[1], "memif", 5) == 0 && argc < 5)) {
-        fprintf(stderr, "usage: dpdk forward|receive|memif|memif-copy SECONDS [OUTPUT | SOCKET BYTES]\n");
+        fprintf(stderr, "usage: dpdk forward|receive|memif|memif-copy SECONDS [null:|dpdk: | SOCKET BYTES]\n");
         return 2;
     }
     double seconds = atof(argv[2]);
@@ -141,8 +141,12 @@ int main(int argc, char **argv)
     bool forwards = strcmp(argv[1], "forward") == 0;
     fill_buffers();
     uint32_t node = add_brick(forwards ? "LoadBalancer" : "Dummy", forwards ? OUTPUTS : 1, "dpdk", "net_null0", "");
-    for (uint32_t i = 0; i < (forwards ? OUTPUTS : 1); i++)
-        add_output(node, i, argc > 3 ? argv[3] : "null:", "");
+    for (uint32_t i = 0; i < (forwards ? OUTPUTS : 1); i++) {
+        char port[32];
+        bool to_dpdk = argc > 3 && strcmp(argv[3], "dpdk:") == 0;
+        snprintf(port, sizeof(port), to_dpdk ? "dpdk:net_null%u" : "null:", i + 1);
+        add_output(node, i, port, "");
+    }
     measure("input", "dpdk", 0, seconds);
     return 0;
 }
