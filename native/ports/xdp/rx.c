@@ -147,7 +147,9 @@ void pb_xdp_rx_release(struct pb_port *port)
     refill(s);
 }
 
-/* Packets that wait for others are left until it is time; without any, the next one wakes us. */
+/* Soon after packets were fetched the next ones are left until it is time, whether the first of them is there or not:
+ * it would only wake us to go on waiting, half of all turns at 100,000 packets/s. After a while without any, the next
+ * one wakes us. */
 bool pb_xdp_rx_wait(struct pb_port *port, struct xdp_port *s, struct pb_wait *wait)
 {
     uint32_t waiting = available(s);
@@ -155,7 +157,7 @@ bool pb_xdp_rx_wait(struct pb_port *port, struct xdp_port *s, struct pb_wait *wa
     if (waiting > 0 && !is_too_soon(&s->rx, waiting, time_ns))
         return false;
     refill(s);
-    if (waiting > 0) {
+    if (is_too_soon(&s->rx, waiting, time_ns)) {
         *wait = (struct pb_wait){.fd = -1, .timeout_ns = (int64_t)(s->rx.coalesce_ns - (time_ns - s->rx.fetched_ns))};
         return true;
     }
