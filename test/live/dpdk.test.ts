@@ -5,10 +5,11 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { assertSameFrames, readCapture, timed, writeCapture } from '../support/capture.ts';
 import { skipDpdk } from '../support/dpdk.ts';
-import { type BrickDescription, startEngines } from '../support/engine_process.ts';
+import { type BrickDescription, type EngineDescription, startEngines } from '../support/engine_process.ts';
 import { makeFolder } from '../support/files.ts';
+import { connect, makeNamespace, skipLive } from '../support/netns.ts';
 import { buildPacket } from '../support/packets.ts';
-import { projectFolder, start } from '../support/programs.ts';
+import { projectFolder, start, until } from '../support/programs.ts';
 
 const skip = skipDpdk();
 const count = 500;
@@ -131,3 +132,83 @@ for (const { port, error } of [
     await engines.quit();
   });
 }
+
+/** Engines that each carry one device's packets to another. */
+const carry = (name: string, input: string, output: string): EngineDescription => ({
+  name,
+  links: [{ brick: { type: 'Dummy', inputs: [input], outputs: [output] } }],
+});
+
+test('two engines send by one queue: what both have sent arrives', { skip }, async (t) => {
+  const engines = startEngines(t, { runtimeFolder: makeFolder(t) }, [
+    carry('reader', 'dpdk:net_ring0', 'null:'),
+    carry('first', 'dpdk:net_null0', 'dpdk:net_ring0'),
+    carry('second', 'dpdk:net_null1', 'dpdk:net_ring0'),
+  ]);
+  assert.equal(await engines.started(), undefined);
+  const ends = [];
+  for (const name of ['first', 'second']) {
+    await engines.statsUntil(name, 'many are sent', ({ txPackets }) => txPackets > 2_000_000);
+  }
+  for (const name of ['first', 'second']) ends.push(await engines.stop(name));
+  const sent = ends.reduce((sum, { txPackets }) => sum + txPackets, 0);
+  await engines.statsUntil('reader', 'all are received', ({ rxPackets }) => rxPackets === sent);
+  await engines.stop('reader');
+  await engines.quit();
+});
+
+test('buffers that wait in a device are back before their pool goes', { skip }, async (t) => {
+  const engines = startEngines(t, { runtimeFolder: makeFolder(t) }, [carry('reader', 'dpdk:net_ring0', 'null:')]);
+  assert.equal(await engines.started(), undefined);
+  await engines.stop('reader');
+  assert.equal(await engines.make(carry('writer', 'dpdk:net_null0', 'dpdk:net_ring0')), undefined);
+  await engines.statsUntil('writer', 'the ring is full', ({ dropped }) => dropped > 0);
+  await engines.stop('writer');
+  assert.equal(await engines.tell('delete', 'writer'), undefined);
+  assert.equal(await engines.tell('start', 'reader'), undefined);
+  assert.equal((await engines.stop('reader')).rxPackets, 0);
+  await engines.quit();
+});
+
+/** Starts an engine, and at once another that wants more queues of its device; prints how often that was refused. */
+const growth = `
+import { Brick, PktEngine } from ${JSON.stringify(join(projectFolder, 'index.ts'))};
+const make = (name, input) => new PktEngine(name).link(new Brick('Dummy').connectInput(input).connectOutput('null:'));
+let refused = 0;
+for (let round = 0; round < 50; round++) {
+  const engines = [make('first', 'dpdk:net_null0?queue=0'), make('second', 'dpdk:net_null0?queues=4&queue=1')];
+  engines[0].start();
+  try {
+    engines[1].start();
+    engines[1].stop();
+  } catch (error) {
+    if (/net_null0 runs with 1 queue; say queues=4/.test(error.message)) refused++;
+  }
+  engines[0].stop();
+  for (const engine of engines) engine.delete();
+}
+console.log(refused);
+`;
+
+test('a device that an engine runs is not configured anew for another', { skip }, async (t) => {
+  const file = join(makeFolder(t), 'growth.mts');
+  writeFileSync(file, growth);
+  const child = start(t, process.execPath, ['--import', 'tsx', file], { stdio: ['ignore', 'pipe', 'pipe'] });
+  assert.deepEqual(await child.ended(), { code: 0, signal: null }, child.output());
+  assert.equal(child.stdout().trim(), '50');
+});
+
+test('an interface that comes back is found again by all ports of it', { skip: skip || skipLive('ip') }, async (t) => {
+  const host = makeNamespace(t, 'back');
+  const device = 'dpdk:net_af_packet0,iface=back0';
+  connect(host, 'back0', host, 'back1');
+  const engines = startEngines(t, { namespace: host, runtimeFolder: makeFolder(t) }, [carry('e', device, device)]);
+  assert.equal(await engines.started(), undefined);
+  host.run('ip', 'link', 'del', 'back0');
+  await until('its end is reported', async () => engines.reports().some((text) => /the device is gone/.test(text)));
+  await engines.stop('e');
+  connect(host, 'back0', host, 'back1');
+  assert.equal(await engines.tell('start', 'e'), undefined);
+  await engines.stop('e');
+  await engines.quit();
+});

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include <rte_dev.h>
+#include <rte_pause.h>
 
 #include "../../core/error.h"
 #include "eal.h"
@@ -99,7 +100,14 @@ static int attach(struct pb_device *device, const struct pb_port *port, struct p
 static void detach(struct pb_device *device)
 {
     struct rte_eth_dev_info info;
-    rte_eth_dev_callback_unregister(device->id, RTE_ETH_EVENT_INTR_RMV, on_removal, device);
+    struct pb_device **at = &devices;
+    while (*at != device)
+        at = &(*at)->next;
+    *at = device->next;
+    device->detached = true;
+    /* Not while DPDK's thread is in it. */
+    while (rte_eth_dev_callback_unregister(device->id, RTE_ETH_EVENT_INTR_RMV, on_removal, device) == -EAGAIN)
+        rte_pause();
     if (rte_eth_dev_info_get(device->id, &info) == 0)
         (void)rte_dev_remove((struct rte_device *)(uintptr_t)info.device);
     pb_memif_clear(device->arguments);
@@ -151,6 +159,15 @@ struct pb_device *pb_device_hold(const struct pb_port *port, const struct pb_dev
     if (pb_eal_start(port->name, name, error) < 0)
         return NULL;
     struct pb_device *device = find(name);
+    if (device != NULL && atomic_load(&device->gone)) {
+        if (device->users > 0) {
+            pb_fail(error, EBUSY, "port \"%s\": %s is gone, and engine \"%s\" has it still; stop that one first", port->name, name,
+                    device->open[0]->engine_name);
+            return NULL;
+        }
+        detach(device); /* it may have come back under the same name */
+        device = NULL;
+    }
     if (device != NULL && !agrees(device, wish->arguments)) {
         pb_fail(error, EBUSY, "port \"%s\": another port has the device with other arguments (%s); give it the same", port->name,
                 device->arguments);
@@ -167,15 +184,22 @@ void pb_device_drop(struct pb_device *device)
 {
     if (--device->holders > 0)
         return;
-    struct pb_device **at = &devices;
-    while (*at != device)
-        at = &(*at)->next;
-    *at = device->next;
-    detach(device);
+    if (!device->detached)
+        detach(device);
     release(device);
 }
 
 /* ------------------------------------------------------------------------- sharing */
+
+/* Whether another engine has it open. This one's threads do not exist while its ports open, so that then the device can
+ * be configured anew. */
+static bool is_others(const struct pb_device *device, const struct pb_port *port)
+{
+    for (uint32_t i = 0; i < device->open_count; i++)
+        if (device->open[i]->engine_handle != port->engine_handle)
+            return true;
+    return false;
+}
 
 int pb_device_open(struct pb_device *device, struct pb_port *port, const struct pb_device_wish *wish, struct pb_error *error)
 {
@@ -183,7 +207,7 @@ int pb_device_open(struct pb_device *device, struct pb_port *port, const struct 
     bool grows = wish->queues > device->queues;
     if (device->open_count == RTE_DIM(device->open))
         return pb_fail(error, EMFILE, "port \"%s\": at most %zu ports share a device", port->name, RTE_DIM(device->open));
-    if (device->users > 0 && grows && atomic_load(&device->begun))
+    if (grows && is_others(device, port))
         return pb_fail(error, EBUSY, "port \"%s\": %s runs with %u queue%s; say queues=%u at the port that opens it first", port->name,
                        device->name, device->queues, device->queues == 1 ? "" : "s", queues);
     if (device->users == 0 || grows) {
@@ -230,10 +254,8 @@ void pb_device_close(struct pb_device *device, struct pb_port *port)
         if (device->open[i] == port)
             device->open[i--] = device->open[--device->open_count];
     pthread_mutex_unlock(&device->lock);
-    if (--device->users > 0)
-        return;
-    pb_setup_stop(device);
-    atomic_store(&device->begun, false);
+    if (--device->users == 0)
+        pb_setup_stop(device);
 }
 
 /* ---------------------------------------------------------------------------- link */

@@ -27,7 +27,8 @@ struct pb_device_wish {
     bool promiscuous;
 };
 
-/* A send queue: ports of different engines that share one take turns. */
+/* A send queue: ports of different engines that share one take turns. One can come while others run, so the lock is
+ * always taken: for a chunk of packets at a time, that costs nothing. */
 struct pb_device_tx {
     rte_spinlock_t lock;
     uint32_t users;
@@ -48,11 +49,14 @@ struct pb_device {
                       /* again, we do */
     bool lends;       /* such a client that lends its buffers to its server */
     bool swallows;    /* its send function frees buffers although it says that it did not take them */
+    bool stores;      /* what was sent stays in it until somebody receives it */
     int if_index;     /* the kernel's interface that it uses; 0: none */
     char interface[16];
     int membership_fd; /* holds that one promiscuous; -1: nothing does */
     struct rte_mempool *pool;
     uint32_t holders; /* ports, from their first open() to destroy() */
+    bool detached;    /* gone, and DPDK has it no more: it is in no list, its holders let go of it */
+    bool running;     /* counted in setup.c */
     uint32_t users;   /* ports that are open */
     const struct pb_port *readers[PB_DPDK_QUEUES_MAX]; /* by receive queue; NULL: none */
     const struct pb_port *counting; /* the input that counts what the whole device lost; NULL: none is open */
@@ -62,7 +66,6 @@ struct pb_device {
     pthread_mutex_t lock;  /* of statistics, and of the list of open ports */
     struct pb_port *open[2 * PB_DPDK_QUEUES_MAX];
     uint32_t open_count;
-    _Atomic bool begun;    /* an engine thread uses it: it cannot be configured anew */
     _Atomic bool gone;     /* unplugged */
     _Atomic bool started;
     _Atomic int64_t tried_ns; /* a client of memif: when it tried last, or was seen without its server; 0: it has it */

@@ -31,7 +31,6 @@ struct pb_dpdk_rx {
 struct pb_dpdk_tx {
     uint16_t queue;
     struct pb_device_tx *turn; /* its lock */
-    bool is_shared;      /* the queue is another port's, too */
     bool refused;        /* tx_batch() stopped: no room */
     int64_t retry_ns;
 };

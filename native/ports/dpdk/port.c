@@ -142,11 +142,8 @@ static _Thread_local uint32_t registered_ports;
 static void dpdk_thread_start(struct pb_port *port)
 {
     struct pb_dpdk_port *s = port->state;
-    atomic_store(&s->device->begun, true);
     s->registered = registered_ports > 0 || (rte_lcore_id() == LCORE_ID_ANY && rte_thread_register() == 0);
     registered_ports += s->registered;
-    if (port->role == PB_PORT_OUTPUT)
-        s->tx.is_shared = s->tx.turn->users > 1;
 }
 
 static void dpdk_thread_end(struct pb_port *port)

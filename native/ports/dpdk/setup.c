@@ -25,6 +25,7 @@
 #define DESCRIPTORS 1024       /* wanted in a ring */
 #define CACHE_BUFFERS RTE_MEMPOOL_CACHE_MAX_SIZE /* that an engine thread keeps at hand: two batches */
 #define BUFFERS_SPARE 2048     /* beside what rings and caches can hold */
+#define DRAIN_PACKETS 64
 #define RSS_KEY_BYTES_MAX 128
 #define RSS_KEY_BYTES 40       /* where the device does not say */
 #define RSS_FLOWS (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP | RTE_ETH_RSS_SCTP)
@@ -100,11 +101,13 @@ static void learn_ways(struct pb_device *device, const struct rte_eth_dev_info *
 {
     static const char *const gathering[] = {"net_pcap", "net_memif", "net_null", "net_ring", NULL};
     static const char *const swallowing[] = {"net_af_packet", NULL};
+    static const char *const storing[] = {"net_ring", NULL};
     device->segments = (info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0 || is_named(info->driver_name, gathering);
     device->is_memif = strcmp(info->driver_name, "net_memif") == 0;
     device->connects = pb_memif_is_client(device->arguments);
     device->lends = device->connects && strstr(device->arguments, "zero-copy=yes") != NULL;
     device->swallows = is_named(info->driver_name, swallowing);
+    device->stores = is_named(info->driver_name, storing);
 }
 
 /* How long a frame may be that is sent: the kernel's interface says it, or the NIC's MTU; memory and files take any. */
@@ -198,7 +201,8 @@ static int start(struct pb_device *device, const struct pb_device_wish *wish)
 {
     int result = rte_eth_dev_start(device->id);
     atomic_store(&device->started, result == 0);
-    running += result == 0 || device->connects;
+    device->running = result == 0 || device->connects;
+    running += device->running;
     if (device->connects)
         return 0; /* its server may come later */
     if (result == 0 && wish->promiscuous)
@@ -235,11 +239,23 @@ int pb_setup_start(struct pb_device *device, const struct pb_port *port, const s
     return 0;
 }
 
+/* Give back what was sent to the device and not received: nobody will, and its buffers may be of pools that go. */
+static void drain(const struct pb_device *device)
+{
+    struct rte_mbuf *mbufs[DRAIN_PACKETS];
+    for (uint16_t q = 0; q < device->queues; q++)
+        for (uint16_t count; (count = rte_eth_rx_burst(device->id, q, mbufs, DRAIN_PACKETS)) > 0;)
+            rte_pktmbuf_free_bulk(mbufs, count);
+}
+
 void pb_setup_stop(struct pb_device *device)
 {
     bool is_started = atomic_load(&device->started);
-    running -= is_started || device->connects;
+    running -= device->running;
+    device->running = false;
     if (is_started && !atomic_load(&device->gone)) {
+        if (device->stores)
+            drain(device);
         if (device->if_index == 0)
             (void)rte_eth_promiscuous_disable(device->id);
         (void)rte_eth_dev_stop(device->id);

@@ -157,16 +157,14 @@ static inline uint32_t burst(struct pb_dpdk_port *s, struct rte_mbuf **mbufs, ui
         pb_memif_enter();
     if (unlikely(!atomic_load_explicit(&s->device->started, memory_order_relaxed)))
         count = 0;
-    if (unlikely(s->tx.is_shared))
-        rte_spinlock_lock(&s->tx.turn->lock);
+    rte_spinlock_lock(&s->tx.turn->lock);
     while (sent < count) {
         uint16_t accepted = rte_eth_tx_burst(s->id, s->tx.queue, mbufs + sent, (uint16_t)(count - sent));
         sent += accepted;
         if (accepted == 0)
             break;
     }
-    if (unlikely(s->tx.is_shared))
-        rte_spinlock_unlock(&s->tx.turn->lock);
+    rte_spinlock_unlock(&s->tx.turn->lock);
     if (s->device->is_memif)
         pb_memif_leave();
     return sent;

@@ -68,7 +68,7 @@ void pb_dpdk_tick(struct pb_port *port)
     int count = rte_eth_xstats_get(device->id, s->xstats, s->xstats_count);
     pthread_mutex_unlock(&device->lock);
     for (int i = 0; i < count && i < (int)s->xstats_count; i++)
-        if (s->xstats[i].id < s->xstats_count)
+        if (s->xstats[i].id < port->device_counters_count)
             pb_counter_set(&port->counters[PB_PORT_COUNTERS + PB_DPDK_COUNTERS + s->xstats[i].id], s->xstats[i].value);
 }
 
