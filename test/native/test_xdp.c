@@ -4,6 +4,8 @@
  * The other side of each link is the oracle: a plain packet socket. Needs root; ends with
  * 77 where namespaces are not permitted, or where the driver was not built.
  */
+#include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/ioctl.h>
@@ -374,6 +376,59 @@ static bool has_program(void)
     return says("ip -details link show dev b", "prog/xdp");
 }
 
+static void *set_down(void *delay_us)
+{
+    usleep(*(const useconds_t *)delay_us);
+    CHECK_EQUAL(pb_link_set_up(link_index("b"), false), 0);
+    return NULL;
+}
+
+/* Without a link the kernel refuses packets one by one, so that the interface can be set down among them: what
+ * an earlier call took is not taken back. */
+static void test_output_set_down_while_it_sends(void)
+{
+    enum { OFFERED = 3000, ROUNDS = 10 };
+    static struct pb_packet packets[OFFERED];
+    static uint16_t index[OFFERED];
+    make_pair("a", "b", 1500);
+    struct test_port *out = port_open("xdp", PB_PORT_OUTPUT, "b", "");
+    make_frame(frame, 60, 7, 0);
+    for (uint32_t i = 0; i < OFFERED; i++) {
+        pb_packet_init(&packets[i], frame, 60, 60, 1, PB_LINK_ETHERNET);
+        index[i] = (uint16_t)i;
+    }
+    for (uint32_t round = 1; round <= ROUNDS; round++) {
+        pthread_t thread;
+        useconds_t delay_us = round % 10 * 300;
+        CHECK_EQUAL(pb_link_set_up(link_index("a"), true), 0);
+        bring_up("b", "a");
+        out->port.operations->tick(&out->port);
+        CHECK_EQUAL(pb_link_set_up(link_index("a"), false), 0);
+        CHECK_EQUAL(pthread_create(&thread, NULL, set_down, &delay_us), 0);
+        CHECK_EQUAL(offer_packets(&out->port, packets, index, OFFERED, false), OFFERED);
+        CHECK_EQUAL(pthread_join(thread, NULL), 0);
+        CHECK_EQUAL(counter(out, PB_PORT_IN_FLIGHT), 0);
+        check_accounting(out, (uint64_t)round * OFFERED);
+        while (report()[0] != '\0')
+            continue;
+    }
+    port_end(out);
+    CHECK_EQUAL(pb_link_delete(link_index("a")), 0);
+}
+
+/* Sockets of AF_XDP that a program which this one starts would hold open. */
+static uint32_t inherited_sockets(void)
+{
+    uint32_t count = 0;
+    for (int fd = 3; fd < 1024; fd++) {
+        int domain = 0;
+        socklen_t bytes = sizeof(domain);
+        if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &bytes) == 0 && domain == AF_XDP)
+            count += (fcntl(fd, F_GETFD) & FD_CLOEXEC) == 0;
+    }
+    return count;
+}
+
 static void test_leave_nothing_behind(void)
 {
     make_pair("a", "b", 1500);
@@ -381,6 +436,7 @@ static void test_leave_nothing_behind(void)
     CHECK(says("ethtool -k b", "rx-vlan-offload: on"));
     struct test_port *in = port_open("xdp", PB_PORT_INPUT, "b", "");
     CHECK(has_program());
+    CHECK_EQUAL(inherited_sockets(), 0);
     CHECK(says("ip -details link show dev b", "promiscuity 1"));
     CHECK(says("ethtool -k b", "rx-vlan-offload: off"));
     port_stop(in);
@@ -692,6 +748,7 @@ int main(void)
         test_count_starvation,
         test_input_outlives_its_interface,
         test_output_outlives_its_interface,
+        test_output_set_down_while_it_sends,
         test_leave_nothing_behind,
         test_leave_nothing_behind_when_killed,
         test_restart_many_times,

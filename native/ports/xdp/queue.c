@@ -2,6 +2,7 @@
 #include "queue.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -191,6 +192,7 @@ static void set_options(struct xdp_queue *queue)
 {
     int budget = (int)queue->ring, bytes = SEND_BYTES;
     queue->tx_budget = TX_BUDGET;
+    (void)fcntl(queue->fd, F_SETFD, FD_CLOEXEC); /* a program that we start would keep the queue */
     if (setsockopt(queue->fd, SOL_XDP, XDP_MAX_TX_SKB_BUDGET, &budget, sizeof(budget)) == 0)
         queue->tx_budget = queue->ring;
     if (setsockopt(queue->fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)) < 0)

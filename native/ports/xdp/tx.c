@@ -102,12 +102,23 @@ static void abandon(struct pb_port *port, struct xdp_port *s, enum pb_xdp_counte
     set_in_flight(port, s);
 }
 
-/* Take the last descriptors back: the kernel, which answered ENETDOWN, has not looked at them. In zero-copy mode it
- * can look at any time. */
-static void take_back(struct pb_port *port, struct xdp_port *s, uint32_t descriptors)
+/* How many of the last `fresh` descriptors are of packets that the kernel has not begun with. */
+static uint32_t untouched(struct xdp_queue *queue, uint32_t fresh)
+{
+    uint32_t left = queue->tx_put - queue->tx_seen;
+    if (left >= fresh)
+        return fresh;
+    while (left > 0 && (xsk_ring_prod__tx_desc(&queue->tx, queue->tx_put - left - 1)->options & XDP_PKT_CONTD) != 0)
+        left--;
+    return left;
+}
+
+/* Take the last descriptors back: the kernel, which answered ENETDOWN, does not look at them. Earlier calls may have sent
+ * some. In zero-copy mode it can look at any time. */
+static void take_back(struct pb_port *port, struct xdp_port *s, uint32_t fresh)
 {
     struct xdp_queue *queue = s->queues[0];
-    uint32_t packets = 0;
+    uint32_t packets = 0, descriptors = untouched(queue, fresh);
     queue->tx.cached_prod -= descriptors;
     __atomic_store_n(queue->tx.producer, queue->tx.cached_prod, __ATOMIC_RELEASE);
     queue->tx_put -= descriptors;
