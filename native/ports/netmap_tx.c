@@ -99,15 +99,17 @@ static struct source source_of(struct pb_port *port, const struct pb_netmap_tx *
 }
 
 /* The slot whose buffer a packet still is as it came, for swapping; NULL: it has to be copied. That its
- * data begins where the buffer does also says that the slot's index is the one that was checked. */
+ * data begins where the buffer does also says that the slot's index is the one that was checked: it is
+ * *buffer, and is not read again, because another program may write it at any time. */
 static inline __attribute__((always_inline)) struct netmap_slot *slot_of(const struct source *source,
-                                                                         const struct pb_netmap_pool *pool, uint16_t index)
+                                                                         const struct pb_netmap_pool *pool, uint16_t index,
+                                                                         uint32_t *buffer)
 {
     if (!source->swaps || index >= source->tx->lent)
         return NULL;
     struct netmap_slot *slot = source->places[index].slot;
-    uint32_t buffer = __atomic_load_n(&slot->buf_idx, __ATOMIC_RELAXED);
-    return source->tx->packets[index].data == pb_netmap_buffer(pool, buffer) ? slot : NULL;
+    *buffer = __atomic_load_n(&slot->buf_idx, __ATOMIC_RELAXED);
+    return source->tx->packets[index].data == pb_netmap_buffer(pool, *buffer) ? slot : NULL;
 }
 
 static uint32_t ring_for(const struct source *source, const struct pb_netmap_tx *tx, uint16_t index)
@@ -116,13 +118,11 @@ static uint32_t ring_for(const struct source *source, const struct pb_netmap_tx 
     return count == 1 || source->places == NULL || index >= source->tx->lent ? 0 : source->places[index].ring % count;
 }
 
-/* Exchange a received packet's buffer for another. Returns the one that holds the packet. */
-static uint32_t swap(struct netmap_slot *received, uint32_t other)
+/* Give a received packet's slot another buffer. */
+static void give_other(struct netmap_slot *received, uint32_t other)
 {
-    uint32_t buffer = received->buf_idx;
     received->buf_idx = other;
     received->flags |= NETMAP_SLOT_BUF_CHANGED;
-    return buffer;
 }
 
 /* The counter of the reason why a packet must not be sent; PB_NETMAP_COUNTERS: none. */
@@ -164,9 +164,11 @@ static uint32_t put_run(struct pb_port *port, struct pb_netmap_tx *state, const 
             pb_netmap_damaged(port, ring);
             break;
         }
-        struct netmap_slot *received = slot_of(source, &pool, index);
+        uint32_t held;
+        struct netmap_slot *received = slot_of(source, &pool, index, &held);
         if (received != NULL) {
-            slot->buf_idx = swap(received, buffer);
+            give_other(received, buffer);
+            slot->buf_idx = held;
             slot->flags = NETMAP_SLOT_BUF_CHANGED;
             swapped++;
         } else {
@@ -202,11 +204,14 @@ static bool keep(struct pb_netmap_tx *tx, const struct source *source, uint16_t 
     if (number == PB_NETMAP_NONE)
         return false;
     struct pb_netmap_extra *extra = &pool->extras[number];
-    struct netmap_slot *received = slot_of(source, pool, index);
-    if (received != NULL)
-        extra->buffer = swap(received, extra->buffer);
-    else
+    uint32_t held;
+    struct netmap_slot *received = slot_of(source, pool, index, &held);
+    if (received != NULL) {
+        give_other(received, extra->buffer);
+        extra->buffer = held;
+    } else {
         memcpy(pb_netmap_buffer(pool, extra->buffer), packet->data, packet->captured_len);
+    }
     extra->length = (uint16_t)packet->captured_len;
     extra->ring = (uint16_t)ring_for(source, tx, index);
     pb_netmap_queue_put(pool, &tx->queue, number);

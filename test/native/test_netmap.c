@@ -3,6 +3,8 @@
  * ports against a kernel of the test's own (netmap_kernel.h), which can also lie.
  * What two processes and a whole engine do is tested live (test/live/netmap.test.ts).
  */
+#include <pthread.h>
+
 #include "netmap_kernel.h"
 
 #include "holdings.h"
@@ -577,6 +579,48 @@ static void test_nothing_is_left(void)
     CHECK_EQUAL(count_entries("/proc/self/fd"), fds);
 }
 
+static struct netmap_slot *written_over;
+static uint32_t right_index;
+static _Atomic bool enough;
+
+static void *write_over(void *arg)
+{
+    while (!enough) {
+        __atomic_store_n(&written_over->buf_idx, right_index, __ATOMIC_RELAXED);
+        __atomic_store_n(&written_over->buf_idx, UINT32_MAX / 2, __ATOMIC_RELAXED);
+    }
+    return arg;
+}
+
+/* Another program writes a slot's index while its packet is sent: what was checked is what is used. The kernel's model
+ * copies from the buffer that it is told, which ends this program if that is none. */
+static void test_index_changes_while_it_is_used(void)
+{
+    struct test_port output, input;
+    pthread_t thread;
+    port_open(&output, PB_PORT_OUTPUT, "nic0{0", "extra_buffers=0");
+    port_open(&input, PB_PORT_INPUT, "nic0", "extra_buffers=0");
+    uint32_t nic = kernel_port("nic0");
+    written_over = &kernel_ring(nic, 0, 0)->slots[kernel_ring(nic, 0, 0)->head];
+    receive(nic, 0, 1);
+    CHECK_EQUAL(rx(&input), 1);
+    right_index = written_over->buf_idx;
+    CHECK_EQUAL(pthread_create(&thread, NULL, write_over, NULL), 0);
+    while (own(&output, PB_NETMAP_SWAPPED) < 300000) {
+        kernel.sent_count = 0;
+        CHECK_EQUAL(tx(&output, &input, 1, true, false), 1);
+        CHECK(kernel.sent_count > 0);
+        for (uint32_t i = 0; i < kernel.sent_count; i++)
+            CHECK(kernel.sent[i].buffer < KERNEL_BUFFERS);
+    }
+    enough = true;
+    CHECK_EQUAL(pthread_join(thread, NULL), 0);
+    written_over->buf_idx = right_index;
+    release(&input);
+    port_close(&output);
+    port_close(&input);
+}
+
 int main(void)
 {
     test_pool_against_model();
@@ -591,5 +635,6 @@ int main(void)
     test_gone_while_running();
     test_errors_say_what_to_do();
     test_nothing_is_left();
+    test_index_changes_while_it_is_used(); /* last: the model's buffers are in disorder then */
     return 0;
 }
