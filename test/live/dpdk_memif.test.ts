@@ -139,6 +139,25 @@ test('a client finds its server again', { skip }, async (t) => {
   await engines.quit();
 });
 
+test('a second server of a socket is refused, and the first goes on', { skip }, async (t) => {
+  const folder = makeFolder(t);
+  const frames = makeFrames([18]);
+  const engines = startEngine(t, folder, 'role=server', frames);
+  assert.equal(await engines.started(), undefined);
+  const brick = { type: 'Dummy', inputs: ['null:'], outputs: [`memif:${join(folder, 'peer.sock')}`] };
+  for (let i = 0; i < 3; i++) {
+    const second = startEngines(t, { runtimeFolder: makeFolder(t) }, [{ name: 'e', links: [{ brick }] }]);
+    assert.match(
+      (await second.started())?.error ?? '',
+      /: another program serves this memif socket: Address already in use; end that program, .* \(role=client\)$/,
+    );
+    await second.quit();
+  }
+  await startEcho(t, peerDevice(folder, 'server'));
+  await checkEcho(engines, folder, frames);
+  await engines.quit();
+});
+
 test('a killed server leaves nothing that stops the next', { skip }, async (t) => {
   const folder = makeFolder(t);
   const frames = makeFrames([18]);

@@ -88,6 +88,9 @@ static int attach(struct pb_device *device, const struct pb_port *port, struct p
     pb_eal_fds_end(&fds);
     if (result >= 0 && find_id(device->name, &device->id))
         return 0;
+    if (pb_memif_is_served(device->arguments))
+        return pb_fail(error, EADDRINUSE, "port \"%s\": another program serves this memif socket: %s; end that program, use another "
+                       "socket, or be its client (role=client)", port->name, pb_errno_text(EADDRINUSE));
     /* The buses of DPDK each have their own number for what they do not know. */
     int code = result == -ENOMEM || result == -EBUSY || result == -EACCES || result == -EPERM ? -result : ENODEV;
     const char *remedy = strchr(device->name, ':') != NULL

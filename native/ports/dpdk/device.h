@@ -89,6 +89,8 @@ bool pb_device_has_link(struct pb_device *device);
 int pb_memif_wish(const struct pb_port *port, struct pb_device_wish *wish, struct pb_error *error);
 /* Whether the arguments are a client's of memif. */
 bool pb_memif_is_client(const char *arguments);
+/* Whether the arguments are a server's of memif, and somebody listens at its socket file. */
+bool pb_memif_is_served(const char *arguments);
 /* Where the arguments are a server's of memif that makes a socket file: remove the one that a killed process
  * has left, which nobody listens at. */
 void pb_memif_clear(const char *arguments);

@@ -89,25 +89,39 @@ bool pb_memif_is_client(const char *arguments)
     return strcmp(role, "client") == 0 || strcmp(role, "slave") == 0;
 }
 
-/* Nobody listens there: a process was killed that did. */
-static bool is_stale(const struct sockaddr_un *address)
+/* The socket that a server of these arguments makes; false: they are of no server with a path. */
+static bool server_socket(const char *arguments, struct sockaddr_un *address)
 {
-    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    bool refused = fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 && errno == ECONNREFUSED;
-    if (fd >= 0)
-        close(fd);
-    return refused;
+    char role[16] = "", abstract[8] = "";
+    *address = (struct sockaddr_un){.sun_family = AF_UNIX};
+    return strncmp(arguments, "net_memif", 9) == 0 && argument(arguments, "role", role, sizeof(role)) &&
+           (strcmp(role, "server") == 0 || strcmp(role, "master") == 0) &&
+           argument(arguments, "socket-abstract", abstract, sizeof(abstract)) && strcmp(abstract, "no") == 0 &&
+           argument(arguments, "socket", address->sun_path, sizeof(address->sun_path));
+}
+
+/* Ask for whoever listens at the server's socket: EPROTOTYPE, somebody; ECONNREFUSED, nobody, its process was killed.
+ * A socket of memif's own type would be a peer that comes and goes at once, which can end the server's process (DPDK
+ * 22.11); of one of another type it hears nothing. */
+static int ask(const struct sockaddr_un *address)
+{
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return errno;
+    int code = connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 ? errno : 0;
+    close(fd);
+    return code;
+}
+
+bool pb_memif_is_served(const char *arguments)
+{
+    struct sockaddr_un address;
+    return server_socket(arguments, &address) && ask(&address) == EPROTOTYPE;
 }
 
 void pb_memif_clear(const char *arguments)
 {
-    char role[16] = "", abstract[8] = "";
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (strncmp(arguments, "net_memif", 9) != 0 || !argument(arguments, "role", role, sizeof(role)) ||
-        (strcmp(role, "server") != 0 && strcmp(role, "master") != 0) ||
-        !argument(arguments, "socket-abstract", abstract, sizeof(abstract)) || strcmp(abstract, "no") != 0 ||
-        !argument(arguments, "socket", address.sun_path, sizeof(address.sun_path)))
-        return;
-    if (is_stale(&address))
+    struct sockaddr_un address;
+    if (server_socket(arguments, &address) && ask(&address) == ECONNREFUSED)
         unlink(address.sun_path);
 }
