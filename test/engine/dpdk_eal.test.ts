@@ -43,3 +43,16 @@ test('options on the command line go before the environment, and are checked at 
   assert.deepEqual([torn.status, torn.stdout], [1, '']);
   assert.match(torn.stderr, /^bricks: .*quote.*\n$/);
 });
+
+test('an option at which DPDK would print its usage and end the process is refused', { skip }, () => {
+  for (const word of ['--help', '--he', '-h', '-vh']) {
+    const { status, stderr } = runFrom('dpdk:net_null0', ['--dpdk-eal', word]);
+    assert.equal(status, 1, word);
+    assert.match(stderr, new RegExp(`^bricks: options of DPDK: ${word} would end this process; .*\\n$`));
+  }
+});
+
+test('long options may be cut as DPDK takes them', { skip }, () => {
+  const used = runFrom('dpdk:net_null0', ['--dpdk-eal', '--no-hug -m 128']);
+  assert.match(used.stdout, /^true\ttrue\n/m, used.stderr);
+});

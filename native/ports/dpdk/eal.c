@@ -159,6 +159,14 @@ static int split(char *text, char **words, int words_max)
     return quote == '\0' ? count : -EINVAL;
 }
 
+/* Whether DPDK would print its usage and end this process: "-h", "--help" and what it takes for that. */
+static bool asks_for_usage(const char *word)
+{
+    if (strncmp(word, "--he", 4) == 0)
+        return strncmp("--help", word, strcspn(word, "=")) == 0;
+    return word[0] == '-' && word[1 + strspn(word + 1, "v")] == 'h';
+}
+
 int pb_eal_setup(const char *options, struct pb_error *error)
 {
     char copy[OPTIONS_BYTES];
@@ -167,19 +175,25 @@ int pb_eal_setup(const char *options, struct pb_error *error)
         return pb_fail(error, EBUSY, "DPDK has started, once for a process; set its options before the first port of dpdk or memif");
     if (strlen(options) >= sizeof(copy))
         return pb_fail(error, E2BIG, "options of DPDK have at most %d bytes", OPTIONS_BYTES - 1);
-    if (split(memcpy(copy, options, strlen(options) + 1), words, WORDS_MAX / 2) < 0)
+    int count = split(memcpy(copy, options, strlen(options) + 1), words, WORDS_MAX / 2);
+    if (count < 0)
         return pb_fail(error, EINVAL, "options of DPDK: a quote is not closed, or there are more than %d words", WORDS_MAX / 2);
+    for (int i = 0; i < count; i++)
+        if (asks_for_usage(words[i]))
+            return pb_fail(error, EINVAL, "options of DPDK: %s would end this process; dpdk-testpmd --help shows them", words[i]);
     memcpy(eal.options, options, strlen(options) + 1);
     return 0;
 }
 
-/* Whether one of the user's words is this option, with or without "=value" behind it. */
+/* Whether one of the user's words is this option, with or without "=value" behind it; a long one may be cut, as getopt_long()
+ * has it: what that leaves in doubt DPDK refuses. */
 static bool says(char *const *words, int count, const char *option)
 {
     size_t length = strlen(option);
     for (int i = 0; i < count; i++) {
         bool is_short = option[1] != '-';
-        if (strncmp(words[i], option, length) == 0 && (is_short || words[i][length] == '\0' || words[i][length] == '='))
+        size_t said = is_short ? length : strcspn(words[i], "=");
+        if (said > (is_short ? 1 : 2) && strncmp(words[i], option, said) == 0)
             return true;
     }
     return false;
