@@ -40,8 +40,8 @@ static const struct pb_module_exports *load(const struct pb_driver_module *modul
         return NULL;
     }
     if (access(path, F_OK) != 0) {
-        pb_fail(error, ENOENT, "driver \"%s\" is not in this build; install %s (apt-get install %s) and build again "
-                "(npm run build)", driver, module->build_package, module->build_package);
+        pb_fail(error, ENOENT, "driver \"%s\" is not in this build; install %s (apt-get install %s), then start this "
+                "program again, which builds it", driver, module->build_package, module->build_package);
         return NULL;
     }
     show_own_symbols(own);
