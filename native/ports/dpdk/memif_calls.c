@@ -3,6 +3,7 @@
  * library. Threads of DPDK, engine threads and the control thread. Descriptors that
  * it opens while this process runs do not go to programs that are started.
  */
+#define ALLOW_EXPERIMENTAL_API /* rte_intr_fd_get() */
 #include "memif_calls.h"
 
 #include <errno.h>
@@ -14,6 +15,9 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include <rte_cycles.h>
+#include <rte_interrupts.h>
 
 rte_rwlock_t pb_memif_calls_lock = RTE_RWLOCK_INITIALIZER;
 
@@ -31,11 +35,27 @@ void pb_memif_resume(void)
     rte_rwlock_write_unlock(&pb_memif_calls_lock);
 }
 
+/* Sockets of servers, and who is called when a client comes. */
 #define LISTENERS_MAX 64
-static int listeners[LISTENERS_MAX]; /* sockets of servers; 0: none */
+static struct listener {
+    int fd; /* 0: the row is free */
+    struct rte_intr_handle *handle;
+    rte_intr_callback_fn callback;
+    void *argument;
+} listeners[LISTENERS_MAX];
+
+static struct listener *find_listener(int fd)
+{
+    for (uint32_t i = 0; i < LISTENERS_MAX; i++)
+        if (listeners[i].fd == fd)
+            return &listeners[i];
+    return NULL;
+}
 
 int __wrap_remove(const char *path);
 int __wrap_listen(int fd, int backlog);
+int __wrap_rte_intr_callback_register(const struct rte_intr_handle *handle, rte_intr_callback_fn callback, void *argument);
+int __real_rte_intr_callback_register(const struct rte_intr_handle *handle, rte_intr_callback_fn callback, void *argument);
 int __real_munmap(void *memory, size_t bytes);
 int __real_remove(const char *path);
 int __real_listen(int fd, int backlog);
@@ -86,29 +106,47 @@ int __wrap_connect(int fd, const struct sockaddr *address, socklen_t bytes)
     return result;
 }
 
+/* Nobody is called any more, and the number can be another descriptor's: DPDK would add that one's callback to
+ * what it knows of this one, and never wait for it. */
+static void forget(struct listener *listener)
+{
+    if (listener->handle != NULL)
+        while (rte_intr_callback_unregister(listener->handle, listener->callback, listener->argument) == -EAGAIN)
+            rte_delay_us_sleep(100); /* it is being called */
+    close(listener->fd);
+    *listener = (struct listener){0};
+}
+
 /* The driver removes the file of a socket that it listened at, and forgets the socket. Control thread. */
 int __wrap_remove(const char *path)
 {
     for (uint32_t i = 0; i < LISTENERS_MAX; i++) {
         struct sockaddr_un address = {.sun_family = AF_UNIX};
         socklen_t bytes = sizeof(address) - 1;
-        if (listeners[i] == 0 || getsockname(listeners[i], (struct sockaddr *)&address, &bytes) < 0 ||
-            strcmp(address.sun_path, path) != 0)
-            continue;
-        close(listeners[i]);
-        listeners[i] = 0;
+        if (listeners[i].fd != 0 && getsockname(listeners[i].fd, (struct sockaddr *)&address, &bytes) == 0 &&
+            strcmp(address.sun_path, path) == 0)
+            forget(&listeners[i]);
     }
     return __real_remove(path);
 }
 
 int __wrap_listen(int fd, int backlog)
 {
-    uint32_t place = 0;
-    while (place < LISTENERS_MAX && listeners[place] != 0)
-        place++;
-    if (place < LISTENERS_MAX)
-        listeners[place] = fd;
+    struct listener *listener = find_listener(0);
+    if (listener != NULL)
+        listener->fd = fd;
     return __real_listen(fd, backlog);
+}
+
+int __wrap_rte_intr_callback_register(const struct rte_intr_handle *handle, rte_intr_callback_fn callback, void *argument)
+{
+    struct listener *listener = find_listener(rte_intr_fd_get(handle));
+    if (listener != NULL && listener->fd > 0) {
+        listener->handle = (struct rte_intr_handle *)(uintptr_t)handle;
+        listener->callback = callback;
+        listener->argument = argument;
+    }
+    return __real_rte_intr_callback_register(handle, callback, argument);
 }
 
 ssize_t __wrap_recvmsg(int fd, struct msghdr *message, int flags)
