@@ -16,6 +16,7 @@
 #include <rte_pause.h>
 
 #include "../../core/error.h"
+#include "../interface.h"
 #include "eal.h"
 #include "memif_calls.h"
 #include "setup.h"
@@ -266,14 +267,13 @@ void pb_device_close(struct pb_device *device, struct pb_port *port)
 /* Of a device that uses an interface of the kernel, the kernel knows more than DPDK does. */
 static bool interface_has_link(struct pb_device *device)
 {
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    struct ifreq answer = {.ifr_ifindex = device->if_index};
-    if (fd < 0)
+    struct pb_interface interface = {.index = device->if_index, .fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
+    struct ifreq answer;
+    if (interface.fd < 0)
         return true; /* it cannot be told */
-    bool is_there = ioctl(fd, SIOCGIFNAME, &answer) == 0;
-    bool is_up = is_there && ioctl(fd, SIOCGIFFLAGS, &answer) == 0 && (answer.ifr_flags & IFF_UP) != 0 &&
-                 (answer.ifr_flags & IFF_RUNNING) != 0;
-    close(fd);
+    bool is_there = pb_interface_ask(&interface, SIOCGIFNAME, &answer);
+    bool is_up = is_there && pb_interface_is_up(&interface) && pb_interface_has_link(&interface);
+    close(interface.fd);
     if (!is_there)
         atomic_store(&device->gone, true);
     return is_up;

@@ -110,6 +110,8 @@ uint32_t pb_dpdk_rx_batch(struct pb_port *port, struct pb_packet *packets, uint3
     rx->count = count;
     rx->idle_ns = IDLE_NS_MIN;
     pb_port_received(port, count, bytes);
+    if (unlikely(s->down))
+        pb_dpdk_watch(port); /* a sign that it is up again, before it may be down once more */
     return count;
 }
 

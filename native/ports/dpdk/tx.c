@@ -271,7 +271,9 @@ uint32_t pb_dpdk_tx_batch(struct pb_port *port, const struct pb_tx *tx)
     bool is_ours = tx->from->operations == port->operations && !s->device->swallows;
     struct pb_dpdk_rx *rx = is_ours ? &((struct pb_dpdk_port *)tx->from->state)->rx : NULL;
     s->tx.refused = false;
-    if (s->down)
+    /* DPDK's drivers of interfaces say of frames for one that is down that they are sent: it is asked each time,
+     * a microsecond beside one or more for each packet. */
+    if (s->down || s->device->if_index > 0)
         pb_dpdk_watch(port);
     if (s->down)
         return stop(port, tx, 0, PB_DPDK_LINK_DOWN);
