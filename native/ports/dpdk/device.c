@@ -21,7 +21,8 @@
 #include "memif_calls.h"
 #include "setup.h"
 
-#define CONNECT_NS 200000000 /* between two tries of a client of memif */
+#define CONNECT_NS 200000000      /* between two tries of a client of memif, */
+#define CONNECT_NS_MAX 3200000000 /* and at most, where a server has accepted and then takes its time */
 
 static struct pb_device *devices;
 
@@ -287,14 +288,21 @@ static void try_to_connect(struct pb_device *device)
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     int64_t now_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec, tried_ns = atomic_load(&device->tried_ns);
-    if (tried_ns == 0)
+    if (tried_ns == 0) {
         atomic_store(&device->tried_ns, now_ns);
-    if (tried_ns == 0 || now_ns - tried_ns < CONNECT_NS || !pb_memif_pause())
+        device->patience_ns = CONNECT_NS;
+    }
+    if (tried_ns == 0 || now_ns - tried_ns < device->patience_ns || !pb_memif_pause())
         return;
     atomic_store(&device->tried_ns, now_ns);
     if (atomic_load(&device->started))
         (void)rte_eth_dev_stop(device->id);
     atomic_store(&device->started, rte_eth_dev_start(device->id) == 0);
+    /* A busy server may need longer to answer than we have waited: each time it is given twice as long. */
+    if (pb_memif_connect_error() != 0)
+        device->patience_ns = CONNECT_NS;
+    else if (device->patience_ns < CONNECT_NS_MAX)
+        device->patience_ns *= 2;
     pb_memif_resume();
 }
 

@@ -68,7 +68,8 @@ struct pb_device {
     uint32_t open_count;
     _Atomic bool gone;     /* unplugged */
     _Atomic bool started;
-    _Atomic int64_t tried_ns; /* a client of memif: when it tried last, or was seen without its server; 0: it has it */
+    _Atomic int64_t tried_ns; /* a client of memif: when it tried last, or was seen without its server; 0: it has it, */
+    _Atomic int64_t patience_ns; /* ... and how long until it tries again */
 };
 
 /* The device of `wish`, for one more port; NULL, with text. */

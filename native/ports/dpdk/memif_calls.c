@@ -35,6 +35,13 @@ void pb_memif_resume(void)
     rte_rwlock_write_unlock(&pb_memif_calls_lock);
 }
 
+static _Thread_local int connect_error; /* of this thread's last connect() */
+
+int pb_memif_connect_error(void)
+{
+    return connect_error;
+}
+
 /* Sockets of servers, and who is called when a client comes. */
 #define LISTENERS_MAX 64
 static struct listener {
@@ -102,6 +109,7 @@ int __wrap_connect(int fd, const struct sockaddr *address, socklen_t bytes)
     (void)fcntl(fd, F_SETFL, flags | O_NONBLOCK);
     int result = __real_connect(fd, address, bytes), code = errno;
     (void)fcntl(fd, F_SETFL, flags);
+    connect_error = result < 0 ? code : 0;
     errno = code;
     return result;
 }

@@ -34,4 +34,7 @@ static inline void pb_memif_leave(void)
 bool pb_memif_pause(void);
 void pb_memif_resume(void);
 
+/* Has a server accepted when this thread, as a client, tried last? 0, or an errno. */
+int pb_memif_connect_error(void);
+
 #endif

@@ -1,6 +1,6 @@
 // The place of the memif driver: dpdk-testpmd at the other end of its sockets, which carries frames to and from
 // interfaces that the test holds.
-import { readdirSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { makeFolder } from '../files.ts';
@@ -65,6 +65,8 @@ export class MemifPlace implements Place {
       await leaving?.interrupt();
       return;
     }
+    // A server that has crashed leaves its sockets, and the next one cannot make them.
+    if (this.#role === 'client') for (const wire of allWires) rmSync(this.portName(wire), { force: true });
     const role = this.#role === 'server' ? `client,bsize=${bufferBytes}` : 'server';
     const devices = this.#attached.flatMap((wire) => [
       `--vdev=net_memif${wire},role=${role},socket=${this.portName(wire)},socket-abstract=no`,
