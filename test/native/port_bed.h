@@ -113,15 +113,22 @@ static inline void check_accounting(const struct test_port *t, uint64_t accepted
     CHECK_EQUAL(sum, accepted);
 }
 
-static inline void check_open_fails(const char *driver, enum pb_port_role role, const char *name, const char *text)
+/* Opening a port with these options fails, for this reason. */
+static inline void check_refused(const char *driver, enum pb_port_role role, const char *name, const char *options,
+                                 const char *text)
 {
-    struct test_port *t = port_new(driver, role, name, "");
+    struct test_port *t = port_new(driver, role, name, options);
     int result = t->port.operations->open(&t->port, &error);
     CHECK(result < 0 && result == -error.code);
     if (strstr(error.text, text) == NULL)
         fprintf(stderr, "\"%s\" lacks \"%s\"\n", error.text, text);
     CHECK(strstr(error.text, text) != NULL);
     port_delete(t);
+}
+
+static inline void check_open_fails(const char *driver, enum pb_port_role role, const char *name, const char *text)
+{
+    check_refused(driver, role, name, "", text);
 }
 
 /* The next report's text, "" for none. */
@@ -280,13 +287,13 @@ static inline uint32_t port_receive(struct test_port *t, uint32_t wanted, uint32
     return got;
 }
 
-/* Nothing of ours comes within a little while. */
 static inline void count_one(const struct pb_packet *packet, void *arg)
 {
     (void)packet;
     ++*(uint32_t *)arg;
 }
 
+/* How many frames of ours come within a little while. */
 static inline uint32_t port_receive_briefly(struct test_port *t)
 {
     uint32_t got = 0;
@@ -394,6 +401,76 @@ static inline void check_sleeps(struct test_port *t)
     CHECK(t->port.operations->wait(&t->port, &wait));
     struct pollfd p = {.fd = wait.fd, .events = wait.events};
     CHECK_EQUAL(poll(&p, 1, 0), 0);
+}
+
+/* Nothing will come any more: it waits for nothing. */
+static inline void check_sleeps_for_ever(struct test_port *t)
+{
+    struct pb_wait wait;
+    CHECK(t->port.operations->wait(&t->port, &wait));
+    CHECK(wait.fd == -1 && wait.timeout_ns == -1);
+}
+
+/* ---------------------------------------- what every driver of interfaces has to do */
+
+/* An input on b, whose other end a is the oracle's, goes on when b goes down and comes back, as often as it does. */
+static inline void check_input_down_and_up(struct test_port *in, int oracle)
+{
+    check_carried_in(in, oracle, 60, 0);
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQUAL(pb_link_set_up(link_index("b"), false), 0);
+        wait_for_report(in, "port \"b\": the interface is down; ip link set b up");
+        check_sleeps(in);
+        in->port.operations->tick(&in->port);
+        CHECK_EQUAL(strlen(report()), 0);
+        bring_up("b", "a");
+        check_carried_in(in, oracle, 60, 0);
+        in->port.operations->tick(&in->port);
+    }
+}
+
+/* b is removed, with a packet still to be read. */
+static inline void check_input_removed(struct test_port *in, int oracle)
+{
+    make_frame(frame, 60, 1, 0);
+    oracle_send(oracle, frame, 60);
+    CHECK_EQUAL(pb_link_delete(link_index("b")), 0);
+    struct expectation e = {.frame = frame, .bytes = 60};
+    CHECK_EQUAL(port_receive(in, 1, BATCH, expect, &e), 1);
+    wait_for_report(in, "port \"b\": the interface is gone; create b again, then stop and start the engine");
+    for (int i = 0; i < 50; i++)
+        check_sleeps(in);
+    check_sleeps_for_ever(in);
+    in->port.operations->tick(&in->port);
+    CHECK_EQUAL(strlen(report()), 0);
+}
+
+/* An output on b drops what comes while b is down, by counter `tx_error`, and none of it is sent later. */
+static inline void check_output_down_and_up(struct test_port *out, int oracle, uint32_t tx_error)
+{
+    make_frame(frame, 60, 1, 0);
+    CHECK_EQUAL(pb_link_set_up(link_index("b"), false), 0);
+    for (int i = 0; i < 3; i++)
+        port_send(out, frame, 60, 60, PB_LINK_ETHERNET);
+    CHECK_EQUAL(own(out, tx_error), 3);
+    check_report("port \"b\": the interface is down; ip link set b up");
+    CHECK_EQUAL(strlen(report()), 0);
+    bring_up("b", "a");
+    out->port.operations->tick(&out->port);
+    check_carried_out(out, oracle, 60, 0);
+}
+
+/* Run them one after the other; none leaves a file open, or a report behind. */
+static inline void run_tests(void (*const *tests)(void), size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        int before = open_files();
+        if (getenv("TEST_VERBOSE") != NULL)
+            fprintf(stderr, "test %zu\n", i);
+        tests[i]();
+        CHECK_EQUAL(open_files(), before);
+        CHECK_EQUAL(strlen(report()), 0);
+    }
 }
 
 #endif

@@ -354,17 +354,7 @@ static void test_input_outlives_its_interface(void)
     make_pair("a", "b", 1500);
     int oracle = oracle_open("a");
     struct test_port *in = port_open("packet", PB_PORT_INPUT, "b", "");
-    check_carried_in(in, oracle, 60, 0);
-    for (int i = 0; i < 2; i++) {
-        CHECK_EQUAL(pb_link_set_up(link_index("b"), false), 0);
-        wait_for_report(in, "port \"b\": the interface is down; ip link set b up");
-        check_sleeps(in);
-        in->port.operations->tick(&in->port);
-        CHECK_EQUAL(strlen(report()), 0);
-        bring_up("b", "a");
-        check_carried_in(in, oracle, 60, 0);
-        in->port.operations->tick(&in->port);
-    }
+    check_input_down_and_up(in, oracle);
     /* Down when it is opened. */
     CHECK_EQUAL(pb_link_set_up(link_index("b"), false), 0);
     wait_for_report(in, "is down");
@@ -373,20 +363,7 @@ static void test_input_outlives_its_interface(void)
     check_sleeps(late);
     bring_up("b", "a");
     check_carried_in(late, oracle, 60, 0);
-    /* Removed, with a packet still to be read. */
-    make_frame(frame, 60, 1, 0);
-    oracle_send(oracle, frame, 60);
-    CHECK_EQUAL(pb_link_delete(link_index("b")), 0);
-    struct expectation e = {.frame = frame, .bytes = 60};
-    CHECK_EQUAL(port_receive(late, 1, BATCH, expect, &e), 1);
-    wait_for_report(late, "port \"b\": the interface is gone; create b again");
-    for (int i = 0; i < 50; i++)
-        check_sleeps(late);
-    struct pb_wait wait;
-    CHECK(late->port.operations->wait(&late->port, &wait));
-    CHECK(wait.fd == -1 && wait.timeout_ns == -1);
-    late->port.operations->tick(&late->port);
-    CHECK_EQUAL(strlen(report()), 0);
+    check_input_removed(late, oracle);
     in->port.operations->tick(&in->port);
     while (report()[0] != '\0') {
     }
@@ -436,16 +413,7 @@ static void test_output_outlives_its_interface(void)
     make_pair("a", "b", 1500);
     int oracle = oracle_open("a");
     struct test_port *out = port_open("packet", PB_PORT_OUTPUT, "b", "");
-    make_frame(frame, 60, 1, 0);
-    CHECK_EQUAL(pb_link_set_up(link_index("b"), false), 0);
-    for (int i = 0; i < 3; i++)
-        port_send(out, frame, 60, 60, PB_LINK_ETHERNET);
-    CHECK_EQUAL(own(out, PB_PACKET_TX_ERROR), 3);
-    check_report("port \"b\": the interface is down; ip link set b up");
-    CHECK_EQUAL(strlen(report()), 0);
-    bring_up("b", "a");
-    out->port.operations->tick(&out->port);
-    check_carried_out(out, oracle, 60, 0);
+    check_output_down_and_up(out, oracle, PB_PACKET_TX_ERROR);
 
     /* Without link a device takes nothing: what a paused source would wait for for ever. */
     CHECK_EQUAL(pb_link_set_up(link_index("a"), false), 0);
@@ -491,8 +459,7 @@ static void test_output_outlives_its_interface(void)
     CHECK_EQUAL(own(out, PB_PACKET_TX_ERROR), 5);
     check_report("port \"b\": the interface is gone; create b again");
     out->port.operations->tick(&out->port);
-    CHECK(out->port.operations->wait(&out->port, &wait));
-    CHECK(wait.fd == -1 && wait.timeout_ns == -1);
+    check_sleeps_for_ever(out);
     CHECK_EQUAL(strlen(report()), 0);
     check_accounting(out, 6 + taken + 101);
     port_end(out);
@@ -701,13 +668,6 @@ int main(void)
         test_open_errors_say_what_to_do,
         test_open_without_permission,
     };
-    for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
-        int before = open_files();
-        if (getenv("TEST_VERBOSE") != NULL)
-            fprintf(stderr, "test %zu\n", i);
-        tests[i]();
-        CHECK_EQUAL(open_files(), before);
-        CHECK_EQUAL(strlen(report()), 0);
-    }
+    run_tests(tests, sizeof(tests) / sizeof(tests[0]));
     return 0;
 }

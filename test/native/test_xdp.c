@@ -284,28 +284,8 @@ static void test_input_outlives_its_interface(void)
     make_pair("a", "b", 1500);
     int oracle = oracle_open("a");
     struct test_port *in = port_open("xdp", PB_PORT_INPUT, "b", "");
-    for (int i = 0; i < 2; i++) {
-        check_carried_in(in, oracle, 60, 0);
-        CHECK_EQUAL(pb_link_set_up(link_index("b"), false), 0);
-        wait_for_report(in, "port \"b\": the interface is down; ip link set b up");
-        check_sleeps(in);
-        in->port.operations->tick(&in->port);
-        CHECK_EQUAL(strlen(report()), 0);
-        bring_up("b", "a");
-        in->port.operations->tick(&in->port);
-    }
-    check_carried_in(in, oracle, 60, 0);
-    make_frame(frame, 60, 1, 0);
-    oracle_send(oracle, frame, 60);
-    CHECK_EQUAL(pb_link_delete(link_index("b")), 0);
-    struct expectation e = {.frame = frame, .bytes = 60};
-    CHECK_EQUAL(port_receive(in, 1, BATCH, expect, &e), 1);
-    wait_for_report(in, "port \"b\": the interface is gone; create b again, then stop and start the engine");
-    for (int i = 0; i < 50; i++)
-        check_sleeps(in);
-    struct pb_wait wait;
-    CHECK(in->port.operations->wait(&in->port, &wait));
-    CHECK(wait.fd == -1 && wait.timeout_ns == -1);
+    check_input_down_and_up(in, oracle);
+    check_input_removed(in, oracle);
     port_stop(in);
     close(oracle);
     make_pair("a", "b", 1500);
@@ -322,16 +302,7 @@ static void test_output_outlives_its_interface(void)
     make_pair("a", "b", 1500);
     int oracle = oracle_open("a");
     struct test_port *out = port_open("xdp", PB_PORT_OUTPUT, "b", "");
-    make_frame(frame, 60, 1, 0);
-    CHECK_EQUAL(pb_link_set_up(link_index("b"), false), 0);
-    for (int i = 0; i < 3; i++)
-        port_send(out, frame, 60, 60, PB_LINK_ETHERNET);
-    CHECK_EQUAL(own(out, PB_XDP_TX_ERROR), 3);
-    check_report("port \"b\": the interface is down; ip link set b up");
-    CHECK_EQUAL(strlen(report()), 0);
-    bring_up("b", "a");
-    out->port.operations->tick(&out->port);
-    check_carried_out(out, oracle, 60, 0); /* and none of the three */
+    check_output_down_and_up(out, oracle, PB_XDP_TX_ERROR);
 
     CHECK_EQUAL(pb_link_set_up(link_index("a"), false), 0);
     for (int i = 0; i < 3; i++)
@@ -600,31 +571,20 @@ static void test_engines_share_an_interface_by_queue(void)
 
 /* -------------------------------------------------------------------- open errors */
 
-/* Opening b so fails, for this reason. */
-static void check_refused(enum pb_port_role role, const char *options, const char *text)
-{
-    struct test_port *t = port_new("xdp", role, "b", options);
-    int result = t->port.operations->open(&t->port, &error);
-    CHECK(result < 0 && result == -error.code);
-    if (strstr(error.text, text) == NULL)
-        fprintf(stderr, "\"%s\" lacks \"%s\"\n", error.text, text);
-    CHECK(strstr(error.text, text) != NULL);
-    port_delete(t);
-}
-
 static void test_open_errors_say_what_to_do(void)
 {
     make_pair("a", "b", 1500);
     check_open_fails("xdp", PB_PORT_INPUT, "eth9", "port \"eth9\": no such interface; have: lo, b, a");
     check_open_fails("xdp", PB_PORT_INPUT, "lo", "port \"lo\": lo is not Ethernet (hardware type 772); use packet:lo");
-    check_refused(PB_PORT_INPUT, "queue=1", "b has no receive queue 1, but 0 to 0; use one of these, or give it more (ethtool -L)");
-    check_refused(PB_PORT_OUTPUT, "queue=7", "b has no send queue 7, but 0 to 0");
-    check_refused(PB_PORT_INPUT, "mode=fast", "mode is auto, zerocopy or copy, not \"fast\"");
-    check_refused(PB_PORT_INPUT, "attach=hard", "attach is auto, native or skb, not \"hard\"");
-    check_refused(PB_PORT_INPUT, "mode=zerocopy", "the driver of b cannot do without the kernel's copies; use ?mode=auto");
-    check_refused(PB_PORT_INPUT, "mode=zerocopy&attach=skb", "attach=skb");
+    check_refused("xdp", PB_PORT_INPUT, "b", "queue=1",
+                  "b has no receive queue 1, but 0 to 0; use one of these, or give it more (ethtool -L)");
+    check_refused("xdp", PB_PORT_OUTPUT, "b", "queue=7", "b has no send queue 7, but 0 to 0");
+    check_refused("xdp", PB_PORT_INPUT, "b", "mode=fast", "mode is auto, zerocopy or copy, not \"fast\"");
+    check_refused("xdp", PB_PORT_INPUT, "b", "attach=hard", "attach is auto, native or skb, not \"hard\"");
+    check_refused("xdp", PB_PORT_INPUT, "b", "mode=zerocopy", "the driver of b cannot do without the kernel's copies; use ?mode=auto");
+    check_refused("xdp", PB_PORT_INPUT, "b", "mode=zerocopy&attach=skb", "attach=skb");
     struct test_port *in = port_open("xdp", PB_PORT_INPUT, "b", "");
-    check_refused(PB_PORT_INPUT, "", "queue 0 of b has an input of this engine already");
+    check_refused("xdp", PB_PORT_INPUT, "b", "", "queue 0 of b has an input of this engine already");
     struct test_port *other = port_new("xdp", PB_PORT_OUTPUT, "b", "");
     other->port.engine_handle = 2;
     CHECK_EQUAL(other->port.operations->open(&other->port, &error), -EBUSY);
@@ -644,7 +604,7 @@ static void test_another_process_has_the_program(void)
     if (child == 0) {
         char byte;
         CHECK_EQUAL(read(go[0], &byte, 1), 1);
-        check_refused(PB_PORT_INPUT, "queue=1", "port \"b\": b has another program's XDP program (id ");
+        check_refused("xdp", PB_PORT_INPUT, "b", "queue=1", "port \"b\": b has another program's XDP program (id ");
         CHECK(strstr(error.text, "stop what reads it, or ip link set b xdp off") != NULL);
         _exit(0);
     }
@@ -686,7 +646,7 @@ static void test_refuse_a_default_route(void)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         make_pair("a", "b", 1500);
         run(rows[i].set_up);
-        check_refused(PB_PORT_INPUT, "", rows[i].reason);
+        check_refused("xdp", PB_PORT_INPUT, "b", "", rows[i].reason);
         CHECK(strstr(error.text, "use packet:b, which gets a copy, or say ?force=1") != NULL);
         CHECK(!has_program());
         port_end(port_open("xdp", PB_PORT_OUTPUT, "b", "")); /* sending takes nothing away */
@@ -707,7 +667,7 @@ static void test_refuse_an_ssh_connection(void)
     CHECK_EQUAL(listen(server, 1), 0);
     port_end(port_open("xdp", PB_PORT_INPUT, "b", "")); /* nobody is connected */
     CHECK_EQUAL(connect(client, (struct sockaddr *)&address, sizeof(address)), 0);
-    check_refused(PB_PORT_INPUT, "", "b carries an SSH connection to this host, and xdp would take its traffic");
+    check_refused("xdp", PB_PORT_INPUT, "b", "", "b carries an SSH connection to this host, and xdp would take its traffic");
     port_end(port_open("xdp", PB_PORT_INPUT, "b", "force=1"));
     close(client);
     close(server);
@@ -720,7 +680,7 @@ static void test_open_without_permission(void)
 {
     make_pair("a", "b", 1500);
     CHECK_EQUAL(seteuid(65534), 0);
-    check_refused(PB_PORT_INPUT, "", "run as root or grant CAP_NET_RAW");
+    check_refused("xdp", PB_PORT_INPUT, "b", "", "run as root or grant CAP_NET_RAW");
     CHECK_EQUAL(pb_driver_probe("xdp", &error), -EPERM);
     CHECK(strstr(error.text, "driver \"xdp\": no permission for AF_XDP sockets; run as root or grant CAP_NET_RAW") != NULL);
     CHECK_EQUAL(seteuid(0), 0);
@@ -759,13 +719,6 @@ int main(void)
         test_refuse_an_ssh_connection,
         test_open_without_permission,
     };
-    for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
-        int before = open_files();
-        if (getenv("TEST_VERBOSE") != NULL)
-            fprintf(stderr, "test %zu\n", i);
-        tests[i]();
-        CHECK_EQUAL(open_files(), before);
-        CHECK_EQUAL(strlen(report()), 0);
-    }
+    run_tests(tests, sizeof(tests) / sizeof(tests[0]));
     return 0;
 }
