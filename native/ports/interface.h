@@ -45,6 +45,13 @@ enum pb_frame_fault {
     PB_FRAME_TOO_LONG
 };
 
+/* For a table: a driver's counter of each, whose names begin with DRIVER; NONE: there is no fault. */
+#define PB_FRAME_REASONS(DRIVER, NONE)                                                                                 \
+    {                                                                                                                  \
+        [PB_FRAME_GOOD] = NONE, [PB_FRAME_LINK_TYPE] = DRIVER##_LINK_TYPE, [PB_FRAME_TRUNCATED] = DRIVER##_TRUNCATED,  \
+        [PB_FRAME_TOO_SHORT] = DRIVER##_TOO_SHORT, [PB_FRAME_TOO_LONG] = DRIVER##_TOO_LONG                             \
+    }
+
 /* May a frame be sent by an interface that takes untagged ones of `bytes_max`? */
 static inline enum pb_frame_fault pb_frame_check(const struct pb_packet *packet, uint16_t link_type, uint32_t bytes_max)
 {

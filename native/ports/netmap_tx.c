@@ -128,11 +128,7 @@ static void give_other(struct netmap_slot *received, uint32_t other)
 /* The counter of the reason why a packet must not be sent; PB_NETMAP_COUNTERS: none. */
 static inline enum pb_netmap_counter objection(const struct pb_packet *packet, uint32_t frame_max, uint32_t buffer_bytes)
 {
-    static const enum pb_netmap_counter reasons[] = {[PB_FRAME_GOOD] = PB_NETMAP_COUNTERS,
-                                                     [PB_FRAME_LINK_TYPE] = PB_NETMAP_LINK_TYPE,
-                                                     [PB_FRAME_TRUNCATED] = PB_NETMAP_TRUNCATED,
-                                                     [PB_FRAME_TOO_SHORT] = PB_NETMAP_TOO_SHORT,
-                                                     [PB_FRAME_TOO_LONG] = PB_NETMAP_TOO_LONG};
+    static const enum pb_netmap_counter reasons[] = PB_FRAME_REASONS(PB_NETMAP, PB_NETMAP_COUNTERS);
     if (packet->captured_len > buffer_bytes)
         return PB_NETMAP_TOO_LONG;
     return reasons[pb_frame_check(packet, PB_LINK_ETHERNET, frame_max)];

@@ -128,11 +128,7 @@ static void tx_look_up(struct pb_packet_socket *s)
 /* The counter of the reason why a packet must not be sent; PB_PACKET_COUNTERS: none. */
 static enum pb_packet_counter tx_objection(const struct pb_packet_socket *s, const struct pb_packet *packet)
 {
-    static const enum pb_packet_counter reasons[] = {[PB_FRAME_GOOD] = PB_PACKET_COUNTERS,
-                                                     [PB_FRAME_LINK_TYPE] = PB_PACKET_LINK_TYPE,
-                                                     [PB_FRAME_TRUNCATED] = PB_PACKET_TRUNCATED,
-                                                     [PB_FRAME_TOO_SHORT] = PB_PACKET_TOO_SHORT,
-                                                     [PB_FRAME_TOO_LONG] = PB_PACKET_TOO_LONG};
+    static const enum pb_packet_counter reasons[] = PB_FRAME_REASONS(PB_PACKET, PB_PACKET_COUNTERS);
     if (s->interface.down)
         return PB_PACKET_TX_ERROR;
     return reasons[pb_frame_check(packet, s->link_type, s->tx.frame_max)];

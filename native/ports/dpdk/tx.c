@@ -5,13 +5,13 @@
  */
 #include <rte_memcpy.h>
 
+#include "../interface.h"
 #include "dpdk_port.h"
 #include "memif_calls.h"
 
 #define CHUNK 64 /* packets made ready at a time: their buffers stay in the nearest cache */
 #define RETRY_NS_MIN 20000
 #define RETRY_NS_MAX 1000000
-#define VLAN_BYTES 4
 
 /* What of tx->index, from `first` on, is ready to go. */
 struct chunk {
@@ -32,15 +32,11 @@ static inline bool is_fit(const struct pb_device *device, const struct pb_packet
 /* The counter of the reason why a packet must not be sent; PB_DPDK_COUNTERS: none. */
 static enum pb_dpdk_counter objection(const struct pb_device *device, const struct pb_packet *packet)
 {
-    if (packet->link_type != PB_LINK_ETHERNET)
-        return PB_DPDK_LINK_TYPE;
-    if (packet->captured_len < packet->wire_len)
-        return PB_DPDK_TRUNCATED;
-    if (packet->captured_len < RTE_ETHER_HDR_LEN)
-        return PB_DPDK_TOO_SHORT;
-    bool is_tagged = packet->data[12] == 0x81 && packet->data[13] == 0x00;
-    uint32_t frame_max = device->frame_max + (is_tagged && device->frame_max < device->segment_bytes ? VLAN_BYTES : 0);
-    return packet->captured_len <= frame_max ? PB_DPDK_COUNTERS : PB_DPDK_TOO_LONG;
+    static const enum pb_dpdk_counter reasons[] = PB_FRAME_REASONS(PB_DPDK, PB_DPDK_COUNTERS);
+    uint32_t room = device->segments ? PB_FRAME_BYTES_LIVE_MAX : device->segment_bytes;
+    if (packet->captured_len > room)
+        return PB_DPDK_TOO_LONG;
+    return reasons[pb_frame_check(packet, PB_LINK_ETHERNET, device->frame_max)];
 }
 
 /* ------------------------------------------------------------------ making ready */

@@ -183,11 +183,7 @@ void pb_xdp_tx_kick(struct pb_port *port, struct xdp_port *s)
 /* The counter of the reason why a packet must not be sent. */
 static enum pb_xdp_counter objection(const struct xdp_port *s, const struct pb_packet *packet)
 {
-    static const enum pb_xdp_counter reasons[] = {[PB_FRAME_GOOD] = NO_OBJECTION,
-                                                  [PB_FRAME_LINK_TYPE] = PB_XDP_LINK_TYPE,
-                                                  [PB_FRAME_TRUNCATED] = PB_XDP_TRUNCATED,
-                                                  [PB_FRAME_TOO_SHORT] = PB_XDP_TOO_SHORT,
-                                                  [PB_FRAME_TOO_LONG] = PB_XDP_TOO_LONG};
+    static const enum pb_xdp_counter reasons[] = PB_FRAME_REASONS(PB_XDP, NO_OBJECTION);
     if (s->interface.down)
         return PB_XDP_TX_ERROR;
     return reasons[pb_frame_check(packet, PB_LINK_ETHERNET, s->tx.frame_max)];
