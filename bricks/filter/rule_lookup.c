@@ -5,8 +5,8 @@
  * round fetching what the next one reads. A packet of a table with a million
  * connections costs two cache misses, of which many are under way at once.
  */
-#include <time.h>
 
+#include "core/clock.h"
 #include "rule_table.h"
 
 /* As many as keep all miss buffers of a core busy, and few enough for its first cache. */
@@ -38,13 +38,6 @@ struct question {
     struct pb_rule_entry *candidate;
     uint32_t place; /* of the packet in the chunk */
 };
-
-static uint64_t wall_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
 
 static inline __attribute__((always_inline)) void read_fields(struct pb_packet *packet, struct fields *fields)
 {
@@ -272,7 +265,7 @@ bool pb_rules_lookup(struct pb_rules *rules, const struct pb_batch *batch, struc
     if (has_rules) {
         struct chunk chunk = {.rules = rules, .needs_all = order->count > 1};
         if (!rules->packet_time)
-            chunk.now_ns = atomic_load_explicit(&rules->timed, memory_order_acquire) > 0 ? wall_ns() : 1;
+            chunk.now_ns = atomic_load_explicit(&rules->timed, memory_order_acquire) > 0 ? pb_clock_wall_ns() : 1;
         for (uint32_t first = 0; first < batch->count; first += CHUNK_PACKETS) {
             chunk.count = batch->count - first < CHUNK_PACKETS ? batch->count - first : CHUNK_PACKETS;
             look_up_chunk(&chunk, order, batch, first, verdicts);

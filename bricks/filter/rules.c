@@ -7,8 +7,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/random.h>
-#include <time.h>
 
+#include "core/clock.h"
 #include "rule_table.h"
 
 struct pb_rules *pb_rules_make(const struct pb_rules_options *options)
@@ -39,9 +39,7 @@ static uint64_t clock_ns(const struct pb_rules *rules)
 {
     if (rules->packet_time)
         return atomic_load_explicit(&rules->packet_ns, memory_order_relaxed);
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+    return pb_clock_wall_ns();
 }
 
 static bool has_output(uint32_t action)

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../core/clock.h"
 #include "engine.h"
 #include "events.h"
 
@@ -29,13 +30,6 @@ struct loop {
     bool has_pausable;    /* an input is */
     uint32_t undelivered; /* outputs that held packets when last counted */
 };
-
-static int64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
 
 /* Outputs that hold packets still: taken and not passed on yet, or not fetched by
  * their reader; and inputs that an application has written to. Inputs last: what an
@@ -156,13 +150,13 @@ static bool turn(struct loop *loop)
 /* Look for packets for a while before sleeping; how long adapts to whether it pays. */
 static bool spin(struct loop *loop)
 {
-    int64_t end = now_ns() + loop->spin_ns;
+    int64_t end = pb_clock_steady_ns() + loop->spin_ns;
     do {
         if (turn(loop)) {
             loop->spin_ns = loop->spin_ns * 2 < SPIN_MAX_NS ? loop->spin_ns * 2 + SPIN_STEP_NS : SPIN_MAX_NS;
             return true;
         }
-    } while (now_ns() < end);
+    } while (pb_clock_steady_ns() < end);
     loop->spin_ns /= 2;
     return false;
 }
@@ -230,8 +224,8 @@ static void sleep_until_work(struct loop *loop)
         flush(loop);
     /* Ports look after their links and losses in tick(): also while packets wait for one. */
     bool busy = loop->moved || loop->undelivered > 0 || pb_counter_get(&engine->counters[PB_ENGINE_IN_FLIGHT]) > 0;
-    if (busy && now_ns() - loop->ticked_ns >= TICK_NS)
-        tick(loop, now_ns());
+    if (busy && pb_clock_steady_ns() - loop->ticked_ns >= TICK_NS)
+        tick(loop, pb_clock_steady_ns());
     uint32_t fds = 1;
     int64_t timeout_ns = -1;
     loop->poll_fds[0] = (struct pollfd){.fd = engine->wake_fd, .events = POLLIN};
@@ -273,7 +267,7 @@ static void end(struct loop *loop)
         input->port.operations->rx_release(&input->port);
     }
     flush(loop);
-    tick(loop, now_ns());
+    tick(loop, pb_clock_steady_ns());
 }
 
 void *pb_engine_loop(void *argument)
@@ -289,7 +283,7 @@ void *pb_engine_loop(void *argument)
     for (uint32_t i = 0; i < engine->inputs_count; i++)
         loop.has_pausable |= engine->inputs[i]->port.pausable && !engine->inputs[i]->port.endless;
     tell_ports(engine, true);
-    loop.ticked_ns = now_ns();
+    loop.ticked_ns = pb_clock_steady_ns();
     uint32_t turns = 0;
     while (!atomic_load_explicit(&engine->stopping, memory_order_acquire)) {
         attend_all(engine);
@@ -297,7 +291,7 @@ void *pb_engine_loop(void *argument)
             sleep_until_work(&loop);
         /* A look at the clock now and then: 20 ns that a turn of small batches would feel. */
         if (++turns % 64 == 0) {
-            int64_t now = now_ns();
+            int64_t now = pb_clock_steady_ns();
             if (now - loop.ticked_ns >= TICK_NS)
                 tick(&loop, now);
         }

@@ -5,9 +5,9 @@
  */
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
 #include "../core/error.h"
+#include "../core/reserve.h"
 #include "engine.h"
 
 #define INDICES_MAX 65536 /* packets are referred to by 16 bits */
@@ -35,11 +35,10 @@ int pb_rewrite_prepare(struct pb_engine *engine, struct pb_input *input, uint64_
         return pb_fail(error, ENOMEM, "engine \"%s\": no memory for its packets; use a smaller batch", engine->name);
     if (max == 0)
         return 0;
-    void *bytes = mmap(NULL, bytes_of(copies), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (bytes == MAP_FAILED)
+    copies->bytes = pb_reserve(bytes_of(copies));
+    if (copies->bytes == NULL)
         return pb_fail(error, errno, "engine \"%s\": no %zu MiB of address space for changed packets: %s; use a smaller "
                        "batch, or raise the limit (ulimit -v)", engine->name, bytes_of(copies) >> 20, pb_errno_text(errno));
-    copies->bytes = bytes;
     return 0;
 }
 
@@ -80,8 +79,7 @@ void pb_rewrite_decide(struct pb_input *input)
 void pb_rewrite_free(struct pb_input *input)
 {
     struct pb_copies *copies = &input->copies;
-    if (copies->bytes != NULL)
-        munmap(copies->bytes, bytes_of(copies));
+    pb_unreserve(copies->bytes, bytes_of(copies));
     free(copies->origin);
     free(input->owned);
     free(input->packets);

@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../core/clock.h"
 #include "../core/error.h"
 #include "capture.h"
 #include "real.h"
@@ -160,13 +161,6 @@ void pcap_breakloop(pcap_t *p)
         (void)!write(capture->break_fd, &one, sizeof(one));
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Until there is something to do, or a break, for at most `left_ms` (-1: for ever).
  * A signal ends it too: its handler may have wanted a break. 0, or PCAP_ERROR. */
 static int sleep_until_ready(struct pb_capture *capture, int left_ms)
@@ -191,7 +185,7 @@ static int read_batch(struct pb_capture *capture, int limit, pcap_handler callba
             return handed;
         int64_t left_ms = -1;
         if (timeout_ms > 0) {
-            int64_t now = now_ms();
+            int64_t now = pb_clock_steady_ms();
             if (deadline_ms < 0)
                 deadline_ms = now + timeout_ms;
             else if (now >= deadline_ms)

@@ -11,18 +11,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../core/clock.h"
 #include "../core/error.h"
 
 #define RETRY_NS 100000000 /* how often to look whether the pipe is served */
 #define BATCH_RECORDS_MIN 16
 #define BATCH_HOLD_NS 1000000 /* an application that holds batches for longer gets smaller ones */
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 void pb_source_init(struct pb_source *source, const char *name)
 {
@@ -178,7 +172,7 @@ int pb_source_fetch(struct pb_source *source, struct pb_error *error)
     if (count < 0)
         return pb_fail(error, -count, "pipe \"%s\": its ring holds nonsense; restart its engine", source->name);
     if (count > 0)
-        source->fetched_ns = now_ns();
+        source->fetched_ns = (uint64_t)pb_clock_steady_ns();
     source->next = 0;
     source->count = (uint32_t)count;
     return count;
@@ -192,7 +186,7 @@ void pb_source_release(struct pb_source *source)
     source->next = source->count = 0;
     /* The whole batch takes room in the ring until its last packet is used. */
     uint32_t records = source->batch_records;
-    if (now_ns() - source->fetched_ns > BATCH_HOLD_NS)
+    if ((uint64_t)pb_clock_steady_ns() - source->fetched_ns > BATCH_HOLD_NS)
         source->batch_records = records / 2 > BATCH_RECORDS_MIN ? records / 2 : BATCH_RECORDS_MIN;
     else if (records < PB_SOURCE_RECORDS_MAX)
         source->batch_records = records * 2;

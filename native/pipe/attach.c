@@ -22,9 +22,9 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "../core/clock.h"
 #include "../core/error.h"
 #include "pipe.h"
 #include "protocol.h"
@@ -55,13 +55,6 @@ static struct {
     /* Any thread: a stack, of which the server takes the whole. */
     _Atomic(struct pb_peer *) retired;
 } server = {.mutex = PTHREAD_MUTEX_INITIALIZER};
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static int watch_fd(int operation, int fd, uint32_t events, struct pb_watch *watch)
 {
@@ -118,7 +111,7 @@ static void connection_open(struct pb_pipe *pipe, int fd)
     }
     connection->watch = (struct pb_watch){PB_WATCH_CONNECTION, pipe};
     connection->fd = fd;
-    connection->deadline_ms = now_ms() + REQUEST_TIMEOUT_MS;
+    connection->deadline_ms = pb_clock_steady_ms() + REQUEST_TIMEOUT_MS;
     connection->older = server.newest;
     *(server.newest != NULL ? &server.newest->newer : &server.oldest) = connection;
     server.newest = connection;
@@ -243,7 +236,7 @@ static void handle(struct pb_watch *watch)
 static int expire_connections(void)
 {
     while (server.oldest != NULL) {
-        int64_t left_ms = server.oldest->deadline_ms - now_ms();
+        int64_t left_ms = server.oldest->deadline_ms - pb_clock_steady_ms();
         if (left_ms > 0)
             return (int)left_ms;
         connection_close(server.oldest);

@@ -12,9 +12,9 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "../core/clock.h"
 #include "../core/error.h"
 #include "directory.h"
 
@@ -243,19 +243,12 @@ void pb_attachment_wake(const struct pb_attachment *attachment)
     (void)!send(attachment->fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 int pb_attachment_wait(int fd, int (*arm)(void *), void *argument, int timeout_ms)
 {
-    int64_t deadline_ms = timeout_ms >= 0 ? now_ms() + timeout_ms : 0;
+    int64_t deadline_ms = timeout_ms >= 0 ? pb_clock_steady_ms() + timeout_ms : 0;
     int result;
     while ((result = arm(argument)) == 0) {
-        int64_t left_ms = timeout_ms >= 0 ? deadline_ms - now_ms() : -1;
+        int64_t left_ms = timeout_ms >= 0 ? deadline_ms - pb_clock_steady_ms() : -1;
         if (timeout_ms >= 0 && left_ms < 0)
             left_ms = 0;
         struct pollfd readable = {.fd = fd, .events = POLLIN};

@@ -9,8 +9,8 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "../core/clock.h"
 #include "../core/error.h"
 #include "attachment.h"
 #include "copy.h"
@@ -92,13 +92,6 @@ static void publish(struct pb_pipe_writer *writer, uint64_t position, uint32_t r
         pb_attachment_wake(attachment);
 }
 
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 /* Is it a packet that a pipe can carry? 0, or -errno. */
 static int check_record(const struct pb_pipe_writer *writer, const struct pb_pipe_record *record)
 {
@@ -147,7 +140,7 @@ int pb_pipe_write(struct pb_pipe_writer *writer, const struct pb_pipe_record *re
         if ((code = check_record(writer, &records[i])) < 0 || !has_room(writer, position, bytes))
             break;
         if (records[i].timestamp_ns == 0 && now == 0)
-            now = now_ns();
+            now = pb_clock_wall_ns();
         struct pb_record *record = &attachment->records[(next + i) & records_mask];
         record->length_mark = records[i].captured_len | records[i].mark << PB_RECORD_LENGTH_BITS;
         record->wire_len = records[i].wire_len;

@@ -7,19 +7,12 @@
  */
 #include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "../core/clock.h"
 #include "../core/error.h"
 #include "netmap.h"
 
 #define LOOK_NS 1000000000 /* nobody tells that an interface went down: look */
-
-static int64_t clock_ns(clockid_t clock)
-{
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
 
 /* Lend packets of one ring, from its head on. Returns the count in `packets` then. */
 static uint32_t lend(struct pb_port *port, struct pb_netmap_ring *ring, uint32_t ring_number, struct pb_packet *packets,
@@ -59,7 +52,7 @@ uint32_t pb_netmap_rx_batch(struct pb_port *port, struct pb_packet *packets, uin
     /* Each time, also with packets left: it gives slots back that the sender waits for. */
     if (!pb_netmap_sync(port, device))
         return 0;
-    uint64_t now_ns = (uint64_t)clock_ns(CLOCK_REALTIME);
+    uint64_t now_ns = pb_clock_wall_ns();
     for (uint32_t i = 0; i < rings && count < packets_max; i++) {
         uint32_t number = rx->first + i < rings ? rx->first + i : rx->first + i - rings;
         struct pb_netmap_ring *ring = &device->rings[PB_PORT_INPUT][number];
@@ -96,7 +89,7 @@ bool pb_netmap_rx_wait(struct pb_port *port, struct pb_wait *wait)
     for (uint32_t i = 0; i < device->rings_count[PB_PORT_INPUT]; i++)
         if (!device->interface.gone && device->rings[PB_PORT_INPUT][i].head != device->rings[PB_PORT_INPUT][i].tail)
             return false;
-    int64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+    int64_t now_ns = pb_clock_steady_ns();
     if (device->interface.index != 0 && now_ns - rx->looked_ns >= LOOK_NS) {
         rx->looked_ns = now_ns;
         pb_netmap_look(port, device);

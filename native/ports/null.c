@@ -11,10 +11,10 @@
 #include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "../core/bytes.h"
 #include "../core/checksum.h"
+#include "../core/clock.h"
 #include "../core/error.h"
 #include "port.h"
 #include "region.h"
@@ -189,9 +189,7 @@ static uint32_t null_rx_batch(struct pb_port *port, struct pb_packet *packets, u
         port->exhausted = true;
         return 0;
     }
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    uint64_t timestamp_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+    uint64_t timestamp_ns = pb_clock_wall_ns();
     uint8_t *frame = port->region == NULL ? generator->frames : next_block(generator, port->region, count);
     for (uint32_t i = 0; i < count; i++, frame += generator->stride) {
         set_flow(generator, frame, generator->next_flow);

@@ -16,8 +16,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "../core/clock.h"
 #include "../core/error.h"
 #include "pcap.h"
 #include "pcap_files.h"
@@ -70,13 +70,6 @@ struct pcap_input {
     struct pb_packet held_packet;
     int64_t held_due_ns;
 };
-
-static int64_t clock_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
-}
 
 static const char *file_name(const struct pcap_input *input)
 {
@@ -291,7 +284,7 @@ static int64_t due_ns(struct pcap_input *input, const struct pb_packet *packet, 
 static uint32_t parse(struct pb_port *port, struct pb_packet *packets, uint32_t packets_max)
 {
     struct pcap_input *input = port->state;
-    int64_t now_ns = input->speed > 0 ? clock_ns() : 0;
+    int64_t now_ns = input->speed > 0 ? pb_clock_steady_ns() : 0;
     uint32_t count = 0;
     if (input->held && input->held_due_ns <= now_ns && packets_max > 0) {
         packets[count++] = input->held_packet;
@@ -346,7 +339,7 @@ bool pcap_input_wait(struct pb_port *port, struct pb_wait *wait)
     if (port->exhausted)
         return true;
     if (input->held) {
-        int64_t now_ns = clock_ns();
+        int64_t now_ns = pb_clock_steady_ns();
         wait->timeout_ns = input->held_due_ns - now_ns;
         return wait->timeout_ns > 0;
     }

@@ -21,9 +21,9 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "../core/clock.h"
 #include "../core/error.h"
 #include "port.h"
 #include "rtnetlink.h"
@@ -99,11 +99,8 @@ static uint32_t tap_rx_batch(struct pb_port *port, struct pb_packet *packets, ui
                 check(port, tap); /* removed: poll() would return at once for ever */
             break;
         }
-        if (now_ns == 0) {
-            struct timespec now;
-            clock_gettime(CLOCK_REALTIME, &now);
-            now_ns = (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-        }
+        if (now_ns == 0)
+            now_ns = pb_clock_wall_ns();
         pb_packet_init(&packets[count++], tap->arena + used, (uint32_t)n, (uint32_t)n, now_ns, PB_LINK_ETHERNET);
         bytes += (uint64_t)n;
         used += ((uint32_t)n + FRAME_ALIGNMENT - 1) / FRAME_ALIGNMENT * FRAME_ALIGNMENT;

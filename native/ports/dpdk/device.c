@@ -9,12 +9,12 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <rte_dev.h>
 #include <rte_pause.h>
 
+#include "../../core/clock.h"
 #include "../../core/error.h"
 #include "../interface.h"
 #include "eal.h"
@@ -285,9 +285,7 @@ static bool interface_has_link(struct pb_device *device)
  * before the first. */
 static void try_to_connect(struct pb_device *device)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    int64_t now_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec, tried_ns = atomic_load(&device->tried_ns);
+    int64_t now_ns = pb_clock_steady_ns(), tried_ns = atomic_load(&device->tried_ns);
     if (tried_ns == 0) {
         atomic_store(&device->tried_ns, now_ns);
         device->patience_ns = CONNECT_NS;

@@ -22,7 +22,7 @@ struct pb_dpdk_rx {
     bool shared;         /* an output has counted references to some */
     uint16_t first_queue, queues;
     uint16_t next_queue; /* to begin with, of those */
-    uint8_t *arena;      /* room for packets that are in several buffers, or in buffers that others see; NULL: none yet */
+    uint8_t *arena;      /* room for packets that are in several buffers, or in buffers that others see */
     size_t arena_used;
     int64_t idle_ns;     /* to sleep the next time that nothing came */
 };
@@ -58,7 +58,9 @@ struct pb_dpdk_port {
 uint32_t pb_dpdk_rx_batch(struct pb_port *port, struct pb_packet *packets, uint32_t packets_max);
 void pb_dpdk_rx_release(struct pb_port *port);
 bool pb_dpdk_rx_wait(struct pb_port *port, struct pb_wait *wait);
-/* Give back the memory that receiving has taken. */
+/* Take the memory that receiving needs. 0, or -errno with text. */
+int pb_dpdk_rx_open(struct pb_port *port, struct pb_dpdk_port *s, struct pb_error *error);
+/* Give it back. */
 void pb_dpdk_rx_free(struct pb_port *port, struct pb_dpdk_port *s);
 
 /* tx.c */

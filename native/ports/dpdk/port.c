@@ -36,15 +36,12 @@ static int open_input(struct pb_port *port, struct pb_dpdk_port *s, struct pb_er
     int result = pb_device_claim(s->device, port, queue, error);
     if (result < 0)
         return result;
-    s->rx = (struct pb_dpdk_rx){.mbufs = calloc(port->batch_packets, sizeof(*s->rx.mbufs)),
-                                .first_queue = queue < 0 ? 0 : (uint16_t)queue,
+    s->rx = (struct pb_dpdk_rx){.first_queue = queue < 0 ? 0 : (uint16_t)queue,
                                 .queues = queue < 0 ? s->device->queues : 1,
                                 .idle_ns = IDLE_NS_MIN};
-    if (s->rx.mbufs == NULL)
-        return pb_fail(error, ENOMEM, "port \"%s\": no memory for a batch of %u packets", port->name, port->batch_packets);
     port->writable = true;
     port->pausable = port->endless = pb_port_option_boolean(port, "pausable");
-    return 0;
+    return pb_dpdk_rx_open(port, s, error);
 }
 
 /* The queue that the fewest use. */

@@ -5,9 +5,10 @@
  * an arena: bricks see packets in one piece and may write on them.
  */
 #include <errno.h>
-#include <sys/mman.h>
-#include <time.h>
 
+#include "../../core/clock.h"
+#include "../../core/error.h"
+#include "../../core/reserve.h"
 #include "dpdk_port.h"
 #include "memif_calls.h"
 
@@ -16,18 +17,10 @@ static size_t arena_bytes(const struct pb_port *port)
     return (size_t)port->batch_packets * PB_FRAME_BYTES_LIVE_MAX;
 }
 
-/* Copy a packet into the arena; false: it is too long, or there is no memory. Room for a batch of the
- * longest costs address space only. */
-static bool copy_out(const struct pb_port *port, struct pb_dpdk_rx *rx, struct rte_mbuf *mbuf, struct pb_packet *packet,
-                     uint64_t timestamp_ns)
+/* Copy a packet into the arena, which has room for a batch of the longest; false: it is longer. */
+static bool copy_out(struct pb_dpdk_rx *rx, struct rte_mbuf *mbuf, struct pb_packet *packet, uint64_t timestamp_ns)
 {
     uint32_t length = rte_pktmbuf_pkt_len(mbuf);
-    if (rx->arena == NULL) {
-        void *arena = mmap(NULL, arena_bytes(port), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (arena == MAP_FAILED)
-            return false;
-        rx->arena = arena;
-    }
     if (length > PB_FRAME_BYTES_LIVE_MAX)
         return false;
     uint8_t *to = rx->arena + rx->arena_used;
@@ -54,7 +47,7 @@ static uint32_t take_odd(struct pb_port *port, struct pb_dpdk_rx *rx, struct rte
         pb_packet_init(packet, rte_pktmbuf_mtod(mbuf, const uint8_t *), mbuf->data_len, mbuf->data_len, timestamp_ns, PB_LINK_ETHERNET);
         return 1;
     }
-    if (copy_out(port, rx, mbuf, packet, timestamp_ns))
+    if (copy_out(rx, mbuf, packet, timestamp_ns))
         return 1;
     rte_pktmbuf_free(mbuf);
     pb_port_count(port, PB_DPDK_RX_TOO_LONG, 1);
@@ -85,9 +78,7 @@ uint32_t pb_dpdk_rx_batch(struct pb_port *port, struct pb_packet *packets, uint3
     uint32_t received = poll_queues(s, rx, packets_max);
     if (received == 0)
         return 0;
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    const uint64_t timestamp_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+    const uint64_t timestamp_ns = pb_clock_wall_ns();
     struct rte_mbuf **const mbufs = rx->mbufs;
     const struct rte_mempool *const pool = s->device->pool;
     uint32_t count = 0;
@@ -150,10 +141,22 @@ bool pb_dpdk_rx_wait(struct pb_port *port, struct pb_wait *wait)
     return true;
 }
 
+int pb_dpdk_rx_open(struct pb_port *port, struct pb_dpdk_port *s, struct pb_error *error)
+{
+    s->rx.arena = pb_reserve(arena_bytes(port));
+    if (s->rx.arena == NULL)
+        return pb_fail(error, errno, "port \"%s\": no %zu MiB of address space for long frames: %s; use a smaller batch, "
+                       "or raise the limit (ulimit -v)", port->name, arena_bytes(port) >> 20, pb_errno_text(errno));
+    s->rx.mbufs = calloc(port->batch_packets, sizeof(*s->rx.mbufs));
+    if (s->rx.mbufs != NULL)
+        return 0;
+    pb_dpdk_rx_free(port, s);
+    return pb_fail(error, ENOMEM, "port \"%s\": no memory for a batch of %u packets", port->name, port->batch_packets);
+}
+
 void pb_dpdk_rx_free(struct pb_port *port, struct pb_dpdk_port *s)
 {
-    if (s->rx.arena != NULL)
-        munmap(s->rx.arena, arena_bytes(port));
+    pb_unreserve(s->rx.arena, arena_bytes(port));
     free(s->rx.mbufs);
     s->rx.arena = NULL;
     s->rx.mbufs = NULL;

@@ -6,8 +6,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "../../core/clock.h"
 #include "../../core/error.h"
 #include "dpdk_port.h"
 
@@ -31,9 +31,7 @@ void pb_dpdk_watch(struct pb_port *port)
 void pb_dpdk_watch_idle(struct pb_port *port)
 {
     struct pb_dpdk_port *s = port->state;
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    int64_t now_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    int64_t now_ns = pb_clock_steady_ns();
     if (now_ns - s->looked_ns < LOOK_NS)
         return;
     s->looked_ns = now_ns;

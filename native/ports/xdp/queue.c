@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../../core/clock.h"
 #include "../../core/error.h"
 
 #define FILL_FIRST 64      /* chunks that a queue gets when it is opened, before others may come */
@@ -74,13 +75,6 @@ static void share_chunks(const struct xdp_umem *umem)
 
 /* -------------------------------------------------------------------- the socket */
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Bind, and wait a little for a queue whose socket was closed just now. 0 or -errno. */
 static int bind_queue(struct xdp_queue *queue, struct xsk_umem *umem, const char *interface, uint32_t ring, uint16_t flags)
 {
@@ -88,11 +82,11 @@ static int bind_queue(struct xdp_queue *queue, struct xsk_umem *umem, const char
                                              .tx_size = ring,
                                              .libxdp_flags = XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD,
                                              .bind_flags = flags};
-    int64_t end = now_ms() + BUSY_WAIT_MS;
+    int64_t end = pb_clock_steady_ms() + BUSY_WAIT_MS;
     for (;;) {
         int result = xsk_socket__create_shared(&queue->socket, interface, queue->id, umem, &queue->rx, &queue->tx,
                                                &queue->fill, &queue->completion, &config);
-        if (result != -EBUSY || now_ms() >= end)
+        if (result != -EBUSY || pb_clock_steady_ms() >= end)
             return result;
         nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
     }

@@ -8,24 +8,17 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "../../core/clock.h"
 #include "../../core/error.h"
+#include "../../core/reserve.h"
 #include "xdp_port.h"
 
 #define LOOK_NS 100000000  /* an interface that goes down or away wakes nobody: look after this */
 #define ENOUGH_PACKETS 64  /* are worth a batch */
 #define STARVED_NS 1000000 /* all buffers are being sent: look for one after this */
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
 
 static const struct xdp_desc *descriptor(const struct xdp_queue *queue, uint32_t at)
 {
@@ -112,7 +105,7 @@ uint32_t pb_xdp_rx_batch(struct pb_port *port, struct pb_packet *packets, uint32
     uint32_t received = 0, waiting = available(s);
     if (waiting == 0)
         return 0;
-    uint64_t time_ns = now_ns(), bytes = 0;
+    uint64_t time_ns = pb_clock_wall_ns(), bytes = 0;
     if (is_too_soon(rx, waiting, time_ns))
         return 0;
     for (uint32_t i = 0; i < s->count && received < packets_max; i++) {
@@ -153,7 +146,7 @@ void pb_xdp_rx_release(struct pb_port *port)
 bool pb_xdp_rx_wait(struct pb_port *port, struct xdp_port *s, struct pb_wait *wait)
 {
     uint32_t waiting = available(s);
-    uint64_t time_ns = now_ns();
+    uint64_t time_ns = pb_clock_wall_ns();
     if (waiting > 0 && !is_too_soon(&s->rx, waiting, time_ns))
         return false;
     refill(s);
@@ -224,14 +217,11 @@ int pb_xdp_rx_open(struct pb_port *port, struct xdp_port *s, struct pb_error *er
     if (s->rx.chunks == NULL)
         return pb_fail(error, ENOMEM, "port \"%s\": out of memory", port->name);
     if (s->queues[0]->umem->multi_buffer) {
-        /* Room that is not used costs address space only. */
         s->rx.joined_bytes = (size_t)port->batch_packets * XDP_SEGMENTS_MAX * XDP_CHUNK_BYTES;
-        void *joined = mmap(NULL, s->rx.joined_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                            -1, 0);
-        if (joined == MAP_FAILED)
+        s->rx.joined = pb_reserve(s->rx.joined_bytes);
+        if (s->rx.joined == NULL)
             return pb_fail(error, errno, "port \"%s\": no %zu MiB of address space for long frames: %s; use a smaller batch, "
                            "or raise the limit (ulimit -v)", port->name, s->rx.joined_bytes >> 20, pb_errno_text(errno));
-        s->rx.joined = joined;
     }
     int result = s->count > 1 ? open_epoll(s) : 0;
     return result == 0 ? 0 : pb_fail(error, -result, "port \"%s\": epoll: %s", port->name, pb_errno_text(-result));
@@ -241,8 +231,7 @@ void pb_xdp_rx_close(struct xdp_port *s)
 {
     if (s->rx.epoll_fd >= 0)
         close(s->rx.epoll_fd);
-    if (s->rx.joined != NULL)
-        munmap(s->rx.joined, s->rx.joined_bytes);
+    pb_unreserve(s->rx.joined, s->rx.joined_bytes);
     free(s->rx.chunks);
     s->rx = (struct xdp_rx){.epoll_fd = -1};
 }
