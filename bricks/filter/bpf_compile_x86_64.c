@@ -33,6 +33,7 @@ int pb_bpf_compile(struct pb_bpf_program *program)
 #include <sys/mman.h>
 
 #include "bpf_chain.h"
+#include "x86_64.h"
 
 /* Frames of Ethernet are no shorter, but where they were cut or not yet padded. */
 #define FRAME_BYTES_MIN 60
@@ -42,16 +43,10 @@ int pb_bpf_compile(struct pb_bpf_program *program)
 #define STACK_BYTES (ROUNDS_OFFSET + 16)
 #define NOWHERE UINT32_MAX
 
-/* Registers by their numbers. */
-enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15 };
-/* Conditions of jumps. */
-enum { BELOW = 2, ABOVE_EQUAL = 3, EQUAL = 4, NOT_EQUAL = 5, BELOW_EQUAL = 6, ABOVE = 7 };
-
 struct assembler {
     const struct pb_bpf_program *program;
     const struct pb_bpf_chains *chains;
-    uint8_t *bytes;    /* NULL in the first pass */
-    uint32_t used;
+    struct x86_code code;
     bool checked;      /* emitting for short packets */
     uint32_t long_bytes; /* what the other version needs of a packet */
     uint32_t *places;  /* of the steps: those of the checked version behind the others */
@@ -59,59 +54,6 @@ struct assembler {
     uint32_t next, reject, result, done; /* places: the next packet; no match; eax is the result; the end */
     uint8_t memory_register[PB_BPF_MEMORY_WORDS]; /* 0: on the stack */
 };
-
-static void put(struct assembler *as, const void *bytes, uint32_t count)
-{
-    if (as->bytes != NULL)
-        memcpy(as->bytes + as->used, bytes, count);
-    as->used += count;
-}
-
-static void put1(struct assembler *as, uint32_t byte)
-{
-    uint8_t value = (uint8_t)byte;
-    put(as, &value, 1);
-}
-
-static void put4(struct assembler *as, uint32_t value)
-{
-    put(as, &value, 4);
-}
-
-#define PUT(as, ...) put(as, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
-
-/* The distance from behind a 4-byte field to a place. */
-static void put_distance(struct assembler *as, uint32_t place)
-{
-    put4(as, place - (as->used + 4));
-}
-
-static void jump(struct assembler *as, uint32_t place)
-{
-    put1(as, 0xe9);
-    put_distance(as, place);
-}
-
-static void jump_if(struct assembler *as, uint32_t condition, uint32_t place)
-{
-    PUT(as, 0x0f, (uint8_t)(0x80 | condition));
-    put_distance(as, place);
-}
-
-/* `opcode` on two 32-bit registers: reg and the one that ModRM calls rm. */
-static void op_registers(struct assembler *as, uint32_t opcode, uint32_t reg, uint32_t rm)
-{
-    if (reg >= R8 || rm >= R8)
-        put1(as, 0x40 | (reg >= R8 ? 4 : 0) | (rm >= R8 ? 1 : 0));
-    if (opcode > 0xff)
-        put1(as, opcode >> 8);
-    PUT(as, (uint8_t)opcode, (uint8_t)(0xc0 | (reg & 7) << 3 | (rm & 7)));
-}
-
-#define MOV 0x89  /* rm = reg */
-#define CMP 0x39  /* rm - reg */
-#define TEST 0x85 /* rm & reg */
-#define XOR 0x31
 
 /* The place of a step in the version that is emitted. */
 static uint32_t place_of(const struct assembler *as, uint32_t step)
@@ -123,18 +65,18 @@ static uint32_t place_of(const struct assembler *as, uint32_t step)
 static void go(struct assembler *as, uint32_t step, uint32_t behind)
 {
     if (step != behind)
-        jump(as, place_of(as, step));
+        x86_jump(&as->code, place_of(as, step));
 }
 
 /* Reject packets that do not hold `end` bytes. */
 static void check_constant(struct assembler *as, uint64_t end)
 {
     if (end > INT32_MAX) {
-        jump(as, as->reject);
+        x86_jump(&as->code, as->reject);
     } else if (as->checked || end > as->long_bytes) {
-        PUT(as, 0x41, 0x81, 0xf9); /* cmp r9d, end */
-        put4(as, (uint32_t)end);
-        jump_if(as, BELOW, as->reject);
+        X86_PUT(&as->code, 0x41, 0x81, 0xf9); /* cmp r9d, end */
+        x86_put4(&as->code, (uint32_t)end);
+        x86_jump_if(&as->code, BELOW, as->reject);
     }
 }
 
@@ -145,44 +87,35 @@ static void load(struct assembler *as, uint32_t k, uint32_t size, bool with_x)
     if (!with_x || end > INT32_MAX) {
         check_constant(as, end);
     } else {
-        PUT(as, 0x49, 0x8d, 0x8b); /* lea rcx, [r11 + end] */
-        put4(as, (uint32_t)end);
-        PUT(as, 0x4c, 0x39, 0xc9); /* cmp rcx, r9 */
-        jump_if(as, ABOVE, as->reject);
+        X86_PUT(&as->code, 0x49, 0x8d, 0x8b); /* lea rcx, [r11 + end] */
+        x86_put4(&as->code, (uint32_t)end);
+        X86_PUT(&as->code, 0x4c, 0x39, 0xc9); /* cmp rcx, r9 */
+        x86_jump_if(&as->code, ABOVE, as->reject);
     }
-    put1(as, with_x ? 0x43 : 0x41);
+    x86_put1(&as->code, with_x ? 0x43 : 0x41);
     if (size < 4)
-        PUT(as, 0x0f, size == 2 ? 0xb7 : 0xb6);
+        X86_PUT(&as->code, 0x0f, size == 2 ? 0xb7 : 0xb6);
     else
-        put1(as, 0x8b);
+        x86_put1(&as->code, 0x8b);
     if (with_x)
-        PUT(as, 0x84, 0x18); /* eax, [r8 + r11 + k] */
+        X86_PUT(&as->code, 0x84, 0x18); /* eax, [r8 + r11 + k] */
     else
-        PUT(as, 0x80); /* eax, [r8 + k] */
-    put4(as, k);
+        X86_PUT(&as->code, 0x80); /* eax, [r8 + k] */
+    x86_put4(&as->code, k);
     if (size == 4)
-        PUT(as, 0x0f, 0xc8); /* bswap eax */
+        X86_PUT(&as->code, 0x0f, 0xc8); /* bswap eax */
     if (size == 2)
-        PUT(as, 0x66, 0xc1, 0xc0, 8); /* rol ax, 8 */
+        X86_PUT(&as->code, 0x66, 0xc1, 0xc0, 8); /* rol ax, 8 */
 }
 
 /* X = 4 * (low half of the byte at k). */
 static void load_header_length(struct assembler *as, uint32_t k)
 {
     check_constant(as, (uint64_t)k + 1);
-    PUT(as, 0x45, 0x0f, 0xb6, 0x98); /* movzx r11d, byte [r8 + k] */
-    put4(as, k);
-    PUT(as, 0x41, 0x83, 0xe3, 0x0f); /* and r11d, 15 */
-    PUT(as, 0x41, 0xc1, 0xe3, 2);    /* shl r11d, 2 */
-}
-
-/* reg = k, leaving flags alone. */
-static void load_constant(struct assembler *as, uint32_t reg, uint32_t k)
-{
-    if (reg >= R8)
-        put1(as, 0x41);
-    put1(as, 0xb8 | (reg & 7));
-    put4(as, k);
+    X86_PUT(&as->code, 0x45, 0x0f, 0xb6, 0x98); /* movzx r11d, byte [r8 + k] */
+    x86_put4(&as->code, k);
+    X86_PUT(&as->code, 0x41, 0x83, 0xe3, 0x0f); /* and r11d, 15 */
+    X86_PUT(&as->code, 0x41, 0xc1, 0xe3, 2);    /* shl r11d, 2 */
 }
 
 /* Between a register and a word of the memory. */
@@ -190,58 +123,51 @@ static void move_memory(struct assembler *as, uint32_t word, uint32_t reg, bool 
 {
     uint32_t kept = as->memory_register[word];
     if (kept != 0) {
-        op_registers(as, MOV, store ? reg : kept, store ? kept : reg);
+        x86_op_registers(&as->code, X86_MOV, store ? reg : kept, store ? kept : reg);
         return;
     }
     if (reg >= R8)
-        put1(as, 0x44);
-    PUT(as, store ? 0x89 : 0x8b, (uint8_t)(0x44 | (reg & 7) << 3), 0x24, (uint8_t)(4 * word));
+        x86_put1(&as->code, 0x44);
+    X86_PUT(&as->code, store ? 0x89 : 0x8b, (uint8_t)(0x44 | (reg & 7) << 3), 0x24, (uint8_t)(4 * word));
 }
 
 static void load_wire_length(struct assembler *as, uint32_t reg)
 {
     /* mov reg, [r10 + ...] */
-    PUT(as, reg >= R8 ? 0x45 : 0x41, 0x8b, (uint8_t)(0x40 | (reg & 7) << 3 | (R10 & 7)),
+    X86_PUT(&as->code, reg >= R8 ? 0x45 : 0x41, 0x8b, (uint8_t)(0x40 | (reg & 7) << 3 | (R10 & 7)),
         offsetof(struct pb_packet, wire_len));
 }
 
 /* A by a divisor, the quotient or the remainder back in A. */
 static void divide(struct assembler *as, uint32_t divisor, bool remainder)
 {
-    op_registers(as, XOR, RDX, RDX);
-    op_registers(as, 0xf7, 6, divisor); /* div */
+    x86_op_registers(&as->code, X86_XOR, RDX, RDX);
+    x86_op_registers(&as->code, 0xf7, 6, divisor); /* div */
     if (remainder)
-        op_registers(as, MOV, RDX, RAX);
+        x86_op_registers(&as->code, X86_MOV, RDX, RAX);
 }
 
 static void divide_by_constant(struct assembler *as, uint32_t k, bool remainder)
 {
-    load_constant(as, RCX, k);
+    x86_load_constant(&as->code, RCX, k);
     divide(as, RCX, remainder);
 }
 
 static void divide_by_x(struct assembler *as, bool remainder)
 {
-    op_registers(as, TEST, R11, R11);
-    jump_if(as, EQUAL, as->reject);
+    x86_op_registers(&as->code, X86_TEST, R11, R11);
+    x86_jump_if(&as->code, EQUAL, as->reject);
     divide(as, R11, remainder);
 }
 
 /* A shifted by X; `extension` 4: left, 5: right. The processor takes X modulo 32. */
 static void shift_by_x(struct assembler *as, uint32_t extension)
 {
-    op_registers(as, MOV, R11, RCX);
-    op_registers(as, 0xd3, extension, RAX);
-    PUT(as, 0x83, 0xf9, 32);   /* cmp ecx, 32 */
-    op_registers(as, 0x19, RDX, RDX); /* sbb edx, edx: all ones where that was below */
-    op_registers(as, 0x21, RDX, RAX); /* and */
-}
-
-/* The opcode that works on eax and 4 bytes that follow. */
-static void op_constant(struct assembler *as, uint32_t opcode, uint32_t k)
-{
-    put1(as, opcode);
-    put4(as, k);
+    x86_op_registers(&as->code, X86_MOV, R11, RCX);
+    x86_op_registers(&as->code, 0xd3, extension, RAX);
+    X86_PUT(&as->code, 0x83, 0xf9, 32);   /* cmp ecx, 32 */
+    x86_op_registers(&as->code, 0x19, RDX, RDX); /* sbb edx, edx: all ones where that was below */
+    x86_op_registers(&as->code, 0x21, RDX, RAX); /* and */
 }
 
 static void branch(struct assembler *as, const struct pb_bpf_step *step, uint32_t condition, uint32_t behind)
@@ -249,9 +175,9 @@ static void branch(struct assembler *as, const struct pb_bpf_step *step, uint32_
     if (step->jt == step->jf) {
         go(as, step->jt, behind);
     } else if (step->jt == behind) {
-        jump_if(as, condition ^ 1, place_of(as, step->jf));
+        x86_jump_if(&as->code, condition ^ 1, place_of(as, step->jf));
     } else {
-        jump_if(as, condition, place_of(as, step->jt));
+        x86_jump_if(&as->code, condition, place_of(as, step->jt));
         go(as, step->jf, behind);
     }
 }
@@ -259,9 +185,9 @@ static void branch(struct assembler *as, const struct pb_bpf_step *step, uint32_
 /* A jump backwards: as often as allowed. */
 static void jump_back(struct assembler *as, uint32_t to)
 {
-    PUT(as, 0xff, 0x4c, 0x24, ROUNDS_OFFSET); /* dec dword [rsp + ...] */
-    jump_if(as, EQUAL, as->reject);
-    jump(as, place_of(as, to));
+    X86_PUT(&as->code, 0xff, 0x4c, 0x24, ROUNDS_OFFSET); /* dec dword [rsp + ...] */
+    x86_jump_if(&as->code, EQUAL, as->reject);
+    x86_jump(&as->code, place_of(as, to));
 }
 
 /* Look A up in the table of a chain: those that are not in it are most. */
@@ -269,21 +195,21 @@ static void emit_chain(struct assembler *as, uint32_t first, uint32_t behind)
 {
     struct pb_bpf_chain chain;
     pb_bpf_chain_get(as->chains, first, &chain);
-    PUT(as, 0x69, 0xc8); /* imul ecx, eax, multiplier */
-    put4(as, chain.multiplier);
-    PUT(as, 0xc1, 0xe9, (uint8_t)chain.shift); /* shr ecx, shift */
-    PUT(as, 0x48, 0x8d, 0x15);                 /* lea rdx, [rip + table] */
-    put_distance(as, as->tables[first]);
-    PUT(as, 0x3b, 0x04, 0x8a); /* cmp eax, [rdx + 4 * rcx] */
+    X86_PUT(&as->code, 0x69, 0xc8); /* imul ecx, eax, multiplier */
+    x86_put4(&as->code, chain.multiplier);
+    X86_PUT(&as->code, 0xc1, 0xe9, (uint8_t)chain.shift); /* shr ecx, shift */
+    X86_PUT(&as->code, 0x48, 0x8d, 0x15);                 /* lea rdx, [rip + table] */
+    x86_put_distance(&as->code, as->tables[first]);
+    X86_PUT(&as->code, 0x3b, 0x04, 0x8a); /* cmp eax, [rdx + 4 * rcx] */
     if (chain.target != PB_BPF_TARGETS_DIFFER) {
-        jump_if(as, EQUAL, place_of(as, chain.target));
+        x86_jump_if(&as->code, EQUAL, place_of(as, chain.target));
         go(as, chain.otherwise, behind);
         return;
     }
-    jump_if(as, NOT_EQUAL, place_of(as, chain.otherwise));
+    x86_jump_if(&as->code, NOT_EQUAL, place_of(as, chain.otherwise));
     for (uint32_t i = first; i != chain.otherwise; i = as->program->steps[i].jf) {
-        op_constant(as, 0x3d, as->program->steps[i].k); /* cmp eax, k */
-        jump_if(as, EQUAL, place_of(as, as->program->steps[i].jt));
+        x86_op_constant(&as->code, 0x3d, as->program->steps[i].k); /* cmp eax, k */
+        x86_jump_if(&as->code, EQUAL, place_of(as, as->program->steps[i].jt));
     }
 }
 
@@ -291,27 +217,27 @@ static void emit_chain(struct assembler *as, uint32_t first, uint32_t behind)
 static void emit_arithmetic(struct assembler *as, const struct pb_bpf_step *step)
 {
     switch (step->operation) {
-    case PB_BPF_ADD_K: op_constant(as, 0x05, step->k); break;
-    case PB_BPF_SUB_K: op_constant(as, 0x2d, step->k); break;
-    case PB_BPF_OR_K: op_constant(as, 0x0d, step->k); break;
-    case PB_BPF_AND_K: op_constant(as, 0x25, step->k); break;
-    case PB_BPF_XOR_K: op_constant(as, 0x35, step->k); break;
-    case PB_BPF_MUL_K: PUT(as, 0x69, 0xc0); put4(as, step->k); break;
+    case PB_BPF_ADD_K: x86_op_constant(&as->code, 0x05, step->k); break;
+    case PB_BPF_SUB_K: x86_op_constant(&as->code, 0x2d, step->k); break;
+    case PB_BPF_OR_K: x86_op_constant(&as->code, 0x0d, step->k); break;
+    case PB_BPF_AND_K: x86_op_constant(&as->code, 0x25, step->k); break;
+    case PB_BPF_XOR_K: x86_op_constant(&as->code, 0x35, step->k); break;
+    case PB_BPF_MUL_K: X86_PUT(&as->code, 0x69, 0xc0); x86_put4(&as->code, step->k); break;
     case PB_BPF_DIV_K: divide_by_constant(as, step->k, false); break;
     case PB_BPF_MOD_K: divide_by_constant(as, step->k, true); break;
-    case PB_BPF_LSH_K: PUT(as, 0xc1, 0xe0, (uint8_t)step->k); break;
-    case PB_BPF_RSH_K: PUT(as, 0xc1, 0xe8, (uint8_t)step->k); break;
-    case PB_BPF_ADD_X: op_registers(as, 0x01, R11, RAX); break;
-    case PB_BPF_SUB_X: op_registers(as, 0x29, R11, RAX); break;
-    case PB_BPF_OR_X: op_registers(as, 0x09, R11, RAX); break;
-    case PB_BPF_AND_X: op_registers(as, 0x21, R11, RAX); break;
-    case PB_BPF_XOR_X: op_registers(as, XOR, R11, RAX); break;
-    case PB_BPF_MUL_X: op_registers(as, 0x0faf, RAX, R11); break;
+    case PB_BPF_LSH_K: X86_PUT(&as->code, 0xc1, 0xe0, (uint8_t)step->k); break;
+    case PB_BPF_RSH_K: X86_PUT(&as->code, 0xc1, 0xe8, (uint8_t)step->k); break;
+    case PB_BPF_ADD_X: x86_op_registers(&as->code, 0x01, R11, RAX); break;
+    case PB_BPF_SUB_X: x86_op_registers(&as->code, 0x29, R11, RAX); break;
+    case PB_BPF_OR_X: x86_op_registers(&as->code, 0x09, R11, RAX); break;
+    case PB_BPF_AND_X: x86_op_registers(&as->code, 0x21, R11, RAX); break;
+    case PB_BPF_XOR_X: x86_op_registers(&as->code, X86_XOR, R11, RAX); break;
+    case PB_BPF_MUL_X: x86_op_registers(&as->code, 0x0faf, RAX, R11); break;
     case PB_BPF_DIV_X: divide_by_x(as, false); break;
     case PB_BPF_MOD_X: divide_by_x(as, true); break;
     case PB_BPF_LSH_X: shift_by_x(as, 4); break;
     case PB_BPF_RSH_X: shift_by_x(as, 5); break;
-    default: op_registers(as, 0xf7, 3, RAX); break; /* NEG */
+    default: x86_op_registers(&as->code, 0xf7, 3, RAX); break; /* NEG */
     }
 }
 
@@ -325,8 +251,8 @@ static void emit_step(struct assembler *as, uint32_t i, uint32_t behind)
     case PB_BPF_LD_W_IND: load(as, step->k, 4, true); break;
     case PB_BPF_LD_H_IND: load(as, step->k, 2, true); break;
     case PB_BPF_LD_B_IND: load(as, step->k, 1, true); break;
-    case PB_BPF_LD_IMM: load_constant(as, RAX, step->k); break;
-    case PB_BPF_LDX_IMM: load_constant(as, R11, step->k); break;
+    case PB_BPF_LD_IMM: x86_load_constant(&as->code, RAX, step->k); break;
+    case PB_BPF_LDX_IMM: x86_load_constant(&as->code, R11, step->k); break;
     case PB_BPF_LD_LEN: load_wire_length(as, RAX); break;
     case PB_BPF_LDX_LEN: load_wire_length(as, R11); break;
     case PB_BPF_LD_MEM: move_memory(as, step->k, RAX, false); break;
@@ -334,21 +260,21 @@ static void emit_step(struct assembler *as, uint32_t i, uint32_t behind)
     case PB_BPF_ST: move_memory(as, step->k, RAX, true); break;
     case PB_BPF_STX: move_memory(as, step->k, R11, true); break;
     case PB_BPF_LDX_MSH: load_header_length(as, step->k); break;
-    case PB_BPF_TAX: op_registers(as, MOV, RAX, R11); break;
-    case PB_BPF_TXA: op_registers(as, MOV, R11, RAX); break;
-    case PB_BPF_JEQ_K: op_constant(as, 0x3d, step->k); branch(as, step, EQUAL, behind); break;
-    case PB_BPF_JGT_K: op_constant(as, 0x3d, step->k); branch(as, step, ABOVE, behind); break;
-    case PB_BPF_JGE_K: op_constant(as, 0x3d, step->k); branch(as, step, ABOVE_EQUAL, behind); break;
-    case PB_BPF_JSET_K: op_constant(as, 0xa9, step->k); branch(as, step, NOT_EQUAL, behind); break;
-    case PB_BPF_JEQ_X: op_registers(as, CMP, R11, RAX); branch(as, step, EQUAL, behind); break;
-    case PB_BPF_JGT_X: op_registers(as, CMP, R11, RAX); branch(as, step, ABOVE, behind); break;
-    case PB_BPF_JGE_X: op_registers(as, CMP, R11, RAX); branch(as, step, ABOVE_EQUAL, behind); break;
-    case PB_BPF_JSET_X: op_registers(as, TEST, R11, RAX); branch(as, step, NOT_EQUAL, behind); break;
-    case PB_BPF_RET_A: jump(as, as->result); break;
+    case PB_BPF_TAX: x86_op_registers(&as->code, X86_MOV, RAX, R11); break;
+    case PB_BPF_TXA: x86_op_registers(&as->code, X86_MOV, R11, RAX); break;
+    case PB_BPF_JEQ_K: x86_op_constant(&as->code, 0x3d, step->k); branch(as, step, EQUAL, behind); break;
+    case PB_BPF_JGT_K: x86_op_constant(&as->code, 0x3d, step->k); branch(as, step, ABOVE, behind); break;
+    case PB_BPF_JGE_K: x86_op_constant(&as->code, 0x3d, step->k); branch(as, step, ABOVE_EQUAL, behind); break;
+    case PB_BPF_JSET_K: x86_op_constant(&as->code, 0xa9, step->k); branch(as, step, NOT_EQUAL, behind); break;
+    case PB_BPF_JEQ_X: x86_op_registers(&as->code, X86_CMP, R11, RAX); branch(as, step, EQUAL, behind); break;
+    case PB_BPF_JGT_X: x86_op_registers(&as->code, X86_CMP, R11, RAX); branch(as, step, ABOVE, behind); break;
+    case PB_BPF_JGE_X: x86_op_registers(&as->code, X86_CMP, R11, RAX); branch(as, step, ABOVE_EQUAL, behind); break;
+    case PB_BPF_JSET_X: x86_op_registers(&as->code, X86_TEST, R11, RAX); branch(as, step, NOT_EQUAL, behind); break;
+    case PB_BPF_RET_A: x86_jump(&as->code, as->result); break;
     case PB_BPF_RET_K:
         if (step->k != 0)
-            load_constant(as, RAX, step->k);
-        jump(as, step->k != 0 ? as->result : as->reject);
+            x86_load_constant(&as->code, RAX, step->k);
+        x86_jump(&as->code, step->k != 0 ? as->result : as->reject);
         break;
     case PB_BPF_JA:
         if (step->jt <= i)
@@ -367,7 +293,7 @@ static void emit_steps(struct assembler *as, bool checked)
     const struct pb_bpf_program *program = as->program;
     for (uint32_t i = pb_bpf_chains_next(as->chains, 0); i < program->count;) {
         uint32_t behind = pb_bpf_chains_next(as->chains, i + 1);
-        as->places[i + (checked ? program->count : 0)] = as->used;
+        as->places[i + (checked ? program->count : 0)] = as->code.used;
         if (pb_bpf_chains_begins(as->chains, i))
             emit_chain(as, i, behind);
         else
@@ -378,15 +304,15 @@ static void emit_steps(struct assembler *as, bool checked)
 
 static void emit_tables(struct assembler *as)
 {
-    while (as->used % 64 != 0)
-        put1(as, 0xcc); /* int3 */
+    while (as->code.used % 64 != 0)
+        x86_put1(&as->code, 0xcc); /* int3 */
     for (uint32_t i = 0; i < as->program->count; i++) {
         struct pb_bpf_chain chain;
         if (!pb_bpf_chains_begins(as->chains, i))
             continue;
         pb_bpf_chain_get(as->chains, i, &chain);
-        as->tables[i] = as->used;
-        put(as, chain.table, chain.table_count * sizeof(*chain.table));
+        as->tables[i] = as->code.used;
+        x86_put(&as->code, chain.table, chain.table_count * sizeof(*chain.table));
     }
 }
 
@@ -394,60 +320,60 @@ static void emit_tables(struct assembler *as)
 static void emit_packet_start(struct assembler *as)
 {
     _Static_assert(sizeof(struct pb_packet) < 128, "fits the multiplication");
-    PUT(as, 0x0f, 0xb7, 0x06);                              /* movzx eax, word [rsi] */
-    PUT(as, 0x48, 0x6b, 0xc0, sizeof(struct pb_packet));    /* imul rax, rax, size */
-    PUT(as, 0x4c, 0x8d, 0x14, 0x07);                        /* lea r10, [rdi + rax] */
-    PUT(as, 0x4d, 0x8b, 0x42, offsetof(struct pb_packet, data));         /* mov r8, [r10 + ...] */
-    PUT(as, 0x45, 0x8b, 0x4a, offsetof(struct pb_packet, captured_len)); /* mov r9d, [r10 + ...] */
-    PUT(as, 0x41, 0x0f, 0xb7, 0x4a, offsetof(struct pb_packet, link_type)); /* movzx ecx, word [r10 + ...] */
-    PUT(as, 0x3b, 0x4c, 0x24, LINK_TYPE_OFFSET);                            /* cmp ecx, [rsp + ...] */
-    jump_if(as, NOT_EQUAL, as->done);
-    op_registers(as, XOR, RAX, RAX);
-    op_registers(as, XOR, R11, R11);
+    X86_PUT(&as->code, 0x0f, 0xb7, 0x06);                              /* movzx eax, word [rsi] */
+    X86_PUT(&as->code, 0x48, 0x6b, 0xc0, sizeof(struct pb_packet));    /* imul rax, rax, size */
+    X86_PUT(&as->code, 0x4c, 0x8d, 0x14, 0x07);                        /* lea r10, [rdi + rax] */
+    X86_PUT(&as->code, 0x4d, 0x8b, 0x42, offsetof(struct pb_packet, data));         /* mov r8, [r10 + ...] */
+    X86_PUT(&as->code, 0x45, 0x8b, 0x4a, offsetof(struct pb_packet, captured_len)); /* mov r9d, [r10 + ...] */
+    X86_PUT(&as->code, 0x41, 0x0f, 0xb7, 0x4a, offsetof(struct pb_packet, link_type)); /* movzx ecx, word [r10 + ...] */
+    X86_PUT(&as->code, 0x3b, 0x4c, 0x24, LINK_TYPE_OFFSET);                            /* cmp ecx, [rsp + ...] */
+    x86_jump_if(&as->code, NOT_EQUAL, as->done);
+    x86_op_registers(&as->code, X86_XOR, RAX, RAX);
+    x86_op_registers(&as->code, X86_XOR, R11, R11);
     for (uint32_t word = 0; word < PB_BPF_MEMORY_WORDS; word++)
         if ((as->program->unwritten >> word & 1) != 0)
             move_memory(as, word, RAX, true);
     if (as->program->has_loop) {
-        PUT(as, 0xc7, 0x44, 0x24, ROUNDS_OFFSET); /* mov dword [rsp + ...], rounds */
-        put4(as, PB_BPF_LOOPS_MAX);
+        X86_PUT(&as->code, 0xc7, 0x44, 0x24, ROUNDS_OFFSET); /* mov dword [rsp + ...], rounds */
+        x86_put4(&as->code, PB_BPF_LOOPS_MAX);
     }
     if (as->long_bytes > 0) {
-        PUT(as, 0x41, 0x83, 0xf9, (uint8_t)as->long_bytes); /* cmp r9d, long_bytes */
-        jump_if(as, BELOW, as->places[as->program->count]);
+        X86_PUT(&as->code, 0x41, 0x83, 0xf9, (uint8_t)as->long_bytes); /* cmp r9d, long_bytes */
+        x86_jump_if(&as->code, BELOW, as->places[as->program->count]);
     }
 }
 
 static void emit(struct assembler *as)
 {
-    as->used = 0;
-    PUT(as, 0x53, 0x55, 0x41, 0x54, 0x41, 0x55, 0x41, 0x56, 0x41, 0x57); /* push rbx, rbp, r12, r13, r14, r15 */
-    PUT(as, 0x48, 0x83, 0xec, STACK_BYTES);                              /* sub rsp, ... */
-    PUT(as, 0x89, 0xd2);                                                 /* mov edx, edx */
-    PUT(as, 0x48, 0x8d, 0x1c, 0x56);                                     /* lea rbx, [rsi + 2 * rdx] */
-    PUT(as, 0x48, 0x89, 0xcd);                                           /* mov rbp, rcx */
-    PUT(as, 0x44, 0x89, 0x44, 0x24, LINK_TYPE_OFFSET);                   /* mov [rsp + ...], r8d */
-    PUT(as, 0x48, 0x89, 0x74, 0x24, FIRST_OFFSET);                       /* mov [rsp + ...], rsi */
-    jump(as, as->next);
-    uint32_t start = as->used;
+    as->code.used = 0;
+    X86_PUT(&as->code, 0x53, 0x55, 0x41, 0x54, 0x41, 0x55, 0x41, 0x56, 0x41, 0x57); /* push rbx, rbp, r12, r13, r14, r15 */
+    X86_PUT(&as->code, 0x48, 0x83, 0xec, STACK_BYTES);                              /* sub rsp, ... */
+    X86_PUT(&as->code, 0x89, 0xd2);                                                 /* mov edx, edx */
+    X86_PUT(&as->code, 0x48, 0x8d, 0x1c, 0x56);                                     /* lea rbx, [rsi + 2 * rdx] */
+    X86_PUT(&as->code, 0x48, 0x89, 0xcd);                                           /* mov rbp, rcx */
+    X86_PUT(&as->code, 0x44, 0x89, 0x44, 0x24, LINK_TYPE_OFFSET);                   /* mov [rsp + ...], r8d */
+    X86_PUT(&as->code, 0x48, 0x89, 0x74, 0x24, FIRST_OFFSET);                       /* mov [rsp + ...], rsi */
+    x86_jump(&as->code, as->next);
+    uint32_t start = as->code.used;
     emit_packet_start(as);
     emit_steps(as, false);
     if (as->long_bytes > 0)
         emit_steps(as, true);
-    as->reject = as->used;
-    op_registers(as, XOR, RAX, RAX);
-    as->result = as->used;
-    PUT(as, 0x89, 0x45, 0x00);       /* mov [rbp], eax */
-    PUT(as, 0x48, 0x83, 0xc5, 4);    /* add rbp, 4 */
-    PUT(as, 0x48, 0x83, 0xc6, 2);    /* add rsi, 2 */
-    as->next = as->used;
-    PUT(as, 0x48, 0x39, 0xde);       /* cmp rsi, rbx */
-    jump_if(as, NOT_EQUAL, start);
-    as->done = as->used;
-    PUT(as, 0x48, 0x89, 0xf0);                                                 /* mov rax, rsi */
-    PUT(as, 0x48, 0x2b, 0x44, 0x24, FIRST_OFFSET);                             /* sub rax, [rsp + ...] */
-    PUT(as, 0xd1, 0xe8);                                                       /* shr eax, 1 */
-    PUT(as, 0x48, 0x83, 0xc4, STACK_BYTES);                                    /* add rsp, ... */
-    PUT(as, 0x41, 0x5f, 0x41, 0x5e, 0x41, 0x5d, 0x41, 0x5c, 0x5d, 0x5b, 0xc3); /* pop them, ret */
+    as->reject = as->code.used;
+    x86_op_registers(&as->code, X86_XOR, RAX, RAX);
+    as->result = as->code.used;
+    X86_PUT(&as->code, 0x89, 0x45, 0x00);       /* mov [rbp], eax */
+    X86_PUT(&as->code, 0x48, 0x83, 0xc5, 4);    /* add rbp, 4 */
+    X86_PUT(&as->code, 0x48, 0x83, 0xc6, 2);    /* add rsi, 2 */
+    as->next = as->code.used;
+    X86_PUT(&as->code, 0x48, 0x39, 0xde);       /* cmp rsi, rbx */
+    x86_jump_if(&as->code, NOT_EQUAL, start);
+    as->done = as->code.used;
+    X86_PUT(&as->code, 0x48, 0x89, 0xf0);                                                 /* mov rax, rsi */
+    X86_PUT(&as->code, 0x48, 0x2b, 0x44, 0x24, FIRST_OFFSET);                             /* sub rax, [rsp + ...] */
+    X86_PUT(&as->code, 0xd1, 0xe8);                                                       /* shr eax, 1 */
+    X86_PUT(&as->code, 0x48, 0x83, 0xc4, STACK_BYTES);                                    /* add rsp, ... */
+    X86_PUT(&as->code, 0x41, 0x5f, 0x41, 0x5e, 0x41, 0x5d, 0x41, 0x5c, 0x5d, 0x5b, 0xc3); /* pop them, ret */
     emit_tables(as);
 }
 
@@ -482,11 +408,11 @@ static void choose_registers(struct assembler *as)
 static int map(struct assembler *as, struct pb_bpf_program *program)
 {
     emit(as);
-    size_t bytes = as->used;
+    size_t bytes = as->code.used;
     void *mapping = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (mapping == MAP_FAILED)
         return -errno;
-    as->bytes = mapping;
+    as->code.bytes = mapping;
     emit(as);
     if (mprotect(mapping, bytes, PROT_READ | PROT_EXEC) < 0) {
         int status = -errno;
