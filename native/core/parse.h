@@ -30,10 +30,11 @@ static inline __attribute__((always_inline)) bool pb_packet_is_usual(const struc
     const uint8_t *data = packet->data, *ip = data + PB_ETHERNET_BYTES;
     if (packet->link_type != PB_LINK_ETHERNET || packet->captured_len < PB_ETHERNET_BYTES + PB_IPV4_BYTES + 4)
         return false;
-    /* The ethertype, and version and length of the header, in one look. Total length covers
+    /* The ethertype, and version and length of the header, in one look. In another: total length covers
      * the ports; flags and offset but for "don't fragment" are zero. */
+    uint64_t lengths_to_protocol = be64toh(pb_load64(ip + 2));
     return (pb_load32(data + 12) & htobe32(0xffffff00)) == htobe32(PB_ETHERTYPE_IPV4 << 16 | 0x4500) &&
-           pb_be16(ip + 2) >= PB_IPV4_BYTES + 4 && (pb_be16(ip + 6) & 0x3fff) == 0;
+           lengths_to_protocol >= (uint64_t)(PB_IPV4_BYTES + 4) << 48 && (lengths_to_protocol & 0x3fff << 16) == 0;
 }
 
 /* The headers of such a packet. Who needs no others may leave the packet unparsed: to find

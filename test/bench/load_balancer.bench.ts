@@ -37,7 +37,7 @@ export async function loadBalancer(programs: string, effort: Effort): Promise<Ro
       unit: 'ns/packet',
       ours: nanoseconds(toeplitz),
       baseline: { name: 'symmetric', values: nanoseconds(symmetric) },
-      // As many instructions a packet; what is left are cache misses in a table of 64 KiB, where symmetric has none.
+      // It computes its word beside the symmetric hash, which counts flows (0.4 ns), and looks the output up (0.3 ns).
       target: { ratioMax: 1.15 },
     },
     {
