@@ -27,11 +27,12 @@
 #define PB_PROTOCOL_MPLS 137
 #define PB_PROTOCOL_ETHERNET 143
 
-/* Protocols whose header starts with source and destination port. */
+/* Protocols whose header starts with source and destination port. The usual ones by one look at a set of bits, not by a
+ * comparison for each. */
 static inline bool pb_protocol_has_ports(uint8_t protocol)
 {
-    return protocol == PB_PROTOCOL_TCP || protocol == PB_PROTOCOL_UDP || protocol == PB_PROTOCOL_SCTP ||
-           protocol == PB_PROTOCOL_DCCP || protocol == PB_PROTOCOL_UDPLITE;
+    static const uint64_t below_64 = 1ULL << PB_PROTOCOL_TCP | 1ULL << PB_PROTOCOL_UDP | 1ULL << PB_PROTOCOL_DCCP;
+    return (protocol < 64 && (below_64 >> protocol & 1) != 0) || protocol == PB_PROTOCOL_SCTP || protocol == PB_PROTOCOL_UDPLITE;
 }
 
 /* A fragment's place in its datagram (RFC 791; RFC 8200 section 4.5). An IPv6 fragment
