@@ -1,4 +1,5 @@
-// One-line reports of engine threads and of the programs beside them ("port "eth3": the interface is gone; ..."), handed to who listens.
+// One-line reports of engine threads and of the programs beside them (`port "packet:eth3": the interface is gone; ...`), handed to
+// who listens.
 import { EventEmitter } from 'node:events';
 import { eventTake, eventWatch } from './native.ts';
 

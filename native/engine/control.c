@@ -99,16 +99,17 @@ static int init_port(struct pb_engine *engine, struct pb_port *port, const char 
                      const char *options, struct pb_error *error)
 {
     const struct pb_port_driver *driver = pb_port_driver_find(driver_name);
+    struct pb_error reason;
+    pb_port_label(port, driver_name, name);
     if (driver == NULL)
-        return pb_fail(error, ENOENT, "port \"%s\": no driver \"%s\"", name, driver_name);
+        return pb_port_fail(port, error, ENOENT, "there is no such driver; bricks --drivers lists them");
     bool can = port->role == PB_PORT_INPUT ? driver->input : driver->output;
     if (!can)
-        return pb_fail(error, EOPNOTSUPP, "port \"%s\": driver \"%s\" cannot be an %s", name, driver_name,
-                       port->role == PB_PORT_INPUT ? "input" : "output");
+        return pb_port_fail(port, error, EOPNOTSUPP, "driver \"%s\" cannot do that; use another", driver_name);
     port->driver = driver;
-    port->operations = pb_port_driver_operations(driver, error);
+    port->operations = pb_port_driver_operations(driver, &reason);
     if (port->operations == NULL)
-        return -error->code;
+        return pb_port_fail(port, error, reason.code, "%s", reason.text);
     port->name = strdup(name);
     port->options = strdup(options);
     port->buffer_slots = engine->buffer_slots;
@@ -121,7 +122,7 @@ static int init_port(struct pb_engine *engine, struct pb_port *port, const char 
         return 0;
     free(port->name);
     free(port->options);
-    return pb_fail(error, ENOMEM, "port \"%s\": no memory", name);
+    return pb_port_no_memory(port, error);
 }
 
 int pb_engine_add_input(int handle, const char *driver, const char *name, const char *options, int32_t queue_id,
@@ -134,7 +135,7 @@ int pb_engine_add_input(int handle, const char *driver, const char *name, const 
         return pb_fail(error, ERANGE, "engine \"%s\": at most %d inputs", engine->name, PB_PORTS_MAX);
     struct pb_input *input = calloc(1, sizeof(*input));
     if (input == NULL)
-        return pb_fail(error, ENOMEM, "port \"%s\": no memory", name);
+        return pb_fail(error, ENOMEM, "engine \"%s\": %s", engine->name, pb_errno_text(ENOMEM));
     input->port.role = PB_PORT_INPUT;
     input->port.queue_id = queue_id;
     int status = init_port(engine, &input->port, driver, name, options, error);
@@ -155,7 +156,7 @@ int pb_engine_add_output(int handle, const char *driver, const char *name, const
         return pb_fail(error, ERANGE, "engine \"%s\": at most %d outputs", engine->name, PB_PORTS_MAX);
     struct pb_output *output = calloc(1, sizeof(*output));
     if (output == NULL)
-        return pb_fail(error, ENOMEM, "port \"%s\": no memory", name);
+        return pb_fail(error, ENOMEM, "engine \"%s\": %s", engine->name, pb_errno_text(ENOMEM));
     output->port.role = PB_PORT_OUTPUT;
     output->port.queue_id = -1;
     int status = init_port(engine, &output->port, driver, name, options, error);

@@ -92,10 +92,10 @@ static int check_complete(const struct pb_engine *engine, struct pb_error *error
         return pb_fail(error, EINVAL, "engine \"%s\": has no input; connect one", engine->name);
     for (uint32_t i = 0; i < engine->inputs_count; i++)
         if (engine->inputs[i]->node == NULL)
-            return pb_fail(error, EINVAL, "port \"%s\": leads to no brick", engine->inputs[i]->port.name);
+            return pb_port_fail(&engine->inputs[i]->port, error, EINVAL, "it leads to no brick; connect one");
     for (uint32_t i = 0; i < engine->outputs_count; i++)
         if (engine->outputs[i]->edge == NULL)
-            return pb_fail(error, EINVAL, "port \"%s\": no brick leads to it", engine->outputs[i]->port.name);
+            return pb_port_fail(&engine->outputs[i]->port, error, EINVAL, "no brick leads to it; connect one");
     for (uint32_t i = 0; i < engine->nodes_count; i++) {
         const struct pb_node *node = engine->nodes[i];
         for (uint32_t o = 0; o < node->outputs; o++)

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../core/error.h"
 #include "consumer.h"
 
 static const struct pb_counter_desc input_counters[] = {
@@ -39,7 +38,7 @@ static int input_open(struct pb_port *port, struct pb_error *error)
     uint8_t *copies = malloc(PB_CONSUMER_COPY_BYTES);
     int result = -ENOMEM;
     if (consumer == NULL || copies == NULL) {
-        pb_fail(error, ENOMEM, "pipe \"%s\": out of memory", port->name);
+        pb_port_no_memory(port, error);
         goto fail;
     }
     memset(consumer, 0, sizeof(*consumer));

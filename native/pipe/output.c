@@ -42,7 +42,7 @@ static int output_open(struct pb_port *port, struct pb_error *error)
 {
     struct pb_producer *producer = aligned_alloc(_Alignof(struct pb_producer), sizeof(*producer));
     if (producer == NULL)
-        return pb_fail(error, ENOMEM, "pipe \"%s\": out of memory", port->name);
+        return pb_port_no_memory(port, error);
     memset(producer, 0, sizeof(*producer));
     producer->link_type = PB_RING_LINK_UNSET;
     producer->pipe.direction = PB_PIPE_TO_APPLICATION;
@@ -80,7 +80,7 @@ static int output_borrow(struct pb_port *port, struct pb_region *const *regions,
     if (count > 0) {
         int fd = pb_references_open(&producer->references, pipe->ring_bytes);
         if (fd < 0)
-            return pb_fail(error, -fd, "pipe \"%s\": cannot make its references: %s", pipe->name, pb_errno_text(-fd));
+            return pb_port_fail(port, error, -fd, "cannot make its references: %s", pb_errno_text(-fd));
         pipe->lent_fds[pipe->lent_fds_count++] = fd;
     }
     for (uint32_t i = 0; i < count && i < PB_LOAN_REGIONS_MAX; i++) {

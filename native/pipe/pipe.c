@@ -11,7 +11,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "../core/error.h"
 #include "directory.h"
 
 #define NAME_BYTES 64 /* of a user or group */
@@ -60,13 +59,13 @@ static int access_of(const struct pb_port *port, struct pb_claim_access *access,
     pb_port_option_string(port, "mode", mode, sizeof(mode));
     unsigned long bits = strtoul(mode, &end, 8);
     if (mode[0] < '0' || mode[0] > '7' || *end != '\0' || bits > MODE_MAX)
-        return pb_fail(error, EINVAL, "port \"%s\": option \"mode\" is \"%s\"; it must be octal permissions, like 0660",
-                       port->name, mode);
+        return pb_port_fail(port, error, EINVAL, "option \"mode\" is \"%s\"; it must be octal permissions, like 0660",
+                            mode);
     access->mode = (uint32_t)bits;
     if (pb_port_option_string(port, "owner", owner, sizeof(owner)) > 0 && (access->owner = find_user(owner)) < 0)
-        return pb_fail(error, EINVAL, "port \"%s\": there is no user \"%s\"; see getent passwd", port->name, owner);
+        return pb_port_fail(port, error, EINVAL, "there is no user \"%s\"; see getent passwd", owner);
     if (pb_port_option_string(port, "group", group, sizeof(group)) > 0 && (access->group = find_group(group)) < 0)
-        return pb_fail(error, EINVAL, "port \"%s\": there is no group \"%s\"; see getent group", port->name, group);
+        return pb_port_fail(port, error, EINVAL, "there is no group \"%s\"; see getent group", group);
     return 0;
 }
 

@@ -63,9 +63,8 @@ int pb_interface_find(const struct pb_port *port, const char *name, struct pb_li
     char have[256];
     int result = pb_link_get(name, link);
     if (result == -ENODEV)
-        return pb_fail(error, ENODEV, "port \"%s\": no such interface; have: %s", port->name,
-                       pb_interfaces_text(have, sizeof(have)));
+        return pb_port_fail(port, error, ENODEV, "no such interface; have: %s", pb_interfaces_text(have, sizeof(have)));
     if (result < 0)
-        return pb_fail(error, -result, "port \"%s\": cannot look up %s: %s", port->name, name, pb_errno_text(-result));
+        return pb_port_fail(port, error, -result, "cannot look up %s: %s", name, pb_errno_text(-result));
     return 0;
 }

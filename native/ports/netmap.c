@@ -7,7 +7,6 @@
  */
 #include "netmap.h"
 
-#include "../core/error.h"
 
 static const struct pb_counter_desc netmap_counters[] = {
     [PB_NETMAP_RX_INVALID] = {"rx_invalid", PB_COUNTER_LOST, "packets", "slots of a receive ring that cannot be, or are empty"},

@@ -32,9 +32,9 @@ static int check_unused(const struct pb_port *port, int32_t queue, struct pb_err
 {
     for (const struct pb_netmap_device *d = devices; d != NULL; d = d->next)
         if (d->has_port[port->role] && strcmp(d->name, port->name) == 0 && overlaps(queue, d->queue))
-            return pb_fail(error, EBUSY, "port \"%s\": another port %s its rings; give each engine a queue of its own%s",
-                           port->name, port->role == PB_PORT_INPUT ? "reads" : "writes",
-                           port->role == PB_PORT_INPUT ? ", by its queue id or ?queue=" : " (?queue=)");
+            return pb_port_fail(port, error, EBUSY, "another port %s its rings; give each engine a queue of its own%s",
+                                port->role == PB_PORT_INPUT ? "reads" : "writes",
+                                port->role == PB_PORT_INPUT ? ", by its queue id or ?queue=" : " (?queue=)");
     return 0;
 }
 
@@ -64,27 +64,29 @@ static uint32_t extras_wanted(const struct pb_port *port)
 
 /* ------------------------------------------------------------------- registering */
 
-/* Open the device for `what`. The descriptor, or -errno with text. */
-static int open_netmap(const char *what, struct pb_error *error)
+/* Open netmap's own device. The descriptor, or -errno with a text that does not say who asked. */
+static int open_netmap(struct pb_error *reason)
 {
     int fd = open(NETMAP_DEVICE, O_RDWR | O_CLOEXEC);
     if (fd >= 0)
         return fd;
     if (errno == EACCES || errno == EPERM)
-        return pb_fail(error, errno, "%s: no permission for " NETMAP_DEVICE "; run as root, or grant it (setfacl -m u:USER:rw "
-                       NETMAP_DEVICE ")", what);
+        return pb_fail(reason, errno, "no permission for " NETMAP_DEVICE "; run as root, or grant it (setfacl -m u:USER:rw "
+                       NETMAP_DEVICE ")");
     if (errno == ENOENT || errno == ENXIO || errno == ENODEV)
-        return pb_fail(error, errno, "%s: there is no " NETMAP_DEVICE "; load the netmap module (modprobe netmap): Debian has no "
-                       "package, build it from github.com/luigirizzo/netmap with linux-headers-amd64", what);
-    return pb_fail(error, errno, "%s: " NETMAP_DEVICE ": %s", what, pb_errno_text(errno));
+        return pb_fail(reason, errno, "there is no " NETMAP_DEVICE "; load the netmap module (modprobe netmap): Debian has no "
+                       "package, build it from github.com/luigirizzo/netmap with linux-headers-amd64");
+    return pb_fail(reason, errno, "cannot open " NETMAP_DEVICE ": %s", pb_errno_text(errno));
 }
 
 int pb_netmap_probe(struct pb_error *error)
 {
-    int fd = open_netmap("driver \"netmap\"", error);
-    if (fd >= 0)
-        close(fd);
-    return fd < 0 ? fd : 0;
+    struct pb_error reason;
+    int fd = open_netmap(&reason);
+    if (fd < 0)
+        return pb_fail(error, reason.code, "driver \"netmap\": %s", reason.text);
+    close(fd);
+    return 0;
 }
 
 static int refused(const struct pb_port *port, int32_t queue, int code, struct pb_error *error)
@@ -93,39 +95,33 @@ static int refused(const struct pb_port *port, int32_t queue, int code, struct p
     switch (code) {
     case ENXIO:
     case ENODEV:
-        return pb_fail(error, code, "port \"%s\": netmap knows no such interface; have: %s", port->name,
-                       pb_interfaces_text(have, sizeof(have)));
+        return pb_port_fail(port, error, code, "netmap knows no such interface; have: %s",
+                            pb_interfaces_text(have, sizeof(have)));
     case EBUSY:
-        return pb_fail(error, code, "port \"%s\": another program has it for itself; end that one", port->name);
+        return pb_port_fail(port, error, code, "another program has it for itself; end that one");
     case ENOMEM:
-        return pb_fail(error, code, "port \"%s\": netmap's memory is used up; raise buf_num, ring_num or if_num in "
-                       "/sys/module/netmap/parameters, or ask for fewer ?extra_buffers", port->name);
+        return pb_port_fail(port, error, code, "netmap's memory is used up; raise buf_num, ring_num or if_num in "
+                            "/sys/module/netmap/parameters, or ask for fewer ?extra_buffers");
     case EOPNOTSUPP:
-        return pb_fail(error, code, "port \"%s\": its kernel driver has no netmap mode; allow the emulated one (echo 0 > "
-                       "/sys/module/netmap/parameters/admode)", port->name);
+        return pb_port_fail(port, error, code, "its kernel driver has no netmap mode; allow the emulated one (echo 0 > "
+                            "/sys/module/netmap/parameters/admode)");
     case EPERM:
     case EACCES:
-        return pb_fail(error, code, "port \"%s\": no permission; run as root", port->name);
+        return pb_port_fail(port, error, code, "no permission; run as root");
     case EINVAL:
         if (queue >= 0)
-            return pb_fail(error, code, "port \"%s\": netmap refuses it; has the interface a queue %d? (ethtool -l)", port->name,
-                           queue);
-        return pb_fail(error, code, "port \"%s\": netmap refuses it (the kernel log says why): pipes have no pipes, and API "
-                       "%d must be known to the module", port->name, NETMAP_API);
+            return pb_port_fail(port, error, code, "netmap refuses it; has the interface a queue %d? (ethtool -l)",
+                                queue);
+        return pb_port_fail(port, error, code, "netmap refuses it (the kernel log says why): pipes have no pipes, and "
+                            "API %d must be known to the module", NETMAP_API);
     default:
-        return pb_fail(error, code, "port \"%s\": netmap refuses it: %s; the kernel log says more", port->name,
-                       pb_errno_text(code));
+        return pb_port_fail(port, error, code, "netmap refuses it: %s; the kernel log says more", pb_errno_text(code));
     }
 }
 
 static int register_device(struct pb_netmap_device *device, const struct pb_port *port, struct netmap_register *request,
                            struct pb_error *error)
 {
-    char what[NETMAP_NAME_BYTES + 8];
-    snprintf(what, sizeof(what), "port \"%s\"", port->name);
-    device->fd = open_netmap(what, error);
-    if (device->fd < 0)
-        return device->fd;
     struct netmap_header header = {.version = NETMAP_API, .request = NETMAP_REQ_REGISTER, .body = (uint64_t)(uintptr_t)request};
     memcpy(header.name, port->name, strlen(port->name)); /* was checked to fit */
     *request = (struct netmap_register){.mode = device->queue < 0 ? NETMAP_MODE_ALL_NIC : NETMAP_MODE_ONE_NIC,
@@ -143,7 +139,7 @@ static int register_device(struct pb_netmap_device *device, const struct pb_port
     struct pb_netmap_pool *pool = &device->memory->pool;
     int adopted = asked == 0 ? 0 : pb_netmap_pool_adopt(pool, &device->shared->bufs_head, asked);
     if (adopted < 0)
-        return pb_fail(error, ENOMEM, "port \"%s\": out of memory", port->name);
+        return pb_port_no_memory(port, error);
     device->extras = (uint32_t)adopted;
     if (pool->listed == NULL)
         pb_netmap_pool_list(pool, &device->shared->bufs_head);
@@ -160,16 +156,16 @@ static int prepare_interface(struct pb_netmap_device *device, const struct pb_po
         return 0;
     interface->index = link.index;
     if (!pb_port_option_boolean(port, "force") && pb_host_needs(port->name, why, sizeof(why)))
-        return pb_fail(error, EBUSY, "port \"%s\": %s %s, and netmap would take it from the host; use another interface, or "
-                       "?force=1", port->name, port->name, why);
+        return pb_port_fail(port, error, EBUSY, "%s %s, and netmap would take it from the host; use another interface, "
+                            "or ?force=1", port->name, why);
     /* A membership ends with its socket, so nothing stays promiscuous behind us. */
     struct packet_mreq membership = {.mr_ifindex = link.index, .mr_type = PACKET_MR_PROMISC};
     bool promiscuous = pb_port_option_boolean(port, "promiscuous");
     interface->fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
     if (interface->fd < 0 || (promiscuous && setsockopt(interface->fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &membership,
                                                         sizeof(membership)) < 0))
-        return pb_fail(error, errno, "port \"%s\": cannot set it promiscuous: %s; use ?promiscuous=0", port->name,
-                       pb_errno_text(errno));
+        return pb_port_fail(port, error, errno, "cannot set it promiscuous: %s; use ?promiscuous=0",
+                            pb_errno_text(errno));
     return 0;
 }
 
@@ -198,12 +194,16 @@ static struct pb_netmap_device *make(struct pb_port *port, int32_t queue, struct
                                             .fd = -1, .interface = {.fd = -1}};
     if (device == NULL || device->name == NULL) {
         free(device);
-        pb_fail(error, ENOMEM, "port \"%s\": out of memory", port->name);
+        pb_port_no_memory(port, error);
         return NULL;
     }
     struct netmap_register request;
+    struct pb_error reason;
     snprintf(device->interface.name, sizeof(device->interface.name), "%s", port->name);
-    if (prepare_interface(device, port, error) < 0 || register_device(device, port, &request, error) < 0) {
+    device->fd = open_netmap(&reason); /* first: without it nobody asks whether the host needs the interface */
+    if (device->fd < 0)
+        pb_port_fail(port, error, reason.code, "%s", reason.text);
+    if (device->fd < 0 || prepare_interface(device, port, error) < 0 || register_device(device, port, &request, error) < 0) {
         release(device);
         return NULL;
     }
@@ -218,8 +218,8 @@ struct pb_netmap_device *pb_netmap_device_open(struct pb_port *port, struct pb_e
     if (queue < 0)
         queue = port->queue_id;
     if (strlen(port->name) >= NETMAP_NAME_BYTES) {
-        pb_fail(error, ENAMETOOLONG, "port \"%s\": the name is longer than netmap's %d bytes; use a shorter one", port->name,
-                NETMAP_NAME_BYTES - 1);
+        pb_port_fail(port, error, ENAMETOOLONG, "the name is longer than netmap's %d bytes; use a shorter one",
+                     NETMAP_NAME_BYTES - 1);
         return NULL;
     }
     if (check_unused(port, queue, error) < 0)

@@ -19,8 +19,8 @@ static struct pb_netmap_memory *memories;
 
 static int nonsense(const struct pb_port *port, const char *what, struct pb_error *error)
 {
-    return pb_fail(error, EPROTO, "port \"%s\": %s in netmap's memory cannot be; is this module's API %d? load that of "
-                   "github.com/luigirizzo/netmap", port->name, what, NETMAP_API);
+    return pb_port_fail(port, error, EPROTO, "%s in netmap's memory cannot be; is this module's API %d? load that of "
+                        "github.com/luigirizzo/netmap", what, NETMAP_API);
 }
 
 int pb_netmap_memory_open(const struct pb_port *port, const struct netmap_register *request, int fd,
@@ -32,7 +32,7 @@ int pb_netmap_memory_open(const struct pb_port *port, const struct netmap_regist
     if (memory == NULL) {
         memory = calloc(1, sizeof(*memory));
         if (memory == NULL)
-            return pb_fail(error, ENOMEM, "port \"%s\": out of memory", port->name);
+            return pb_port_no_memory(port, error);
         memory->engine = port->engine_handle;
         memory->id = request->mem_id;
         memory->bytes = request->memsize;
@@ -41,8 +41,8 @@ int pb_netmap_memory_open(const struct pb_port *port, const struct netmap_regist
         if (memory->base == MAP_FAILED) {
             int code = errno;
             free(memory);
-            return pb_fail(error, code, "port \"%s\": cannot map the %llu MiB of netmap's memory %u: %s", port->name,
-                           (unsigned long long)(request->memsize >> 20), request->mem_id, pb_errno_text(code));
+            return pb_port_fail(port, error, code, "cannot map the %llu MiB of netmap's memory %u: %s",
+                                (unsigned long long)(request->memsize >> 20), request->mem_id, pb_errno_text(code));
         }
         memory->next = memories;
         memories = memory;
@@ -95,8 +95,8 @@ static int find_ring(struct pb_netmap_device *device, const struct pb_port *port
         tail >= slots)
         return nonsense(port, "a ring's size", error);
     if (shared->offset_mask != 0)
-        return pb_fail(error, EOPNOTSUPP, "port \"%s\": another program has it open with packet offsets, which this driver "
-                       "does not know; end that one first", port->name);
+        return pb_port_fail(port, error, EOPNOTSUPP, "another program has it open with packet offsets, which this "
+                            "driver does not know; end that one first");
     if (!same_buffers(memory, shared))
         return nonsense(port, "the place of the buffers", error);
     *ring = (struct pb_netmap_ring){.shared = shared, .slots = slots, .head = head, .tail = head};
@@ -109,7 +109,7 @@ static int find_rings(struct pb_netmap_device *device, const struct pb_port *por
 {
     device->rings[role] = calloc(count + 1, sizeof(*device->rings[role]));
     if (device->rings[role] == NULL)
-        return pb_fail(error, ENOMEM, "port \"%s\": out of memory", port->name);
+        return pb_port_no_memory(port, error);
     for (uint32_t i = 0; i < count; i++) {
         int64_t offset = device->shared->ring_ofs[first + i];
         if (offset == 0)
@@ -119,8 +119,8 @@ static int find_rings(struct pb_netmap_device *device, const struct pb_port *por
             return result;
     }
     if (device->rings_count[role] == 0)
-        return pb_fail(error, ENXIO, "port \"%s\": netmap gave it no %s ring", port->name,
-                       role == PB_PORT_INPUT ? "receive" : "send");
+        return pb_port_fail(port, error, ENXIO, "netmap gave it no %s ring",
+                            role == PB_PORT_INPUT ? "receive" : "send");
     return 0;
 }
 

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 
 #include "../core/clock.h"
-#include "../core/error.h"
 #include "netmap.h"
 
 #define LOOK_NS 1000000000 /* nobody tells that an interface went down: look */
@@ -118,7 +117,7 @@ int pb_netmap_rx_open(struct pb_port *port, struct pb_netmap_device *device, str
     if (rx == NULL || places == NULL) {
         free(rx);
         free(places);
-        return pb_fail(error, ENOMEM, "port \"%s\": out of memory", port->name);
+        return pb_port_no_memory(port, error);
     }
     *rx = (struct pb_netmap_rx){.device = device, .places = places};
     /* What a writer may wait for, a writer of a pipe or of a VALE port: its ring fills up, and nothing is lost. */

@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "../core/error.h"
 #include "netmap.h"
 
 #define RETRY_NS 1000000 /* poll() tells when some ring has room, not which: with several, look again after this */
@@ -345,7 +344,7 @@ int pb_netmap_tx_open(struct pb_port *port, struct pb_netmap_device *device, str
 {
     struct pb_netmap_tx *tx = calloc(1, sizeof(*tx));
     if (tx == NULL)
-        return pb_fail(error, ENOMEM, "port \"%s\": out of memory", port->name);
+        return pb_port_no_memory(port, error);
     tx->device = device;
     pb_netmap_queue_add(pool_of(tx), &tx->queue);
     for (uint32_t i = 0; i < rings_count(tx); i++)

@@ -15,7 +15,6 @@
 #include "../core/bytes.h"
 #include "../core/checksum.h"
 #include "../core/clock.h"
-#include "../core/error.h"
 #include "port.h"
 #include "region.h"
 
@@ -119,14 +118,14 @@ static int make_frames(struct generator *generator, struct pb_port *port, struct
         batches = (REGION_FRAMES_MIN - 1) / port->batch_packets + 1;
         if (batches < PB_REGION_BLOCKS_MIN)
             batches = PB_REGION_BLOCKS_MIN;
-        int result = pb_region_open(&port->region, "null:", batches, (uint64_t)port->batch_packets * generator->stride, error);
+        int result = pb_region_open(&port->region, port, batches, (uint64_t)port->batch_packets * generator->stride, error);
         if (result < 0)
             return result;
         frames = port->region->memory;
     } else {
         frames = generator->frames = calloc(port->batch_packets, generator->stride);
         if (frames == NULL)
-            return pb_fail(error, ENOMEM, "port \"null:\": no memory for %u frames", port->batch_packets);
+            return pb_port_fail(port, error, ENOMEM, "no memory for %u frames", port->batch_packets);
     }
     for (uint32_t i = 0; i < batches * port->batch_packets; i++)
         init_frame(generator, frames + (size_t)i * generator->stride);
@@ -139,13 +138,13 @@ static int open_generator(struct pb_port *port, struct pb_error *error)
 {
     int64_t version = pb_port_option_integer(port, "ip"), frame_bytes = pb_port_option_integer(port, "frames");
     if (version == 5)
-        return pb_fail(error, EINVAL, "port \"null:\": option \"ip\" is 5; it must be 4 or 6");
+        return pb_port_fail(port, error, EINVAL, "option \"ip\" is 5; it must be 4 or 6");
     if (version == 6 && frame_bytes < FRAME_BYTES_IPV6_MIN)
-        return pb_fail(error, EINVAL, "port \"null:\": frames of %d bytes do not hold UDP over IPv6; say frames=%d or more",
-                       (int)frame_bytes, FRAME_BYTES_IPV6_MIN);
+        return pb_port_fail(port, error, EINVAL, "frames of %d bytes do not hold UDP over IPv6; say frames=%d or more",
+                            (int)frame_bytes, FRAME_BYTES_IPV6_MIN);
     struct generator *generator = calloc(1, sizeof(*generator));
     if (generator == NULL)
-        return pb_fail(error, ENOMEM, "port \"null:\": no memory");
+        return pb_port_no_memory(port, error);
     int64_t packets = pb_port_option_integer(port, "packets");
     generator->packets_left = packets == 0 ? UINT64_MAX : (uint64_t)packets;
     generator->frame_bytes = (uint32_t)frame_bytes;

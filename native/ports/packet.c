@@ -95,9 +95,9 @@ int pb_packet_map_ring(struct pb_port *port, struct pb_packet_socket *s, int opt
     if (setsockopt(s->interface.fd, SOL_PACKET, option, request, bytes) == 0)
         ring = mmap(NULL, s->ring_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, s->interface.fd, 0);
     if (ring == MAP_FAILED)
-        return pb_fail(error, errno, "port \"%s\": no ring of %zu MiB: %s; free memory%s", port->name,
-                       s->ring_bytes >> 20, pb_errno_text(errno),
-                       port->role == PB_PORT_INPUT ? " or use a smaller one (?ring_mb=)" : "");
+        return pb_port_fail(port, error, errno, "no ring of %zu MiB: %s; free memory%s", s->ring_bytes >> 20,
+                            pb_errno_text(errno),
+                            port->role == PB_PORT_INPUT ? " or use a smaller one (?ring_mb=)" : "");
     s->ring = ring;
     return 0;
 }
@@ -147,8 +147,8 @@ int pb_packet_open(struct pb_port *port, struct pb_packet_socket *s, const char 
         return result;
     int link_type = link_type_of(link.hardware);
     if (link_type < 0)
-        return pb_fail(error, EPROTONOSUPPORT, "port \"%s\": %s is neither Ethernet nor IP (hardware type %u); "
-                       "use another interface", port->name, interface, link.hardware);
+        return pb_port_fail(port, error, EPROTONOSUPPORT, "%s is neither Ethernet nor IP (hardware type %u); use "
+                            "another interface", interface, link.hardware);
 
     memset(s, 0, sizeof(*s));
     memcpy(s->interface.name, interface, strlen(interface) + 1); /* it has an index, so it fits */
@@ -156,10 +156,10 @@ int pb_packet_open(struct pb_port *port, struct pb_packet_socket *s, const char 
     s->link_type = (uint16_t)link_type;
     s->interface.fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
     if (s->interface.fd < 0 && (errno == EPERM || errno == EACCES))
-        return pb_fail(error, errno, "port \"%s\": no permission for packet sockets; run as root or grant CAP_NET_RAW "
-                       "(setcap cap_net_raw+ep PROGRAM)", port->name);
+        return pb_port_fail(port, error, errno, "no permission for packet sockets; run as root or grant CAP_NET_RAW "
+                            "(setcap cap_net_raw+ep PROGRAM)");
     if (s->interface.fd < 0)
-        return pb_fail(error, errno, "port \"%s\": packet socket: %s", port->name, pb_errno_text(errno));
+        return pb_port_fail(port, error, errno, "packet socket: %s", pb_errno_text(errno));
     port->writable = port->role == PB_PORT_INPUT; /* the ring is ours until a block goes back */
     result = port->role == PB_PORT_INPUT ? pb_packet_rx_open(port, s, error)
                                          : pb_packet_tx_open(port, s, link.mtu, error);
@@ -182,7 +182,7 @@ static int packet_open(struct pb_port *port, struct pb_error *error)
 {
     struct pb_packet_socket *s = calloc(1, sizeof(*s));
     if (s == NULL)
-        return pb_fail(error, ENOMEM, "port \"%s\": out of memory", port->name);
+        return pb_port_no_memory(port, error);
     int result = pb_packet_open(port, s, port->name, error);
     if (result < 0) {
         free(s);

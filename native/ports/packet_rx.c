@@ -273,8 +273,7 @@ int pb_packet_rx_open(struct pb_port *port, struct pb_packet_socket *s, struct p
     if (pb_packet_set_option(s, PACKET_VERSION, TPACKET_V3) < 0 ||
         pb_packet_set_option(s, PACKET_RESERVE, PB_VLAN_TAG_BYTES) < 0 ||
         (!outgoing && pb_packet_set_option(s, PACKET_IGNORE_OUTGOING, 1) < 0))
-        return pb_fail(error, errno, "port \"%s\": packet socket: %s; this needs Linux 4.20", port->name,
-                       pb_errno_text(errno));
+        return pb_port_fail(port, error, errno, "packet socket: %s; this needs Linux 4.20", pb_errno_text(errno));
     int result = pb_packet_map_ring(port, s, PACKET_RX_RING, (struct tpacket_req *)&request, sizeof(request), error);
     if (result < 0)
         return result;
@@ -283,13 +282,14 @@ int pb_packet_rx_open(struct pb_port *port, struct pb_packet_socket *s, struct p
     struct packet_mreq membership = {.mr_ifindex = s->interface.index, .mr_type = PACKET_MR_PROMISC};
     if (pb_port_option_boolean(port, "promiscuous") &&
         setsockopt(s->interface.fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &membership, sizeof(membership)) < 0)
-        return pb_fail(error, errno, "port \"%s\": cannot set %s promiscuous: %s; use ?promiscuous=0", port->name,
-                       s->interface.name, pb_errno_text(errno));
+        return pb_port_fail(port, error, errno, "cannot set %s promiscuous: %s; use ?promiscuous=0", s->interface.name,
+                            pb_errno_text(errno));
     if ((port->queue_id >= 0 && fanout_prepare(s) < 0) || pb_packet_bind(s, ETH_P_ALL) < 0)
-        return pb_fail(error, errno, "port \"%s\": cannot bind to %s: %s", port->name, s->interface.name, pb_errno_text(errno));
+        return pb_port_fail(port, error, errno, "cannot bind to %s: %s", s->interface.name, pb_errno_text(errno));
     if (port->queue_id >= 0 && fanout_join(s, outgoing) < 0)
-        return pb_fail(error, errno, "port \"%s\": cannot share %s among queues: %s; set it up first (ip link set %s "
-                       "up), at most 256 engines share one", port->name, s->interface.name, pb_errno_text(errno), s->interface.name);
+        return pb_port_fail(port, error, errno, "cannot share %s among queues: %s; set it up first (ip link set %s "
+                            "up), at most 256 engines share one", s->interface.name, pb_errno_text(errno),
+                            s->interface.name);
     rx_check(port, s); /* binding to an interface that is down leaves ENETDOWN */
     return 0;
 }

@@ -18,7 +18,6 @@
 #include <stdlib.h>
 
 #include "../core/clock.h"
-#include "../core/error.h"
 #include "pcap.h"
 #include "pcap_files.h"
 #include "pcap_format.h"
@@ -352,7 +351,7 @@ bool pcap_input_wait(struct pb_port *port, struct pb_wait *wait)
 
 static int open_fail(const struct pb_port *port, struct pb_error *error, int result, const char *text)
 {
-    return pb_fail(error, -result, "port \"%s\": %s", port->name, text);
+    return pb_port_fail(port, error, -result, "%s", text);
 }
 
 /* Find the files and, where that cannot block, read the first header: a wrong
@@ -361,7 +360,7 @@ static int input_begin(struct pb_port *port, struct pb_error *error)
 {
     struct pcap_input *input = port->state;
     if (port->borrowed) {
-        int made = pb_region_open(&port->region, port->name, REGION_BUFFERS, BUFFER_BYTES, error);
+        int made = pb_region_open(&port->region, port, REGION_BUFFERS, BUFFER_BYTES, error);
         if (made < 0)
             return made;
         input->region = port->region;

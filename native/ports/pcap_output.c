@@ -314,13 +314,10 @@ int pcap_output_open(struct pb_port *port, struct pb_error *error)
     uint8_t *buffer = malloc(BUFFER_BYTES);
     struct pcap_sink sink = {.fd = -1};
     int result = 0;
-    if (output == NULL || buffer == NULL) {
-        if (error != NULL)
-            *error = (struct pb_error){.code = ENOMEM, .text = "out of memory"};
-        result = -ENOMEM;
-    }
+    if (output == NULL || buffer == NULL)
+        result = pb_port_no_memory(port, error);
     if (result == 0)
-        result = pcap_sink_open(&sink, port->name, error);
+        result = pcap_sink_open(&sink, port, error);
     if (result < 0) {
         free(buffer);
         free(output);

@@ -13,7 +13,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../core/error.h"
 
 static const char *open_text(int code)
 {
@@ -41,8 +40,9 @@ static const char *open_text(int code)
     }
 }
 
-int pcap_sink_open(struct pcap_sink *sink, const char *path, struct pb_error *error)
+int pcap_sink_open(struct pcap_sink *sink, const struct pb_port *port, struct pb_error *error)
 {
+    const char *path = port->name;
     bool standard = strcmp(path, "-") == 0;
     /* O_NONBLOCK: opening a FIFO must not wait for its reader. Standard output
      * is shared with other processes, so its flags are left as they are. */
@@ -57,7 +57,7 @@ int pcap_sink_open(struct pcap_sink *sink, const char *path, struct pb_error *er
         code = EWOULDBLOCK;
     if (code != 0) {
         pcap_sink_close(sink);
-        return pb_fail(error, code, "port \"%s\": %s", path, open_text(code));
+        return pb_port_fail(port, error, code, "%s", open_text(code));
     }
     sink->regular = S_ISREG(status.st_mode);
     sink->pollable = !sink->regular && !S_ISBLK(status.st_mode);

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "packet_bricks.h"
+#include "port.h"
 
 struct pcap_sink {
     int fd;              /* -1: not open */
@@ -22,10 +22,9 @@ struct pcap_sink {
     size_t chunk_bytes;  /* the most that one write() may take without blocking */
 };
 
-/* Create or open `path`, and lock it; "-" is standard output. What a file holds
- * stays until pcap_sink_begin(). 0, or -errno with the text of an error that
- * names `path`. */
-int pcap_sink_open(struct pcap_sink *sink, const char *path, struct pb_error *error);
+/* Create or open the file that an output names, and lock it; "-" is standard output. What
+ * a file holds stays until pcap_sink_begin(). 0, or -errno with text. */
+int pcap_sink_open(struct pcap_sink *sink, const struct pb_port *port, struct pb_error *error);
 /* Before the first write: empty the file. 0, or -errno. */
 int pcap_sink_begin(struct pcap_sink *sink);
 /* 0, or -errno: some file systems tell only now that a write has failed. */

@@ -1,4 +1,4 @@
-/* port.c - what drivers share: the registry, options, reports. See port.h. */
+/* port.c - what drivers share: the registry, options, errors and reports. See port.h. */
 #include "port.h"
 
 #include <errno.h>
@@ -7,9 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "../core/error.h"
 #include "../engine/events.h"
 
 #define DRIVERS_MAX 32
+#define PREFIX "port \"%s\": " /* of every text about a port; its label */
 
 static const struct pb_port_driver *drivers[DRIVERS_MAX];
 static uint32_t drivers_count;
@@ -108,6 +110,41 @@ bool pb_port_option_boolean(const struct pb_port *port, const char *key)
     return strcmp(text, "1") == 0 || strcmp(text, "true") == 0;
 }
 
+/* Pipes have a driver for each direction; to users they are one. */
+static const char *said(const char *driver)
+{
+    const struct pb_port_driver *known = pb_port_driver_find(driver);
+    return known != NULL && known->names == PB_NAMES_PIPE ? "pipe" : driver;
+}
+
+void pb_port_label(struct pb_port *port, const char *driver, const char *name)
+{
+    static const char gap[] = "...";
+    int used = snprintf(port->label, sizeof(port->label), "%s:", said(driver));
+    size_t room = used < 0 || (size_t)used >= sizeof(port->label) ? 0 : sizeof(port->label) - (size_t)used - 1;
+    size_t length = strlen(name), half = room / 2 - sizeof(gap);
+    if (length <= room)
+        memcpy(port->label + used, name, length + 1);
+    else if (room > 4 * sizeof(gap))
+        snprintf(port->label + used, room + 1, "%.*s%s%s", (int)half, name, gap, name + length - half);
+}
+
+int pb_port_fail(const struct pb_port *port, struct pb_error *error, int code, const char *format, ...)
+{
+    char text[PB_ERROR_BYTES];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    return pb_fail(error, code, PREFIX "cannot open for %s: %s", port->label,
+                   port->role == PB_PORT_INPUT ? "input" : "output", text);
+}
+
+int pb_port_no_memory(const struct pb_port *port, struct pb_error *error)
+{
+    return pb_port_fail(port, error, ENOMEM, "%s", pb_errno_text(ENOMEM));
+}
+
 void pb_port_report(const struct pb_port *port, const char *format, ...)
 {
     char text[PB_ERROR_BYTES];
@@ -115,7 +152,7 @@ void pb_port_report(const struct pb_port *port, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
-    pb_event_post(port->engine_handle, "port \"%s\": %s", port->name, text);
+    pb_event_post(port->engine_handle, PREFIX "%s", port->label, text);
 }
 
 const char *pb_interfaces_text(char *text, uint32_t text_bytes)

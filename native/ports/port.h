@@ -33,6 +33,8 @@
 #include "../core/counters.h"
 #include "../core/module_api.h"
 
+struct pb_error;
+
 /* Counters every port has, in this order, before the driver's own. */
 enum pb_port_counter {
     PB_PORT_RX_PACKETS, /* received: handed to the engine */
@@ -56,6 +58,8 @@ struct pb_option_desc {
 
 enum pb_port_role { PB_PORT_INPUT, PB_PORT_OUTPUT };
 
+#define PB_PORT_LABEL_BYTES 256
+
 /* Ways a port can be, decided by its driver in open(). */
 struct pb_port_driver;
 struct pb_port_operations;
@@ -66,6 +70,7 @@ struct pb_port {
     const struct pb_port_operations *operations; /* the driver's */
     enum pb_port_role role;
     char *name;             /* as in "packet:NAME", without driver and options */
+    char label[PB_PORT_LABEL_BYTES]; /* "packet:NAME", which errors and reports begin with: pb_port_label() */
     char *options;          /* "key=value&key=value" */
     int32_t queue_id;       /* -1: none */
     uint32_t buffer_slots;  /* the engine's buffer size, in PB_BUFFER_SLOT_BYTES */
@@ -239,7 +244,18 @@ static inline void pb_port_count(struct pb_port *port, uint32_t reason, uint64_t
     pb_counter_add(&port->counters[PB_PORT_COUNTERS + reason], value);
 }
 
-/* Report a fault to the user, once: `port "NAME": TEXT`. From the engine thread. */
+/* Set the label, before anything can fail: the driver and the name as users write them, `driver` even if there is none
+ * of that name. The middle of a long name is left out, so that a text has room for what comes behind. */
+void pb_port_label(struct pb_port *port, const char *driver, const char *name);
+
+/* A port cannot be opened: fill in `port "DRIVER:NAME": cannot open for input: TEXT` and return -code, a positive errno.
+ * TEXT says what failed, the errno in words (pb_errno_text()) and the remedy. Control thread. */
+PB_MODULE_API int pb_port_fail(const struct pb_port *port, struct pb_error *error, int code, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+/* The same, for the want of memory. */
+PB_MODULE_API int pb_port_no_memory(const struct pb_port *port, struct pb_error *error);
+
+/* Report a fault to the user, once: `port "DRIVER:NAME": TEXT`. From the engine thread. */
 PB_MODULE_API void pb_port_report(const struct pb_port *port, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* The names of this machine's interfaces, "lo, eth0", for error texts. */

@@ -8,6 +8,7 @@
 
 #include "../core/error.h"
 #include "../core/memfd.h"
+#include "port.h"
 
 /* Make the memory, map it, seal it. 0, or -errno; what was made is the region's. */
 static int make_memory(struct pb_region *region)
@@ -22,7 +23,7 @@ static int make_memory(struct pb_region *region)
     return pb_memfd_seal(region->fd, true) == 0 ? 0 : -errno;
 }
 
-int pb_region_open(struct pb_region **result, const char *name, uint32_t blocks, uint64_t block_bytes, struct pb_error *error)
+int pb_region_open(struct pb_region **result, const struct pb_port *port, uint32_t blocks, uint64_t block_bytes, struct pb_error *error)
 {
     struct pb_region *region = calloc(1, sizeof(*region) + blocks * sizeof(region->holds[0]));
     int code = -ENOMEM;
@@ -37,8 +38,8 @@ int pb_region_open(struct pb_region **result, const char *name, uint32_t blocks,
         return 0;
     }
     pb_region_close(region);
-    return pb_fail(error, -code, "port \"%s\": cannot make %llu bytes of shared memory to lend: %s", name,
-                   (unsigned long long)(blocks * block_bytes), pb_errno_text(-code));
+    return pb_port_fail(port, error, -code, "cannot make %llu bytes of shared memory to lend: %s",
+                        (unsigned long long)(blocks * block_bytes), pb_errno_text(-code));
 }
 
 void pb_region_close(struct pb_region *region)

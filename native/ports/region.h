@@ -20,6 +20,8 @@
 
 #include "packet_bricks.h"
 
+struct pb_port;
+
 #define PB_REGION_BLOCKS_MIN 4
 
 struct pb_region {
@@ -34,7 +36,7 @@ struct pb_region {
 };
 
 /* Make a region for port `name`. 0, or -errno with text. */
-int pb_region_open(struct pb_region **region, const char *name, uint32_t blocks, uint64_t block_bytes, struct pb_error *error);
+int pb_region_open(struct pb_region **region, const struct pb_port *port, uint32_t blocks, uint64_t block_bytes, struct pb_error *error);
 void pb_region_close(struct pb_region *region);
 
 /* Driver: go on to the next block that nobody holds. */

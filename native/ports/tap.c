@@ -187,19 +187,18 @@ static int create(struct pb_port *port, int *fd, struct pb_error *error)
     memcpy(request.ifr_name, port->name, strlen(port->name));
     *fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
     if (*fd < 0)
-        return pb_fail(error, errno, "port \"%s\": cannot open /dev/net/tun: %s; load the tun module and run as root",
-                       port->name, pb_errno_text(errno));
+        return pb_port_fail(port, error, errno, "cannot open /dev/net/tun: %s; load the tun module and run as root",
+                            pb_errno_text(errno));
     int code = ioctl(*fd, TUNSETIFF, &request) < 0 ? errno : 0;
     if (code == EPERM)
-        return pb_fail(error, EPERM, "port \"%s\": no permission to create interfaces; run as root or grant "
-                       "CAP_NET_ADMIN (setcap cap_net_admin+ep PROGRAM)", port->name);
+        return pb_port_fail(port, error, EPERM, "no permission to create interfaces; run as root or grant "
+                            "CAP_NET_ADMIN (setcap cap_net_admin+ep PROGRAM)");
     if (code == EBUSY)
-        return pb_fail(error, EBUSY, "port \"%s\": another program has this tap open; use another name", port->name);
+        return pb_port_fail(port, error, EBUSY, "another program has this tap open; use another name");
     if (code == EINVAL)
-        return pb_fail(error, EINVAL, "port \"%s\": an interface of this name exists and is not a tap; use another "
-                       "name", port->name);
+        return pb_port_fail(port, error, EINVAL, "an interface of this name exists and is not a tap; use another name");
     if (code != 0)
-        return pb_fail(error, code, "port \"%s\": cannot create the tap: %s", port->name, pb_errno_text(code));
+        return pb_port_fail(port, error, code, "cannot create the tap: %s", pb_errno_text(code));
     int64_t mtu = pb_port_option_integer(port, "mtu");
     int result = pb_link_get(port->name, &link);
     if (result == 0)
@@ -207,11 +206,11 @@ static int create(struct pb_port *port, int *fd, struct pb_error *error)
     if (result == 0)
         result = pb_link_set_up(link.index, true);
     if (result == -EPERM)
-        return pb_fail(error, EPERM, "port \"%s\": no permission to set an mtu of %lld and the tap up; run as root or grant "
-                       "CAP_NET_ADMIN (setcap cap_net_admin+ep PROGRAM)", port->name, (long long)mtu);
+        return pb_port_fail(port, error, EPERM, "no permission to set an mtu of %lld and the tap up; run as root or "
+                            "grant CAP_NET_ADMIN (setcap cap_net_admin+ep PROGRAM)", (long long)mtu);
     if (result < 0)
-        return pb_fail(error, -result, "port \"%s\": cannot set the tap up with an mtu of %lld: %s", port->name,
-                       (long long)mtu, pb_errno_text(-result));
+        return pb_port_fail(port, error, -result, "cannot set the tap up with an mtu of %lld: %s", (long long)mtu,
+                            pb_errno_text(-result));
     return 0;
 }
 
@@ -234,10 +233,10 @@ static int device_hold(struct pb_port *port, struct tap *tap, struct pb_error *e
             device = &devices[i];
     }
     if (device == NULL)
-        return pb_fail(error, ENOSPC, "port \"%s\": %d taps are open already; delete an engine", port->name, TAPS_MAX);
+        return pb_port_fail(port, error, ENOSPC, "%d taps are open already; delete an engine", TAPS_MAX);
     if (port->role == PB_PORT_INPUT && device->holders > 0 && device->has_input)
-        return pb_fail(error, EBUSY, "port \"%s\": this tap is an input already; link one engine to it, or use another "
-                       "name", port->name);
+        return pb_port_fail(port, error, EBUSY, "this tap is an input already; link one engine to it, or use another "
+                            "name");
     if (device->holders == 0) {
         *device = (struct tap_device){.fd = -1};
         memcpy(device->name, port->name, strlen(port->name));
@@ -275,20 +274,20 @@ static void tap_close(struct pb_port *port)
 static int tap_open(struct pb_port *port, struct pb_error *error)
 {
     if (port->name[0] == '\0' || strlen(port->name) >= IFNAMSIZ)
-        return pb_fail(error, EINVAL, "port \"%s\": an interface name has 1 to %d bytes", port->name, IFNAMSIZ - 1);
+        return pb_port_fail(port, error, EINVAL, "an interface name has 1 to %d bytes", IFNAMSIZ - 1);
     struct tap *tap = calloc(1, sizeof(*tap));
     if (tap == NULL)
-        return pb_fail(error, ENOMEM, "port \"%s\": out of memory", port->name);
+        return pb_port_no_memory(port, error);
     port->state = tap;
     port->writable = true; /* the arena is overwritten by the next batch */
     int result = 0;
     tap->query_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (tap->query_fd < 0)
-        result = pb_fail(error, errno, "port \"%s\": socket: %s", port->name, pb_errno_text(errno));
+        result = pb_port_fail(port, error, errno, "socket: %s", pb_errno_text(errno));
     if (result == 0 && port->role == PB_PORT_INPUT) {
         void *arena = mmap(NULL, ARENA_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (arena == MAP_FAILED)
-            result = pb_fail(error, ENOMEM, "port \"%s\": out of memory", port->name);
+            result = pb_port_no_memory(port, error);
         else
             tap->arena = arena;
     }

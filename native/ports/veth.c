@@ -59,11 +59,11 @@ static int pair_create(struct pb_port *port, const char *inner, int *inner_index
     struct pb_link link = {.index = 0}, outer = {.index = 0};
     int result = pb_link_create_veth(port->name, inner, mtu);
     if (result == -EPERM)
-        return pb_fail(error, EPERM, "port \"%s\": no permission to create interfaces; run as root or grant "
-                       "CAP_NET_ADMIN (setcap cap_net_admin,cap_net_raw+ep PROGRAM)", port->name);
+        return pb_port_fail(port, error, EPERM, "no permission to create interfaces; run as root or grant "
+                            "CAP_NET_ADMIN (setcap cap_net_admin,cap_net_raw+ep PROGRAM)");
     if (result < 0)
-        return pb_fail(error, -result, "port \"%s\": cannot create %s and %s: %s; check the name and the mtu, %u",
-                       port->name, port->name, inner, pb_errno_text(-result), mtu);
+        return pb_port_fail(port, error, -result, "cannot create %s and %s: %s; check the name and the mtu, %u",
+                            port->name, inner, pb_errno_text(-result), mtu);
     result = pb_link_get(inner, &link);
     if (result == 0)
         result = pb_link_get(port->name, &outer);
@@ -78,7 +78,7 @@ static int pair_create(struct pb_port *port, const char *inner, int *inner_index
     if (result < 0) {
         if (link.index > 0)
             (void)pb_link_delete(link.index);
-        return pb_fail(error, -result, "port \"%s\": cannot set %s up: %s", port->name, port->name, pb_errno_text(-result));
+        return pb_port_fail(port, error, -result, "cannot set %s up: %s", port->name, pb_errno_text(-result));
     }
     *inner_index = link.index;
     return 0;
@@ -89,7 +89,7 @@ static int pair_hold(struct pb_port *port, struct veth *veth, const char *inner,
 {
     struct veth_pair *pair = veth->pair != NULL ? veth->pair : pair_find(port->name);
     if (pair == NULL)
-        return pb_fail(error, ENOSPC, "port \"%s\": %u pairs exist already; delete an engine", port->name, PAIRS_MAX);
+        return pb_port_fail(port, error, ENOSPC, "%u pairs exist already; delete an engine", PAIRS_MAX);
     /* The outer end may be in a container; what must be there is ours. */
     struct pb_link link;
     if (pair->holders == 0 || pb_link_get(inner, &link) < 0 || link.index != pair->inner_index) {
@@ -127,16 +127,16 @@ static int pair_ensure(struct pb_port *port, struct veth *veth, const char *inne
         return pair_hold(port, veth, inner, error);
     if (outer_result == -ENODEV || inner_result == -ENODEV) {
         const char *one = outer_result < 0 ? inner : port->name;
-        return pb_fail(error, EEXIST, "port \"%s\": interface %s exists without %s; delete it (ip link delete %s) or "
-                       "use another name", port->name, one, outer_result < 0 ? port->name : inner, one);
+        return pb_port_fail(port, error, EEXIST, "interface %s exists without %s; delete it (ip link delete %s) or use "
+                            "another name", one, outer_result < 0 ? port->name : inner, one);
     }
     int result = outer_result < 0 ? outer_result : inner_result;
     if (result < 0)
-        return pb_fail(error, -result, "port \"%s\": cannot look up %s and %s: %s", port->name, port->name, inner,
-                       pb_errno_text(-result));
+        return pb_port_fail(port, error, -result, "cannot look up %s and %s: %s", port->name, inner,
+                            pb_errno_text(-result));
     if (!is_veth(&a) || !is_veth(&b) || a.peer_index != b.index)
-        return pb_fail(error, EEXIST, "port \"%s\": interfaces %s and %s exist and are not a veth pair; use "
-                       "another name", port->name, port->name, inner);
+        return pb_port_fail(port, error, EEXIST, "interfaces %s and %s exist and are not a veth pair; use another name",
+                            port->name, inner);
     return 0;
 }
 
@@ -144,12 +144,12 @@ static int veth_open(struct pb_port *port, struct pb_error *error)
 {
     char inner[IFNAMSIZ];
     if (strlen(port->name) > OUTER_NAME_MAX)
-        return pb_fail(error, ENAMETOOLONG, "port \"%s\": the name is too long; a veth port's has at most %zu bytes",
-                       port->name, OUTER_NAME_MAX);
+        return pb_port_fail(port, error, ENAMETOOLONG, "the name is too long; a veth port's has at most %zu bytes",
+                            OUTER_NAME_MAX);
     snprintf(inner, sizeof(inner), "%.12s" INNER_SUFFIX, port->name);
     struct veth *veth = port->state != NULL ? port->state : calloc(1, sizeof(*veth));
     if (veth == NULL)
-        return pb_fail(error, ENOMEM, "port \"%s\": out of memory", port->name);
+        return pb_port_no_memory(port, error);
     bool held = veth->pair != NULL;
     int result = pair_ensure(port, veth, inner, error);
     if (result == 0)

@@ -49,6 +49,9 @@ test('every code is raised somewhere in the sources', () => {
 });
 
 test('a failure of the data plane has the name of its errno as code', () => {
-  const error = BricksError.native(-19, 'port "eth9": no such interface; have: lo, eth0');
-  assert.deepEqual([error.code, error.message], ['ENODEV', 'port "eth9": no such interface; have: lo, eth0']);
+  const error = BricksError.native(-19, 'port "packet:eth9": cannot open for input: no such interface; have: lo, eth0');
+  assert.deepEqual(
+    [error.code, error.message],
+    ['ENODEV', 'port "packet:eth9": cannot open for input: no such interface; have: lo, eth0'],
+  );
 });

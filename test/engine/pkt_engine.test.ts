@@ -225,7 +225,8 @@ test('a missing capture, folder or interface: one line that names it, and what w
     (error: unknown) => {
       assert.ok(error instanceof BricksError && error.message.includes('no-such-if'), String(error));
       // Without privilege the socket is refused first; that is as true.
-      if (process.getuid?.() === 0) assert.match(error.message, /^port "no-such-if": no such interface; have: .*lo/);
+      if (process.getuid?.() === 0)
+        assert.match(error.message, /^port "packet:no-such-if": cannot open for input: no such interface; have: .*lo/);
       return true;
     },
   );

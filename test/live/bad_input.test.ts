@@ -57,7 +57,12 @@ test('a missing interface', { skip }, async (t) => {
   const engines = startEngines(t, place(bed), [{ name: 'e0', links: [{ brick }] }]);
   const error = await engines.started();
   assert.equal(error?.code, 'ENODEV');
-  assertOneLine(error.error, /^port "nope0": no such interface; have: /, engineInterface, 'lo');
+  assertOneLine(
+    error.error,
+    /^port "packet:nope0": cannot open for input: no such interface; have: /,
+    engineInterface,
+    'lo',
+  );
   await engines.quit();
 });
 
@@ -76,7 +81,7 @@ test('an interface that vanishes is reported, and the other ports go on', { skip
   bed.receiver.run('ip', 'link', 'del', 'in1');
   // The kernel takes it down first, which may be told as well.
   await until('a report that it is gone', () => engines.reports().some((report) => /gone|vanish|remov/.test(report)));
-  for (const report of engines.reports()) assertOneLine(report, '"in1"', /;/);
+  for (const report of engines.reports()) assertOneLine(report, '"packet:in1"', /;/);
   replay(bed, [captureOf(bed, 'second.pcap', second)]);
   await engines.statsUntil('e0', '400 packets', (stats) => stats.rxPackets === 400);
   const stats = await engines.stop('e0');
@@ -108,7 +113,7 @@ test('an interface as output that vanishes: its packets are dropped by name, the
   assert.equal(port?.txPackets, 100, 'sent while it was there');
   assert.equal(port?.drops.tx_error, 100, 'dropped by name');
   assertSameFrames(readCapture(output).packets, [...first, ...second], 'the other output');
-  assertOneLine(engines.reports().join('|'), '"out1"');
+  assertOneLine(engines.reports().join('|'), '"packet:out1"');
   await engines.quit();
 });
 
@@ -121,7 +126,7 @@ test('an interface that goes down and comes up again', { skip }, async (t) => {
   await engines.statsUntil('e0', '100 packets', (stats) => stats.rxPackets === 100);
   bed.receiver.run('ip', 'link', 'set', engineInterface, 'down');
   await until('a report', () => engines.reports().length > 0);
-  assertOneLine(engines.reports()[0] ?? '', `"${engineInterface}"`, /down/, /;/);
+  assertOneLine(engines.reports()[0] ?? '', `"packet:${engineInterface}"`, /down/, /;/);
   bed.receiver.run('ip', 'link', 'set', engineInterface, 'up');
   await until(
     'the link to be up',
@@ -162,7 +167,7 @@ test('no privilege', { skip: skip || skipWithout('setpriv') }, async (t) => {
   const engines = startEngines(t, { ...place(bed), runtimeFolder, as }, [{ name: 'e0', links: [{ brick }] }]);
   const error = await engines.started();
   assert.ok(error?.code === 'EPERM' || error?.code === 'EACCES', `${error?.code}: ${error?.error}`);
-  assertOneLine(error.error, `port "${engineInterface}"`, /root|sudo|CAP_NET_RAW/, /;/);
+  assertOneLine(error.error, `port "packet:${engineInterface}": cannot open for input: `, /root|sudo|CAP_NET_RAW/, /;/);
   await engines.quit();
 });
 

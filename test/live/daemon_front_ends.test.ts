@@ -71,7 +71,7 @@ test('what they cannot do is said at once, and no daemon stays', { skip }, (t) =
     [[engineInterface, '0'], 2, /^bricks-load-balance: N: "0" is not a number of applications; try/],
     [[engineInterface, 'two'], 2, /^bricks-load-balance: N: "two" is not a number of applications; try/],
     [[engineInterface, '2', '3'], 2, /^bricks-load-balance: unexpected argument '3'; try/],
-    [['nope0', '2'], 1, /port "nope0": no such interface; have: [^\n]*in0/],
+    [['nope0', '2'], 1, /port "packet:nope0": cannot open for input: no such interface; have: [^\n]*in0/],
     [[engineInterface, '100000'], 1, /100000/],
   ];
   for (const [args, status, stderr] of cases) {

@@ -109,20 +109,22 @@ test('a thousand starts and stops leave nothing behind', { skip }, async (t) => 
 for (const { port, error } of [
   {
     port: 'dpdk:net_none0',
-    error: /^port "net_none0": DPDK has no device net_none0: .*; check its name and arguments/,
+    error:
+      /^port "dpdk:net_none0": cannot open for input: DPDK has no device net_none0: .*; check its name and arguments/,
   },
   {
     port: 'dpdk:net_pcap0,rx_pcap=/none/there.pcap',
-    error: /^port "net_pcap0,.*DPDK (has no device|does not start) net_pcap0/,
+    error: /^port "dpdk:net_pcap0,.*DPDK (has no device|does not start) net_pcap0/,
   },
   { port: 'dpdk:net_null0?queues=2&queue=2', error: /no receive queue 2: net_null0 has 2; say \?queues=3$/ },
   {
     port: 'memif:/run/x.sock?role=guest',
-    error: /^port "\/run\/x.sock": role "guest" of memif is neither server nor client$/,
+    error: /^port "memif:\/run\/x.sock": cannot open for input: role "guest" of memif is neither server nor client$/,
   },
   {
     port: 'memif:/none/x.sock',
-    error: /^port "\/none\/x.sock": the folder \/none of the memif socket: No such file or directory; make it$/,
+    error:
+      /^port "memif:\/none\/x.sock": cannot open for input: the folder \/none of the memif socket: No such file or directory; make it$/,
   },
 ]) {
   test(`${port} says what is wrong`, { skip }, async (t) => {

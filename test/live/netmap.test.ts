@@ -236,7 +236,9 @@ live('an interface that goes down and comes up, and one that is removed', async 
     await engines.statsUntil('e', 'traffic after that', (stats) => sent(stats) === 50 * times);
   }
   bed.live.receiver.run('ip', 'link', 'del', 'in0');
-  await until('a report', () => engines.reports().some((text) => /port "in0": the interface is gone/.test(text)));
+  await until('a report', () =>
+    engines.reports().some((text) => /port "netmap:in0": the interface is gone/.test(text)),
+  );
   await end(bed, engines, 'e');
 });
 
@@ -300,7 +302,7 @@ live('without the module the error says what to do', async (t) => {
   const engines = startEngines(t, place, [engine('e', 'Dummy', ['netmap:in0'], ['null:'])]);
   assert.match(
     (await engines.started())?.error ?? '',
-    /port "in0": there is no \/dev\/netmap; load the netmap module \(modprobe/,
+    /port "netmap:in0": cannot open for input: there is no \/dev\/netmap; load the netmap module \(modprobe/,
   );
   await engines.quit();
 });

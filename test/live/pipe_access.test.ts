@@ -162,7 +162,8 @@ test('options that say nothing sensible fail at the start, with the remedy', () 
       ['right}1', `wrong{1?${option}`],
     ] as const) {
       const isSaid = (error: unknown): boolean =>
-        error instanceof BricksError && /^port "wrong\}[01]": (.*)$/.exec(error.message)?.[1] === problem;
+        error instanceof BricksError &&
+        /^port "pipe:wrong\}[01]": cannot open for (?:input|output): (.*)$/.exec(error.message)?.[1] === problem;
       const engine = new PktEngine(engineName()).link(new Brick('Dummy').connectInput(input).connectOutput(output));
       assert.throws(() => engine.start(), isSaid, option);
       engine.delete();

@@ -85,6 +85,7 @@ static bool run_driver(const uint8_t *data, size_t size, uint32_t batch, char *o
     REQUIRE(fd >= 0 && write(fd, data, size) == (ssize_t)size);
     snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
     struct pb_port port = {.role = PB_PORT_INPUT, .name = name, .options = options, .counters = counters};
+    pb_port_label(&port, "pcap", name);
     port.driver = pb_port_driver_find("pcap");
     port.operations = port.driver->operations;
     bool opened = port.operations->open(&port, &error) == 0;

@@ -42,6 +42,7 @@ static inline struct test_port *port_new(const char *driver, enum pb_port_role r
     CHECK(t->port.operations != NULL);
     t->port.role = role;
     t->port.name = strdup(name);
+    pb_port_label(&t->port, driver, name);
     t->port.options = strdup(options);
     t->port.queue_id = -1;
     t->port.batch_packets = BATCH;
@@ -120,9 +121,12 @@ static inline void check_refused(const char *driver, enum pb_port_role role, con
     struct test_port *t = port_new(driver, role, name, options);
     int result = t->port.operations->open(&t->port, &error);
     CHECK(result < 0 && result == -error.code);
-    if (strstr(error.text, text) == NULL)
-        fprintf(stderr, "\"%s\" lacks \"%s\"\n", error.text, text);
-    CHECK(strstr(error.text, text) != NULL);
+    char start[512];
+    snprintf(start, sizeof(start), "port \"%s:%s\": cannot open for %s: ", driver, name, role == PB_PORT_INPUT ? "input" : "output");
+    bool said = strncmp(error.text, start, strlen(start)) == 0 && strstr(error.text, text) != NULL;
+    if (!said)
+        fprintf(stderr, "\"%s\" lacks \"%s\", or \"%s\" in front\n", error.text, text, start);
+    CHECK(said);
     port_delete(t);
 }
 
@@ -377,6 +381,14 @@ static inline int open_files(void)
     return n;
 }
 
+/* A report about the port. */
+static inline const char *of_port(const struct test_port *t, const char *text)
+{
+    static char report_text[512];
+    snprintf(report_text, sizeof(report_text), "port \"%s\": %s", t->port.label, text);
+    return report_text;
+}
+
 /* Wait as the engine does until a report comes. */
 static inline void wait_for_report(struct test_port *t, const char *part)
 {
@@ -419,7 +431,7 @@ static inline void check_input_down_and_up(struct test_port *in, int oracle)
     check_carried_in(in, oracle, 60, 0);
     for (int i = 0; i < 2; i++) {
         CHECK_EQUAL(pb_link_set_up(link_index("b"), false), 0);
-        wait_for_report(in, "port \"b\": the interface is down; ip link set b up");
+        wait_for_report(in, of_port(in, "the interface is down; ip link set b up"));
         check_sleeps(in);
         in->port.operations->tick(&in->port);
         CHECK_EQUAL(strlen(report()), 0);
@@ -437,7 +449,7 @@ static inline void check_input_removed(struct test_port *in, int oracle)
     CHECK_EQUAL(pb_link_delete(link_index("b")), 0);
     struct expectation e = {.frame = frame, .bytes = 60};
     CHECK_EQUAL(port_receive(in, 1, BATCH, expect, &e), 1);
-    wait_for_report(in, "port \"b\": the interface is gone; create b again, then stop and start the engine");
+    wait_for_report(in, of_port(in, "the interface is gone; create b again, then stop and start the engine"));
     for (int i = 0; i < 50; i++)
         check_sleeps(in);
     check_sleeps_for_ever(in);
@@ -453,7 +465,7 @@ static inline void check_output_down_and_up(struct test_port *out, int oracle, u
     for (int i = 0; i < 3; i++)
         port_send(out, frame, 60, 60, PB_LINK_ETHERNET);
     CHECK_EQUAL(own(out, tx_error), 3);
-    check_report("port \"b\": the interface is down; ip link set b up");
+    check_report(of_port(out, "the interface is down; ip link set b up"));
     CHECK_EQUAL(strlen(report()), 0);
     bring_up("b", "a");
     out->port.operations->tick(&out->port);

@@ -383,7 +383,7 @@ static void test_crowded_region(void)
     struct pb_region *region;
     struct pb_loans loans = {0}, others[BLOCKS];
     memset(others, 0, sizeof(others));
-    must(pb_region_open(&region, "crowded", BLOCKS, 4096, &error));
+    must(pb_region_open(&region, &(struct pb_port){.role = PB_PORT_INPUT}, BLOCKS, 4096, &error));
     CHECK(pb_loans_take(&loans, &(struct pb_loan){.region = region, .block = 0, .end = 64}));
     CHECK(!pb_loans_are_many(&loans, region));
     uint32_t block = 1;

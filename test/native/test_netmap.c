@@ -155,6 +155,7 @@ static int port_try(struct test_port *t, enum pb_port_role role, int engine, con
                                .engine_wake_fd = -1,
                                .counters = t->counters,
                                .output_changes = &t->output_changes};
+    pb_port_label(&t->port, "netmap", name);
     t->port.operations = t->port.driver->operations;
     return t->port.operations->open(&t->port, &error);
 }
@@ -327,7 +328,7 @@ static void test_rings_of_an_interface(void)
     for (uint32_t i = 0; i < 6; i++)
         CHECK_EQUAL(kernel.sent[i].data[0] % 2, kernel.sent[i].ring);
     CHECK_EQUAL(port_try(&other, PB_PORT_INPUT, 2, "nic0", "queue=1"), -EBUSY);
-    CHECK(strstr(error.text, "port \"nic0\": another port reads its rings") != NULL);
+    CHECK(strstr(error.text, "port \"netmap:nic0\": cannot open for input: another port reads its rings") != NULL);
     port_close(&output);
     port_close(&input);
 
@@ -527,7 +528,7 @@ static void check_refusal(int code, const char *remedy)
 {
     struct test_port port;
     CHECK_EQUAL(port_try(&port, PB_PORT_INPUT, 1, "nic0", ""), -code);
-    CHECK(strstr(error.text, "port \"nic0\": ") != NULL);
+    CHECK(strstr(error.text, "port \"netmap:nic0\": ") != NULL);
     if (strstr(error.text, remedy) == NULL)
         fprintf(stderr, "%s\n", error.text);
     CHECK(strstr(error.text, remedy) != NULL);

@@ -76,6 +76,7 @@ static int fake_open(struct fake *fake, enum pb_port_role role, const char *name
     CHECK_EQUAL(fake->port.driver->counters_count, PCAP_COUNTERS);
     fake->port.role = role;
     fake->port.name = strdup(name);
+    pb_port_label(&fake->port, "pcap", name);
     fake->port.options = strdup(options);
     fake->port.queue_id = -1;
     fake->port.engine_handle = 7;
@@ -1050,7 +1051,7 @@ static void test_stdin(void)
         receive(&fake, &packets, 256, UINT32_MAX);
         CHECK(fake.port.exhausted);
         CHECK_EQUAL(counter(&fake, PB_PORT_COUNTERS + PCAP_CORRUPT_FILES), 1);
-        check_report(i == 0 ? "port \"-\": the file is empty" : "port \"-\": not a capture");
+        check_report(i == 0 ? "port \"pcap:-\": the file is empty" : "port \"pcap:-\": not a capture");
         check_no_report();
         fake_close(&fake);
     }
@@ -1401,7 +1402,7 @@ static void test_full(void)
         check_sum(&fake);
     }
     CHECK_EQUAL(drops(&fake, PCAP_WRITE_ERROR), 9);
-    check_report("port \"/dev/full\": no space left on device; 3 packets lost so far; free space and it goes on");
+    check_report("port \"pcap:/dev/full\": no space left on device; 3 packets lost so far; free space and it goes on");
     fake_close(&fake);
     check_no_report();
     forget(&in);
@@ -1450,7 +1451,7 @@ static void test_reader_gone(void)
     check_sum(&fake);
     fake_close(&fake);
     stdout_back(saved);
-    check_report("port \"-\": its reader is gone; 10 packets lost so far");
+    check_report("port \"pcap:-\": its reader is gone; 10 packets lost so far");
     check_no_report();
     forget(&in);
     sigset_t pending;

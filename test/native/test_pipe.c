@@ -126,6 +126,7 @@ static int engine_try_open(struct engine *engine, const char *name, const char *
         .output_changes = &engine->output_changes,
     };
     CHECK(engine->port.driver != NULL);
+    pb_port_label(&engine->port, "pipe", name);
     engine->port.operations = engine->port.driver->operations;
     int result = engine->port.operations->open(&engine->port, error);
     if (result < 0)
@@ -1127,7 +1128,7 @@ static void test_socket_flood(void)
     CHECK_EQUAL(counter(&engine, FAULTS), 1);
     CHECK_EQUAL(counter(&engine, READER_PID), 0);
     CHECK_EQUAL(take_reports(text), 1);
-    CHECK(strstr(text, "port \"t{0\": its reader, process ") == text && strstr(text, "floods its socket") != NULL);
+    CHECK(strstr(text, "port \"pipe:t{0\": its reader, process ") == text && strstr(text, "floods its socket") != NULL);
     raw_close(&raw);
 
     /* Hangs up while the engine waits for it; and closes its sending side only. */

@@ -729,7 +729,7 @@ static void test_flood(uint64_t *state)
         usleep(10000);
     /* Some were granted the pipe and sent nonsense then: that is told, of this pipe only. */
     while (pb_event_take(text, sizeof(text)) > 0)
-        CHECK(strstr(text, "port \"siege{0\": its reader, ") == text);
+        CHECK(strstr(text, "port \"pipe:siege{0\": its reader, ") == text);
     /* The engine is well: a reader comes and reads. */
     struct pb_pipe_reader *reader = open_pipe("siege}0");
     struct stream stream = {0};
@@ -781,7 +781,7 @@ static void test_lying_readers(uint64_t *state)
         usleep(1000);
     kill_role(pid);
     while (pb_event_take(text, sizeof(text)) > 0)
-        CHECK(strstr(text, "port \"siege{0\": its reader, ") == text);
+        CHECK(strstr(text, "port \"pipe:siege{0\": its reader, ") == text);
     CHECK_EQUAL(pb_engine_stop(engine, &error), 0);
     beside_end(engine, 1);
     check_accounts(engine);

@@ -359,7 +359,7 @@ static void test_input_outlives_its_interface(void)
     CHECK_EQUAL(pb_link_set_up(link_index("b"), false), 0);
     wait_for_report(in, "is down");
     struct test_port *late = port_open("packet", PB_PORT_INPUT, "b", "");
-    check_report("port \"b\": the interface is down");
+    check_report("port \"packet:b\": the interface is down");
     check_sleeps(late);
     bring_up("b", "a");
     check_carried_in(late, oracle, 60, 0);
@@ -423,7 +423,7 @@ static void test_output_outlives_its_interface(void)
     CHECK(out->port.operations->wait(&out->port, &wait));
     CHECK(wait.fd == -1 && wait.timeout_ns > 0);
     out->port.operations->tick(&out->port);
-    check_report("port \"b\": the interface has no link");
+    check_report("port \"packet:b\": the interface has no link");
     CHECK_EQUAL(counter(out, PB_PORT_IN_FLIGHT), 0);
     CHECK_EQUAL(own(out, PB_PACKET_TX_ERROR), 4);
     bring_up("a", "b");
@@ -457,7 +457,7 @@ static void test_output_outlives_its_interface(void)
     CHECK_EQUAL(pb_link_delete(link_index("b")), 0);
     port_send(out, frame, 60, 60, PB_LINK_ETHERNET);
     CHECK_EQUAL(own(out, PB_PACKET_TX_ERROR), 5);
-    check_report("port \"b\": the interface is gone; create b again");
+    check_report("port \"packet:b\": the interface is gone; create b again");
     out->port.operations->tick(&out->port);
     check_sleeps_for_ever(out);
     CHECK_EQUAL(strlen(report()), 0);
@@ -515,7 +515,7 @@ static void test_veth_leaves_what_it_found(void)
 
     make_pair("bro2", "other", 1500);
     check_open_fails("veth", PB_PORT_INPUT, "bro2",
-                     "port \"bro2\": interface bro2 exists without bro2-in; delete it (ip link delete bro2)");
+                     "interface bro2 exists without bro2-in; delete it (ip link delete bro2)");
     make_pair("bro2-in", "more", 1500);
     check_open_fails("veth", PB_PORT_INPUT, "bro2", "exist and are not a veth pair; use another name");
     CHECK_EQUAL(pb_link_delete(link_index("bro2")), 0);
@@ -531,7 +531,7 @@ static void test_tap_both_ways(void)
 {
     struct test_port *in = port_open("tap", PB_PORT_INPUT, "tap0", "mtu=65521");
     struct test_port *out = port_open("tap", PB_PORT_OUTPUT, "tap0", "mtu=65521");
-    check_open_fails("tap", PB_PORT_INPUT, "tap0", "port \"tap0\": this tap is an input already");
+    check_open_fails("tap", PB_PORT_INPUT, "tap0", "this tap is an input already");
     bring_up("tap0", "tap0");
     int oracle = oracle_open("tap0");
     static const uint32_t bytes[] = {60, 1514, 9014, 40000, 65535};
@@ -579,7 +579,7 @@ static void test_tap_outlives_its_interface(void)
     int oracle = oracle_open("tap1");
     make_frame(frame, 60, 1, 0);
     CHECK_EQUAL(pb_link_set_up(link_index("tap1"), false), 0);
-    wait_for_report(in, "port \"tap1\": the interface is down; ip link set tap1 up");
+    wait_for_report(in, "port \"tap:tap1\": the interface is down; ip link set tap1 up");
     check_sleeps(in);
     port_send(out, frame, 60, 60, PB_LINK_ETHERNET);
     port_send(out, frame, 60, 60, PB_LINK_ETHERNET);
@@ -595,7 +595,7 @@ static void test_tap_outlives_its_interface(void)
 
     CHECK_EQUAL(pb_link_delete(link_index("tap1")), 0);
     CHECK_EQUAL(port_receive_briefly(in), 0); /* notices by itself, without tick() */
-    check_report("port \"tap1\": the interface is gone; stop and start");
+    check_report("port \"tap:tap1\": the interface is gone; stop and start");
     check_sleeps(in);
     make_frame(frame, 60, 1, 0);
     port_send(out, frame, 60, 60, PB_LINK_ETHERNET);
@@ -619,14 +619,14 @@ static void test_tap_outlives_its_interface(void)
 static void test_open_errors_say_what_to_do(void)
 {
     make_pair("a", "b", 1500);
-    check_open_fails("packet", PB_PORT_INPUT, "eth9", "port \"eth9\": no such interface; have: lo, b, a");
+    check_open_fails("packet", PB_PORT_INPUT, "eth9", "no such interface; have: lo, b, a");
     check_open_fails("packet", PB_PORT_OUTPUT, "a-name-longer-than-any", "no such interface; have: ");
     check_open_fails("packet", PB_PORT_INPUT, "", "no such interface");
-    check_open_fails("tap", PB_PORT_INPUT, "b", "port \"b\": an interface of this name exists and is not a tap");
+    check_open_fails("tap", PB_PORT_INPUT, "b", "an interface of this name exists and is not a tap");
     check_open_fails("tap", PB_PORT_INPUT, "a-name-longer-than-any", "1 to 15 bytes");
     CHECK_EQUAL(pb_link_delete(link_index("a")), 0);
     struct test_port *lo = port_open("packet", PB_PORT_INPUT, "lo", "");
-    check_report("port \"lo\": the interface is down; ip link set lo up");
+    check_report("port \"packet:lo\": the interface is down; ip link set lo up");
     port_end(lo);
 }
 
@@ -634,11 +634,11 @@ static void test_open_errors_say_what_to_do(void)
 static void test_open_without_permission(void)
 {
     CHECK_EQUAL(seteuid(65534), 0);
-    check_open_fails("packet", PB_PORT_INPUT, "lo", "port \"lo\": no permission for packet sockets; run as root or "
+    check_open_fails("packet", PB_PORT_INPUT, "lo", "no permission for packet sockets; run as root or "
                      "grant CAP_NET_RAW (setcap cap_net_raw+ep PROGRAM)");
-    check_open_fails("veth", PB_PORT_INPUT, "bro0", "port \"bro0\": no permission to create interfaces; run as root "
+    check_open_fails("veth", PB_PORT_INPUT, "bro0", "no permission to create interfaces; run as root "
                      "or grant CAP_NET_ADMIN");
-    check_open_fails("tap", PB_PORT_INPUT, "tap0", "port \"tap0\": ");
+    check_open_fails("tap", PB_PORT_INPUT, "tap0", "");
     CHECK_EQUAL(seteuid(0), 0);
 }
 

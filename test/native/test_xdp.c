@@ -307,7 +307,7 @@ static void test_output_outlives_its_interface(void)
     CHECK_EQUAL(pb_link_set_up(link_index("a"), false), 0);
     for (int i = 0; i < 3; i++)
         port_send(out, frame, 60, 60, PB_LINK_ETHERNET);
-    check_report("port \"b\": the interface has no link");
+    check_report("port \"xdp:b\": the interface has no link");
     CHECK_EQUAL(own(out, PB_XDP_TX_ERROR), 6);
     CHECK_EQUAL(counter(out, PB_PORT_IN_FLIGHT), 0);
     recv(oracle, heard, sizeof(heard), MSG_DONTWAIT); /* fetch ENETDOWN */
@@ -320,7 +320,7 @@ static void test_output_outlives_its_interface(void)
     for (int i = 0; i < 3; i++)
         port_send(out, frame, 60, 60, PB_LINK_ETHERNET);
     CHECK_EQUAL(own(out, PB_XDP_TX_ERROR), 9);
-    check_report("port \"b\": the interface is gone");
+    check_report("port \"xdp:b\": the interface is gone");
     check_sleeps(out);
     check_accounting(out, counter(out, PB_PORT_TX_PACKETS) + 9);
     port_end(out);
@@ -574,8 +574,8 @@ static void test_engines_share_an_interface_by_queue(void)
 static void test_open_errors_say_what_to_do(void)
 {
     make_pair("a", "b", 1500);
-    check_open_fails("xdp", PB_PORT_INPUT, "eth9", "port \"eth9\": no such interface; have: lo, b, a");
-    check_open_fails("xdp", PB_PORT_INPUT, "lo", "port \"lo\": lo is not Ethernet (hardware type 772); use packet:lo");
+    check_open_fails("xdp", PB_PORT_INPUT, "eth9", "no such interface; have: lo, b, a");
+    check_open_fails("xdp", PB_PORT_INPUT, "lo", "lo is not Ethernet (hardware type 772); use packet:lo");
     check_refused("xdp", PB_PORT_INPUT, "b", "queue=1",
                   "b has no receive queue 1, but 0 to 0; use one of these, or give it more (ethtool -L)");
     check_refused("xdp", PB_PORT_OUTPUT, "b", "queue=7", "b has no send queue 7, but 0 to 0");
@@ -604,7 +604,7 @@ static void test_another_process_has_the_program(void)
     if (child == 0) {
         char byte;
         CHECK_EQUAL(read(go[0], &byte, 1), 1);
-        check_refused("xdp", PB_PORT_INPUT, "b", "queue=1", "port \"b\": b has another program's XDP program (id ");
+        check_refused("xdp", PB_PORT_INPUT, "b", "queue=1", "b has another program's XDP program (id ");
         CHECK(strstr(error.text, "stop what reads it, or ip link set b xdp off") != NULL);
         _exit(0);
     }

@@ -91,15 +91,15 @@ static int attach(struct pb_device *device, const struct pb_port *port, struct p
     if (result >= 0 && find_id(device->name, &device->id))
         return 0;
     if (pb_memif_is_served(device->arguments))
-        return pb_fail(error, EADDRINUSE, "port \"%s\": another program serves this memif socket: %s; end that program, use another "
-                       "socket, or be its client (role=client)", port->name, pb_errno_text(EADDRINUSE));
+        return pb_port_fail(port, error, EADDRINUSE, "another program serves this memif socket: %s; end that program, "
+                            "use another socket, or be its client (role=client)", pb_errno_text(EADDRINUSE));
     /* The buses of DPDK each have their own number for what they do not know. */
     int code = result == -ENOMEM || result == -EBUSY || result == -EACCES || result == -EPERM ? -result : ENODEV;
     const char *remedy = strchr(device->name, ':') != NULL
                              ? "check its address, and that it is bound to vfio-pci (dpdk-devbind.py --status)"
                              : "check its name and arguments, and that its driver is installed (apt-cache search librte-net-)";
-    return pb_fail(error, code, "port \"%s\": DPDK has no device %s: %s; %s", port->name, device->name,
-                   pb_eal_log_text(pb_errno_text(code)), remedy);
+    return pb_port_fail(port, error, code, "DPDK has no device %s: %s; %s", device->name,
+                        pb_eal_log_text(pb_errno_text(code)), remedy);
 }
 
 static void detach(struct pb_device *device)
@@ -130,7 +130,7 @@ static struct pb_device *make(const struct pb_port *port, const char *name, cons
 {
     struct pb_device *device = aligned_alloc(__alignof__(*device), sizeof(*device));
     if (device == NULL) {
-        pb_fail(error, ENOMEM, "port \"%s\": no memory", port->name);
+        pb_port_no_memory(port, error);
         return NULL;
     }
     memset(device, 0, sizeof(*device));
@@ -139,7 +139,7 @@ static struct pb_device *make(const struct pb_port *port, const char *name, cons
     memcpy(device->name, name, strlen(name) + 1);
     device->arguments = strdup(arguments);
     if (device->arguments == NULL)
-        pb_fail(error, ENOMEM, "port \"%s\": no memory", port->name);
+        pb_port_no_memory(port, error);
     if (device->arguments == NULL || attach(device, port, error) < 0) {
         release(device);
         return NULL;
@@ -155,27 +155,27 @@ struct pb_device *pb_device_hold(const struct pb_port *port, const struct pb_dev
     char name[DEVICE_NAME_BYTES];
     size_t length = strcspn(wish->arguments, ",");
     if (length == 0 || length >= sizeof(name)) {
-        pb_fail(error, EINVAL, "port \"%s\": a device of DPDK has a name of 1 to %zu bytes; say dpdk:0000:3b:00.0 or dpdk:net_null0",
-                port->name, sizeof(name) - 1);
+        pb_port_fail(port, error, EINVAL, "a device of DPDK has a name of 1 to %zu bytes; say dpdk:0000:3b:00.0 or "
+                     "dpdk:net_null0", sizeof(name) - 1);
         return NULL;
     }
     memcpy(name, wish->arguments, length);
     name[length] = '\0';
-    if (pb_eal_start(port->name, name, error) < 0)
+    if (pb_eal_start(port, name, error) < 0)
         return NULL;
     struct pb_device *device = find(name);
     if (device != NULL && atomic_load(&device->gone)) {
         if (device->users > 0) {
-            pb_fail(error, EBUSY, "port \"%s\": %s is gone, and engine \"%s\" has it still; stop that one first", port->name, name,
-                    device->open[0]->engine_name);
+            pb_port_fail(port, error, EBUSY, "%s is gone, and engine \"%s\" has it still; stop that one first", name,
+                         device->open[0]->engine_name);
             return NULL;
         }
         detach(device); /* it may have come back under the same name */
         device = NULL;
     }
     if (device != NULL && !agrees(device, wish->arguments)) {
-        pb_fail(error, EBUSY, "port \"%s\": another port has the device with other arguments (%s); give it the same", port->name,
-                device->arguments);
+        pb_port_fail(port, error, EBUSY, "another port has the device with other arguments (%s); give it the same",
+                     device->arguments);
         return NULL;
     }
     if (device == NULL)
@@ -211,10 +211,10 @@ int pb_device_open(struct pb_device *device, struct pb_port *port, const struct 
     uint32_t queues = wish->queues > 0 ? wish->queues : device->queues > 0 ? device->queues : 1;
     bool grows = wish->queues > device->queues;
     if (device->open_count == RTE_DIM(device->open))
-        return pb_fail(error, EMFILE, "port \"%s\": at most %zu ports share a device", port->name, RTE_DIM(device->open));
+        return pb_port_fail(port, error, EMFILE, "at most %zu ports share a device", RTE_DIM(device->open));
     if (grows && is_others(device, port))
-        return pb_fail(error, EBUSY, "port \"%s\": %s runs with %u queue%s; say queues=%u at the port that opens it first", port->name,
-                       device->name, device->queues, device->queues == 1 ? "" : "s", queues);
+        return pb_port_fail(port, error, EBUSY, "%s runs with %u queue%s; say queues=%u at the port that opens it first",
+                            device->name, device->queues, device->queues == 1 ? "" : "s", queues);
     if (device->users == 0 || grows) {
         struct pb_eal_fds fds;
         pb_eal_fds_begin(&fds);
@@ -236,12 +236,12 @@ int pb_device_claim(struct pb_device *device, const struct pb_port *port, int32_
 {
     uint32_t first = queue < 0 ? 0 : (uint32_t)queue, end = queue < 0 ? device->queues : first + 1;
     if (end > device->queues)
-        return pb_fail(error, EINVAL, "port \"%s\": no receive queue %u: %s has %u; say ?queues=%u", port->name, first, device->name,
-                       device->queues, end);
+        return pb_port_fail(port, error, EINVAL, "no receive queue %u: %s has %u; say ?queues=%u", first, device->name,
+                            device->queues, end);
     for (uint32_t q = first; q < end; q++)
         if (device->readers[q] != NULL)
-            return pb_fail(error, EBUSY, "port \"%s\": engine \"%s\" reads queue %u of %s; give each engine a queue id of its own "
-                           "(and ?queues=)", port->name, device->readers[q]->engine_name, q, device->name);
+            return pb_port_fail(port, error, EBUSY, "engine \"%s\" reads queue %u of %s; give each engine a queue id "
+                                "of its own (and ?queues=)", device->readers[q]->engine_name, q, device->name);
     for (uint32_t q = first; q < end; q++)
         device->readers[q] = port;
     return 0;

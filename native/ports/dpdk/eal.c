@@ -313,31 +313,32 @@ static int init_quietly(int count, char **words)
     return result;
 }
 
-static int fail(const char *port, struct pb_error *error)
+static int fail(const struct pb_port *port, struct pb_error *error)
 {
     int code = rte_errno;
-    pb_fail(error, code, "port \"%s\": DPDK does not start: %s%s", port, pb_eal_log_text(rte_strerror(code)),
-            code == EINVAL ? "; correct its options (--dpdk-eal, BRICKS.set_dpdk_eal())"
-                           : "; see its options (--dpdk-eal) and huge pages, then start this process again");
+    char text[PB_ERROR_BYTES];
+    snprintf(text, sizeof(text), "DPDK does not start: %s%s", pb_eal_log_text(rte_strerror(code)),
+             code == EINVAL ? "; correct its options (--dpdk-eal, BRICKS.set_dpdk_eal())"
+                            : "; see its options (--dpdk-eal) and huge pages, then start this process again");
     /* Only the first checks can be tried again. */
-    if (code != EINVAL && error != NULL)
-        snprintf(eal.failure, sizeof(eal.failure), "%s", error->text);
-    return -code;
+    if (code != EINVAL)
+        memcpy(eal.failure, text, sizeof(eal.failure));
+    return pb_port_fail(port, error, code, "%s", text);
 }
 
-int pb_eal_start(const char *port, const char *device, struct pb_error *error)
+int pb_eal_start(const struct pb_port *port, const char *device, struct pb_error *error)
 {
     if (eal.failure[0] != '\0')
-        return pb_fail(error, EIO, "%s", eal.failure);
+        return pb_port_fail(port, error, EIO, "%s", eal.failure);
     if (eal.started && !eal.pci && !is_virtual(device))
-        return pb_fail(error, ENODEV, "port \"%s\": DPDK has started for virtual devices only; start this process with "
-                       "--dpdk-eal \"-a %s\"", port, device);
+        return pb_port_fail(port, error, ENODEV, "DPDK has started for virtual devices only; start this process with "
+                            "--dpdk-eal \"-a %s\"", device);
     if (eal.started)
         return 0;
     char copy[OPTIONS_BYTES], lcores[CPUS_TEXT_BYTES], allow[256];
     char *words[WORDS_MAX];
     if (log_open() < 0)
-        return pb_fail(error, ENOMEM, "port \"%s\": no memory for DPDK's log", port);
+        return pb_port_fail(port, error, ENOMEM, "no memory for DPDK's log");
     lcore_option(lcores, sizeof(lcores));
     snprintf(allow, sizeof(allow), "-a%s", device);
     int count = make_words(device, copy, lcores, allow, words);

@@ -9,13 +9,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "../port.h"
 #include "packet_bricks.h"
 
 /* Options for the next start, words as a shell takes them apart. -EBUSY: it has started. */
 int pb_eal_setup(const char *options, struct pb_error *error);
 
 /* Start it, unless it runs, for a port that names this device. 0, or -errno with text. */
-int pb_eal_start(const char *port, const char *device, struct pb_error *error);
+int pb_eal_start(const struct pb_port *port, const char *device, struct pb_error *error);
 
 /* Whether its memory is huge pages. */
 bool pb_eal_has_huge_pages(void);

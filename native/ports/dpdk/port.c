@@ -12,7 +12,6 @@
 
 #include <rte_lcore.h>
 
-#include "../../core/error.h"
 #include "../module.h"
 #include "dpdk_port.h"
 #include "eal.h"
@@ -109,7 +108,7 @@ static int dpdk_open(struct pb_port *port, struct pb_error *error)
     if (port->state == NULL)
         port->state = calloc(1, sizeof(struct pb_dpdk_port));
     if (port->state == NULL)
-        return pb_fail(error, ENOMEM, "port \"%s\": out of memory", port->name);
+        return pb_port_no_memory(port, error);
     result = hold_device(port, port->state, &wish, error);
     if (result == 0)
         result = open_device(port, port->state, &wish, error);

@@ -18,7 +18,6 @@
 #include <rte_ether.h>
 #include <rte_mbuf.h>
 
-#include "../../core/error.h"
 #include "../rtnetlink.h"
 #include "eal.h"
 
@@ -81,10 +80,11 @@ static int make_pool(struct pb_device *device, const struct pb_port *port, uint3
     if (device->pool != NULL)
         return 0;
     uint64_t mb = (uint64_t)count * (device->segment_bytes + RTE_PKTMBUF_HEADROOM + 2 * sizeof(struct rte_mbuf)) >> 20;
-    return pb_fail(error, rte_errno, "port \"%s\": no memory for %u buffers of %u bytes (%llu MiB): %s; %s, or want fewer (?mbufs=)",
-                   port->name, count, device->segment_bytes, (unsigned long long)mb, rte_strerror(rte_errno),
-                   pb_eal_has_huge_pages() ? "reserve more huge pages (vm.nr_hugepages), or use none (--dpdk-eal --no-huge)"
-                                           : "give DPDK more (--dpdk-eal \"--no-huge -m 4096\")");
+    return pb_port_fail(port, error, rte_errno, "no memory for %u buffers of %u bytes (%llu MiB): %s; %s, or want "
+                        "fewer (?mbufs=)", count, device->segment_bytes, (unsigned long long)mb,
+                        rte_strerror(rte_errno),
+                        pb_eal_has_huge_pages() ? "reserve more huge pages (vm.nr_hugepages), or use none (--dpdk-eal --no-huge)"
+                                                : "give DPDK more (--dpdk-eal \"--no-huge -m 4096\")");
 }
 
 /* ----------------------------------------------------------------------- the device */
@@ -216,12 +216,12 @@ int pb_setup_start(struct pb_device *device, const struct pb_port *port, const s
     struct rte_eth_dev_info info;
     int result = rte_eth_dev_info_get(device->id, &info);
     if (result < 0)
-        return pb_fail(error, -result, "port \"%s\": DPDK does not tell about %s: %s; stop and start the engine", port->name,
-                       device->name, rte_strerror(-result));
+        return pb_port_fail(port, error, -result, "DPDK does not tell about %s: %s; stop and start the engine",
+                            device->name, rte_strerror(-result));
     uint32_t queues_max = RTE_MIN(RTE_MIN(info.max_rx_queues, info.max_tx_queues), PB_DPDK_QUEUES_MAX);
     if (queues > queues_max)
-        return pb_fail(error, EINVAL, "port \"%s\": %s has at most %u queue%s each way; say ?queues=%u", port->name, device->name,
-                       queues_max, queues_max == 1 ? "" : "s", queues_max);
+        return pb_port_fail(port, error, EINVAL, "%s has at most %u queue%s each way; say ?queues=%u", device->name,
+                            queues_max, queues_max == 1 ? "" : "s", queues_max);
     if (device->users > 0)
         pb_setup_stop(device);
     if (device->pool == NULL && (result = make_pool(device, port, queues, error)) < 0)
@@ -233,9 +233,9 @@ int pb_setup_start(struct pb_device *device, const struct pb_port *port, const s
     if (result == 0)
         result = start(device, wish);
     if (result < 0)
-        return pb_fail(error, -result, "port \"%s\": DPDK does not start %s with %u queue%s and an MTU of %u: %s; "
-                       "change its arguments, ?queues= or ?mtu=", port->name, device->name, queues, queues == 1 ? "" : "s",
-                       device->mtu, pb_eal_log_text(rte_strerror(-result)));
+        return pb_port_fail(port, error, -result, "DPDK does not start %s with %u queue%s and an MTU of %u: %s; change "
+                            "its arguments, ?queues= or ?mtu=", device->name, queues, queues == 1 ? "" : "s",
+                            device->mtu, pb_eal_log_text(rte_strerror(-result)));
     return 0;
 }
 

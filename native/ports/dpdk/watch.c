@@ -8,7 +8,6 @@
 #include <stdlib.h>
 
 #include "../../core/clock.h"
-#include "../../core/error.h"
 #include "dpdk_port.h"
 
 #define LOOK_NS 100000000 /* between two looks at the link while nothing comes */
@@ -90,7 +89,7 @@ int pb_dpdk_watch_open(struct pb_port *port, struct pb_dpdk_port *s, struct pb_e
     if (names == NULL || s->xstats == NULL || s->xstats_table == NULL || s->xstats_names == NULL) {
         free(names);
         pb_dpdk_watch_free(port, s);
-        return pb_fail(error, ENOMEM, "port \"%s\": no memory for the device's counters", port->name);
+        return pb_port_fail(port, error, ENOMEM, "no memory for the device's counters");
     }
     found = rte_eth_xstats_get_names(s->device->id, names, count);
     s->xstats_count = found < 0 ? 0 : (uint32_t)found < count ? (uint32_t)found : count;

@@ -74,8 +74,7 @@ static int choose(const struct pb_port *port, const char *key, const char *const
     for (int i = 0; words[i] != NULL; i++)
         if (strcmp(words[i], text) == 0)
             return i;
-    return pb_fail(error, EINVAL, "port \"%s\": %s is %s, %s or %s, not \"%s\"", port->name, key, words[0], words[1], words[2],
-                   text);
+    return pb_port_fail(port, error, EINVAL, "%s is %s, %s or %s, not \"%s\"", key, words[0], words[1], words[2], text);
 }
 
 static uint32_t power_of_two(uint32_t value)
@@ -122,13 +121,12 @@ static int open_interface(const struct pb_port *port, struct xdp_port *s, struct
     bool promiscuous = port->role == PB_PORT_INPUT && pb_port_option_boolean(port, "promiscuous");
     s->interface.fd = promiscuous ? socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0) : socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (s->interface.fd < 0)
-        return pb_fail(error, errno, "port \"%s\": socket: %s; run as root or grant CAP_NET_RAW", port->name,
-                       pb_errno_text(errno));
+        return pb_port_fail(port, error, errno, "socket: %s; run as root or grant CAP_NET_RAW", pb_errno_text(errno));
     struct packet_mreq membership = {.mr_ifindex = s->interface.index, .mr_type = PACKET_MR_PROMISC};
     if (promiscuous &&
         setsockopt(s->interface.fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &membership, sizeof(membership)) < 0)
-        return pb_fail(error, errno, "port \"%s\": cannot set %s promiscuous: %s; use ?promiscuous=0", port->name,
-                       s->interface.name, pb_errno_text(errno));
+        return pb_port_fail(port, error, errno, "cannot set %s promiscuous: %s; use ?promiscuous=0", s->interface.name,
+                            pb_errno_text(errno));
     return 0;
 }
 
@@ -139,7 +137,7 @@ static int open_input_queues(struct pb_port *port, struct xdp_port *s, struct xd
     uint32_t count = queue >= 0 ? 1 : have;
     s->queues = calloc(count, sizeof(struct xdp_queue *));
     if (s->queues == NULL)
-        return pb_fail(error, ENOMEM, "port \"%s\": out of memory", port->name);
+        return pb_port_no_memory(port, error);
     for (uint32_t i = 0; i < count; i++) {
         request->queue = queue >= 0 ? (uint32_t)queue : i;
         int result = pb_xdp_queue_open(port, request, &s->queues[i], error);
@@ -147,8 +145,8 @@ static int open_input_queues(struct pb_port *port, struct xdp_port *s, struct xd
             return result;
         s->count++;
         if (s->queues[i]->umem != s->queues[0]->umem)
-            return pb_fail(error, EINVAL, "port \"%s\": an output of this engine uses %s otherwise; give both the same ?mode=",
-                           port->name, request->interface);
+            return pb_port_fail(port, error, EINVAL, "an output of this engine uses %s otherwise; give both the same "
+                                "?mode=", request->interface);
         request->mode = s->queues[0]->umem->zerocopy ? XDP_MODE_ZEROCOPY : XDP_MODE_COPY;
     }
     return 0;
@@ -160,7 +158,7 @@ static int open_output_queue(struct pb_port *port, struct xdp_port *s, struct xd
 {
     s->queues = calloc(1, sizeof(struct xdp_queue *));
     if (s->queues == NULL)
-        return pb_fail(error, ENOMEM, "port \"%s\": out of memory", port->name);
+        return pb_port_no_memory(port, error);
     int result = -EBUSY;
     uint32_t from = queue >= 0 ? (uint32_t)queue : 0, to = queue >= 0 ? (uint32_t)queue + 1 : have;
     for (request->queue = from; result == -EBUSY && request->queue < to; request->queue++)
@@ -174,9 +172,9 @@ static int open_queues(struct pb_port *port, struct xdp_port *s, struct xdp_requ
     int64_t said = pb_port_option_integer(port, "queue"), queue = said >= 0 ? said : port->queue_id;
     uint32_t have = queues_of(s, port->role);
     if (queue >= (int64_t)have)
-        return pb_fail(error, EINVAL, "port \"%s\": %s has no %s queue %d, but 0 to %u; use one of these, or give it more "
-                       "(ethtool -L)", port->name, request->interface, port->role == PB_PORT_INPUT ? "receive" : "send",
-                       (int)queue, have - 1);
+        return pb_port_fail(port, error, EINVAL, "%s has no %s queue %d, but 0 to %u; use one of these, or give it "
+                            "more (ethtool -L)", request->interface, port->role == PB_PORT_INPUT ? "receive" : "send",
+                            (int)queue, have - 1);
     return port->role == PB_PORT_INPUT ? open_input_queues(port, s, request, queue, have, error)
                                        : open_output_queue(port, s, request, queue, have, error);
 }
@@ -199,14 +197,14 @@ static int open_port(struct pb_port *port, struct xdp_port *s, const struct pb_l
     if (attach < 0)
         return attach;
     if (mode == XDP_MODE_ZEROCOPY && attach == XDP_ATTACH_SKB)
-        return pb_fail(error, EINVAL, "port \"%s\": mode=zerocopy does not go with attach=skb; use attach=native", port->name);
+        return pb_port_fail(port, error, EINVAL, "mode=zerocopy does not go with attach=skb; use attach=native");
     if (link->hardware != ARPHRD_ETHER)
-        return pb_fail(error, EPROTONOSUPPORT, "port \"%s\": %s is not Ethernet (hardware type %u); use packet:%s", port->name,
-                       s->interface.name, link->hardware, s->interface.name);
+        return pb_port_fail(port, error, EPROTONOSUPPORT, "%s is not Ethernet (hardware type %u); use packet:%s",
+                            s->interface.name, link->hardware, s->interface.name);
     char why[128];
     if (port->role == PB_PORT_INPUT && !pb_port_option_boolean(port, "force") && pb_host_needs(port->name, why, sizeof(why)))
-        return pb_fail(error, EPERM, "port \"%s\": %s %s, and xdp would take its traffic from the host; use packet:%s, which "
-                       "gets a copy, or say ?force=1", port->name, port->name, why, port->name);
+        return pb_port_fail(port, error, EPERM, "%s %s, and xdp would take its traffic from the host; use packet:%s, "
+                            "which gets a copy, or say ?force=1", port->name, why, port->name);
     struct xdp_request request = {.interface = s->interface.name,
                                   .index = link->index,
                                   .frame_max = link->mtu + 14 + PB_VLAN_TAG_BYTES,
@@ -230,7 +228,7 @@ static int xdp_open(struct pb_port *port, struct pb_error *error)
         return result;
     struct xdp_port *s = calloc(1, sizeof(*s));
     if (s == NULL)
-        return pb_fail(error, ENOMEM, "port \"%s\": out of memory", port->name);
+        return pb_port_no_memory(port, error);
     memcpy(s->interface.name, port->name, strlen(port->name) + 1); /* it has an index, so it fits */
     s->interface.index = link.index;
     s->interface.fd = -1;

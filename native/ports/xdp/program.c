@@ -78,16 +78,17 @@ static int fail_attach(const struct pb_port *port, const struct xdp_request *req
     const char *interface = request->interface;
     uint32_t id = 0;
     if (code == EPERM || code == EACCES)
-        return pb_fail(error, code, "port \"%s\": no permission for XDP programs; run as root or grant CAP_NET_ADMIN and "
-                       "CAP_BPF", port->name);
+        return pb_port_fail(port, error, code, "no permission for XDP programs; run as root or grant CAP_NET_ADMIN and "
+                            "CAP_BPF");
     if (code == EBUSY || code == EEXIST) {
         (void)bpf_xdp_query_id(request->index, 0, &id);
-        return pb_fail(error, code, "port \"%s\": %s has another program's XDP program (id %u); stop what reads it, or "
-                       "ip link set %s xdp off", port->name, interface, id, interface);
+        return pb_port_fail(port, error, code, "%s has another program's XDP program (id %u); stop what reads it, or "
+                            "ip link set %s xdp off", interface, id, interface);
     }
-    return pb_fail(error, code, "port \"%s\": cannot attach an XDP program to %s (attach=%s): %s; use another mode "
-                   "(?attach=skb), or a smaller MTU", port->name, interface,
-                   attach == XDP_ATTACH_AUTO ? "auto" : attach == XDP_ATTACH_SKB ? "skb" : "native", pb_errno_text(code));
+    return pb_port_fail(port, error, code, "cannot attach an XDP program to %s (attach=%s): %s; use another mode "
+                        "(?attach=skb), or a smaller MTU", interface,
+                        attach == XDP_ATTACH_AUTO ? "auto" : attach == XDP_ATTACH_SKB ? "skb" : "native",
+                        pb_errno_text(code));
 }
 
 /* Have VLAN tags left in frames, or stripped again. */
@@ -125,7 +126,7 @@ int pb_xdp_program_open(const struct pb_port *port, const struct xdp_request *re
     }
     program = calloc(1, sizeof(*program));
     if (program == NULL)
-        return pb_fail(error, ENOMEM, "port \"%s\": out of memory", port->name);
+        return pb_port_no_memory(port, error);
     program->index = request->index;
     program->link_fd = program->program_fd = -1;
     program->map_fd = bpf_map_create(BPF_MAP_TYPE_XSKMAP, "packet_bricks", sizeof(uint32_t), sizeof(int),
@@ -151,8 +152,8 @@ int pb_xdp_program_add(const struct pb_port *port, const struct xdp_program *pro
                        struct pb_error *error)
 {
     int result = bpf_map_update_elem(program->map_fd, &queue->id, &queue->fd, BPF_ANY);
-    return result == 0 ? 0 : pb_fail(error, -result, "port \"%s\": cannot direct queue %u to its socket: %s", port->name,
-                                     queue->id, pb_errno_text(-result));
+    return result == 0 ? 0 : pb_port_fail(port, error, -result, "cannot direct queue %u to its socket: %s", queue->id,
+                                          pb_errno_text(-result));
 }
 
 void pb_xdp_program_remove(const struct xdp_program *program, const struct xdp_queue *queue)

@@ -131,18 +131,19 @@ static int fail_bind(const struct pb_port *port, const struct xdp_request *reque
 {
     switch (code) {
     case EBUSY:
-        return pb_fail(error, EBUSY, "port \"%s\": queue %u of %s is in use by another program's or engine's AF_XDP socket; "
-                       "stop that one, or use another queue (?queue=)", port->name, request->queue, request->interface);
+        return pb_port_fail(port, error, EBUSY, "queue %u of %s is in use by another program's or engine's AF_XDP "
+                            "socket; stop that one, or use another queue (?queue=)", request->queue,
+                            request->interface);
     case EPERM:
     case EACCES:
-        return pb_fail(error, code, "port \"%s\": no permission for AF_XDP sockets; run as root or grant CAP_NET_RAW, "
-                       "CAP_NET_ADMIN and CAP_BPF", port->name);
+        return pb_port_fail(port, error, code, "no permission for AF_XDP sockets; run as root or grant CAP_NET_RAW, "
+                            "CAP_NET_ADMIN and CAP_BPF");
     case EOPNOTSUPP:
-        return pb_fail(error, EOPNOTSUPP, "port \"%s\": the driver of %s cannot do without the kernel's copies; use "
-                       "?mode=auto", port->name, request->interface);
+        return pb_port_fail(port, error, EOPNOTSUPP, "the driver of %s cannot do without the kernel's copies; use "
+                            "?mode=auto", request->interface);
     default:
-        return pb_fail(error, code, "port \"%s\": cannot bind to queue %u of %s: %s; this needs Linux 5.10", port->name,
-                       request->queue, request->interface, pb_errno_text(code));
+        return pb_port_fail(port, error, code, "cannot bind to queue %u of %s: %s; this needs Linux 5.10",
+                            request->queue, request->interface, pb_errno_text(code));
     }
 }
 
@@ -212,7 +213,7 @@ static int make(struct pb_port *port, const struct xdp_request *request, struct 
 {
     struct xdp_queue *queue = calloc(1, sizeof(*queue));
     if (queue == NULL)
-        return pb_fail(error, ENOMEM, "port \"%s\": out of memory", port->name);
+        return pb_port_no_memory(port, error);
     queue->index = request->index;
     queue->id = request->queue;
     queue->ring = request->ring;
@@ -240,9 +241,9 @@ int pb_xdp_queue_open(struct pb_port *port, const struct xdp_request *request, s
         return result;
     struct pb_port **user = user_of(queue, port);
     if (*user != NULL)
-        return pb_fail(error, EBUSY, "port \"%s\": queue %u of %s has an %s of this engine already; use that one, or another "
-                       "queue (?queue=)", port->name, request->queue, request->interface,
-                       port->role == PB_PORT_INPUT ? "input" : "output");
+        return pb_port_fail(port, error, EBUSY, "queue %u of %s has an %s of this engine already; use that one, or "
+                            "another queue (?queue=)", request->queue, request->interface,
+                            port->role == PB_PORT_INPUT ? "input" : "output");
     *user = port;
     share_chunks(queue->umem);
     if (port->role == PB_PORT_INPUT) {

@@ -215,16 +215,17 @@ int pb_xdp_rx_open(struct pb_port *port, struct xdp_port *s, struct pb_error *er
     s->rx.coalesce_ns = (uint64_t)pb_port_option_integer(port, "rx_usecs") * 1000;
     s->rx.chunks = calloc(port->batch_packets, sizeof(*s->rx.chunks));
     if (s->rx.chunks == NULL)
-        return pb_fail(error, ENOMEM, "port \"%s\": out of memory", port->name);
+        return pb_port_no_memory(port, error);
     if (s->queues[0]->umem->multi_buffer) {
         s->rx.joined_bytes = (size_t)port->batch_packets * XDP_SEGMENTS_MAX * XDP_CHUNK_BYTES;
         s->rx.joined = pb_reserve(s->rx.joined_bytes);
         if (s->rx.joined == NULL)
-            return pb_fail(error, errno, "port \"%s\": no %zu MiB of address space for long frames: %s; use a smaller batch, "
-                           "or raise the limit (ulimit -v)", port->name, s->rx.joined_bytes >> 20, pb_errno_text(errno));
+            return pb_port_fail(port, error, errno, "no %zu MiB of address space for long frames: %s; use a smaller "
+                                "batch, or raise the limit (ulimit -v)", s->rx.joined_bytes >> 20,
+                                pb_errno_text(errno));
     }
     int result = s->count > 1 ? open_epoll(s) : 0;
-    return result == 0 ? 0 : pb_fail(error, -result, "port \"%s\": epoll: %s", port->name, pb_errno_text(-result));
+    return result == 0 ? 0 : pb_port_fail(port, error, -result, "epoll: %s", pb_errno_text(-result));
 }
 
 void pb_xdp_rx_close(struct xdp_port *s)

@@ -20,7 +20,7 @@ export interface Place {
   readonly wires: Wires;
   /** A port's name, with the options that frames of `bytes` need. */
   port(wire: number, role: 'input' | 'output', bytes?: number): string;
-  /** The name in errors, reports and statistics. */
+  /** The name in statistics. */
   portName(wire: number, role: 'input' | 'output'): string;
   /** The peers come, or stay; before or after an engine starts. The wires carry frames of `bytes` from now on, if told. */
   attach(wires: readonly number[], bytes?: number): Promise<void>;

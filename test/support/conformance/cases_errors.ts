@@ -9,9 +9,9 @@ import type { Case, Graph, Suite } from './suite.ts';
 
 const through: Graph = { brick: 'Dummy', from: [0], to: [1] };
 
-function assertErrorText(text: string, name: string): void {
+function assertErrorText(text: string, label: string, role: string): void {
   assert.ok(!text.includes('\n'), `one line: ${text}`);
-  assert.ok(text.startsWith(`port "${name}": `), `names the port ${name}: ${text}`);
+  assert.ok(text.startsWith(`port "${label}": cannot open for ${role}: `), `names ${label} and ${role}: ${text}`);
   assert.match(text, /; ./, `says what to do: ${text}`);
   assert.doesNotMatch(text, /errno|-\d+$|undefined|null\b/, `in words: ${text}`);
 }
@@ -19,14 +19,11 @@ function assertErrorText(text: string, name: string): void {
 async function missing(suite: Suite): Promise<void> {
   const { port, code } = suite.bed.missing;
   const host = await suite.host();
-  const name = port.slice(port.indexOf(':') + 1).replace(/\?.*/, '');
-  for (const side of [
-    { inputs: [port], outputs: ['null:'] },
-    { inputs: ['null:'], outputs: [port] },
-  ]) {
+  for (const role of ['input', 'output'] as const) {
+    const side = role === 'input' ? { inputs: [port], outputs: ['null:'] } : { inputs: ['null:'], outputs: [port] };
     const failure = await host.make({ name: 'missing', links: [{ brick: { type: 'Dummy', ...side } }] });
     assert.ok(failure !== undefined, `${port} cannot be opened`);
-    assertErrorText(failure.error, name);
+    assertErrorText(failure.error, port.replace(/\?.*/, ''), role);
     assert.match(failure.code, code, failure.error);
   }
 }
@@ -53,7 +50,7 @@ async function refused(suite: Suite, t: TestContext): Promise<void> {
     const engines = startEngines(t, { ...place.engines, runtimeFolder, as }, [{ name: 'e0', links: [{ brick }] }]);
     const failure = await engines.started();
     assert.ok(failure !== undefined, `${brick.inputs} to ${brick.outputs} needs rights`);
-    assertErrorText(failure.error, place.portName(role === 'input' ? 0 : 1, role));
+    assertErrorText(failure.error, suite.label(role === 'input' ? 0 : 1, role), role);
     assert.match(failure.code, bed.refusal ?? /^$/, failure.error);
     await engines.quit();
   }
@@ -74,7 +71,7 @@ async function taken(suite: Suite, t: TestContext): Promise<void> {
     const engines = startEngines(t, place.engines, [{ name: 'second', links: [{ brick }] }]);
     const failure = await engines.started();
     assert.ok(failure !== undefined, `${place.port(wire, role)} is taken`);
-    assertErrorText(failure.error, place.portName(wire, role));
+    assertErrorText(failure.error, suite.label(wire, role), role);
     assert.equal(failure.code, 'EBUSY', failure.error);
     await engines.quit();
     await run.settle(0, [1]);

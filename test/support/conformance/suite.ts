@@ -220,10 +220,15 @@ export class Suite {
     }
   }
 
+  /** What errors and reports call a port: its driver and name, without options. */
+  label(wire: number, role: 'input' | 'output'): string {
+    return this.place.port(wire, role).replace(/\?.*/, '');
+  }
+
   /** Waits for the report of a port, from number `first` of all on. Returns the reports of that port. */
   async report(wire: number, role: 'input' | 'output', first: number): Promise<string[]> {
     const host = await this.host();
-    const start = `port "${this.place.portName(wire, role)}": `;
+    const start = `port "${this.label(wire, role)}": `;
     const found = (): string[] =>
       host
         .reports()
