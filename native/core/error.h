@@ -16,5 +16,9 @@ PB_MODULE_API int pb_fail(struct pb_error *error, int code, const char *format, 
 
 /* What an errno value means, with the remedy where there is a general one. */
 PB_MODULE_API const char *pb_errno_text(int code);
+/* The two apart, for who knows a better remedy: what it means, ... */
+PB_MODULE_API const char *pb_errno_words(int code);
+/* ... and what to do: `otherwise`, unless the number alone says it, as that of too many open files does. */
+PB_MODULE_API const char *pb_errno_remedy(int code, const char *otherwise);
 
 #endif

@@ -61,7 +61,7 @@ static int attribute_number(const struct rtattr *attribute)
     return value;
 }
 
-static void add_link(struct host *host, const struct nlmsghdr *header)
+static bool add_link(struct host *host, const struct nlmsghdr *header)
 {
     const struct ifinfomsg *message = NLMSG_DATA(header);
     struct row row = {.index = message->ifi_index};
@@ -76,8 +76,10 @@ static void add_link(struct host *host, const struct nlmsghdr *header)
     }
     if (foreign)
         row.lower = 0;
-    if (host->count < INTERFACES_MAX)
-        host->rows[host->count++] = row;
+    if (host->count == INTERFACES_MAX)
+        return false;
+    host->rows[host->count++] = row;
+    return true;
 }
 
 static void mark_route(struct host *host, int index)
@@ -110,18 +112,27 @@ static void add_route(struct host *host, const struct nlmsghdr *header)
     }
 }
 
-/* Go through the messages of one read; true: these were the last. */
-static bool take(struct host *host, const struct nlmsghdr *header, int bytes)
+/* What the kernel says at the end of a dump: 0, or -errno where it has not told all. */
+static int end_of(const struct nlmsghdr *header)
+{
+    const void *data = NLMSG_DATA(header);
+    if (header->nlmsg_type == NLMSG_ERROR)
+        return header->nlmsg_len < NLMSG_LENGTH(sizeof(struct nlmsgerr)) ? -EPROTO : ((const struct nlmsgerr *)data)->error;
+    return header->nlmsg_len < NLMSG_LENGTH(sizeof(int)) ? 0 : *(const int *)data;
+}
+
+/* Go through the messages of one read. 1: more will come; 0: these were the last; -errno. */
+static int take(struct host *host, const struct nlmsghdr *header, int bytes)
 {
     for (; NLMSG_OK(header, (uint32_t)bytes); header = NLMSG_NEXT(header, bytes)) {
         if (header->nlmsg_type == NLMSG_DONE || header->nlmsg_type == NLMSG_ERROR)
-            return true;
-        if (header->nlmsg_type == RTM_NEWLINK)
-            add_link(host, header);
+            return end_of(header);
+        if (header->nlmsg_type == RTM_NEWLINK && !add_link(host, header))
+            return -E2BIG;
         if (header->nlmsg_type == RTM_NEWROUTE)
             add_route(host, header);
     }
-    return false;
+    return 1;
 }
 
 /* Ask for all links, or all routes. 0 or -errno. */
@@ -135,17 +146,18 @@ static int dump(struct host *host, uint16_t type)
     request.header.nlmsg_len = NLMSG_LENGTH(type == RTM_GETROUTE ? sizeof(struct rtmsg) : sizeof(request.message));
     int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
     char *reply = malloc(REPLY_BYTES);
-    ssize_t n = fd < 0 || reply == NULL ? -1 : send(fd, &request, request.header.nlmsg_len, 0);
-    bool done = n < 0;
-    while (!done) {
-        n = recv(fd, reply, REPLY_BYTES, 0);
-        done = n < 0 ? errno != EINTR : take(host, (const struct nlmsghdr *)(const void *)reply, (int)n);
+    int result = fd < 0 || reply == NULL || send(fd, &request, request.header.nlmsg_len, 0) < 0 ? -errno : 1;
+    while (result > 0) {
+        ssize_t n = recv(fd, reply, REPLY_BYTES, 0);
+        if (n >= 0)
+            result = take(host, (const struct nlmsghdr *)(const void *)reply, (int)n);
+        else if (errno != EINTR)
+            result = -errno;
     }
-    int code = n < 0 ? errno : 0;
     free(reply);
     if (fd >= 0)
         close(fd);
-    return -code;
+    return result;
 }
 
 /* ------------------------------------------------------------------- SSH servers */
@@ -273,7 +285,8 @@ static void explain(int index, const struct row *needed, char *why, uint32_t why
              needed->has_default_route ? "this host's default route" : "an SSH connection to this host");
 }
 
-bool pb_host_needs(const char *interface, char *why, uint32_t why_bytes)
+/* Whether the host needs the interface, or might; then `why` says so: "carries this host's default route". */
+static bool is_needed(const char *interface, char *why, uint32_t why_bytes)
 {
     int index = (int)if_nametoindex(interface);
     struct host *host = calloc(1, sizeof(*host));
@@ -284,7 +297,8 @@ bool pb_host_needs(const char *interface, char *why, uint32_t why_bytes)
     if (result == 0 && getifaddrs(&addresses) < 0)
         result = -errno;
     if (result < 0) {
-        snprintf(why, why_bytes, "may carry this host's default route (routes cannot be read: %s)", pb_errno_text(-result));
+        snprintf(why, why_bytes, "may carry this host's default route (the kernel does not tell its routes: %s)",
+                 pb_errno_words(-result));
         free(host);
         return true;
     }
@@ -297,4 +311,13 @@ bool pb_host_needs(const char *interface, char *why, uint32_t why_bytes)
     freeifaddrs(addresses);
     free(host);
     return needed != NULL;
+}
+
+int pb_host_guard(const struct pb_port *port, struct pb_error *error)
+{
+    char why[192];
+    if (pb_port_option_boolean(port, "force") || !is_needed(port->name, why, sizeof(why)))
+        return 0;
+    return pb_port_fail(port, error, EPERM, "%s takes traffic from the host, and %s %s; use packet:%s, which gets a copy, or say "
+                        "?force=1", port->driver->name, port->name, why, port->name);
 }

@@ -8,14 +8,11 @@
 #ifndef PB_HOST_ROUTE_H
 #define PB_HOST_ROUTE_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "port.h"
 
-#include "../core/module_api.h"
-
-/* True if a default route leads over the interface (of any routing table, IPv4 or IPv6), or an SSH connection to this
- * host; or over an interface that stands on it: a bridge or bond that it belongs to, a VLAN or macvlan on top of it.
- * Then `why` says so: "carries this host's default route". */
-PB_MODULE_API bool pb_host_needs(const char *interface, char *why, uint32_t why_bytes);
+/* Refuses a port whose interface this host needs: a default route leads over it (of any routing table, IPv4 or IPv6), or
+ * an SSH connection to this host; or over one that stands on it: a bridge or bond that it belongs to, a VLAN or macvlan
+ * on top of it. Also where that cannot be known. Not if the port says ?force=1. 0, or -EPERM with text. */
+PB_MODULE_API int pb_host_guard(const struct pb_port *port, struct pb_error *error);
 
 #endif

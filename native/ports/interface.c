@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <linux/ethtool.h>
+#include <linux/if_packet.h>
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 
 #include "../core/error.h"
 
@@ -65,6 +67,19 @@ int pb_interface_find(const struct pb_port *port, const char *name, struct pb_li
     if (result == -ENODEV)
         return pb_port_fail(port, error, ENODEV, "no such interface; have: %s", pb_interfaces_text(have, sizeof(have)));
     if (result < 0)
-        return pb_port_fail(port, error, -result, "cannot look up %s: %s", name, pb_errno_text(-result));
+        return pb_port_fail_errno(port, error, -result, "see whether ip link shows it", "cannot look up interface %s", name);
     return 0;
+}
+
+int pb_interface_open(const struct pb_port *port, struct pb_interface *interface, bool promiscuous, struct pb_error *error)
+{
+    interface->fd = promiscuous ? socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0) : socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct packet_mreq membership = {.mr_ifindex = interface->index, .mr_type = PACKET_MR_PROMISC};
+    if (interface->fd >= 0 && (!promiscuous || setsockopt(interface->fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &membership,
+                                                          sizeof(membership)) == 0))
+        return 0;
+    if (promiscuous)
+        return pb_port_fail_errno(port, error, errno, "run as root, grant CAP_NET_RAW, or use ?promiscuous=0",
+                                  "cannot set %s promiscuous", interface->name);
+    return pb_port_fail_errno(port, error, errno, "use a kernel with CONFIG_INET", "no socket to ask about %s", interface->name);
 }

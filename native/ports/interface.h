@@ -36,6 +36,11 @@ PB_MODULE_API void pb_interface_lost(const struct pb_port *port, struct pb_inter
 /* The interface that a port names. 0, or -errno with text. */
 PB_MODULE_API int pb_interface_find(const struct pb_port *port, const char *name, struct pb_link *link, struct pb_error *error);
 
+/* Open the socket to ask through; one that keeps the interface promiscuous until it is closed, where that is asked
+ * for: to close one of packets takes the kernel longer. 0, or -errno with text. */
+PB_MODULE_API int pb_interface_open(const struct pb_port *port, struct pb_interface *interface, bool promiscuous,
+                                    struct pb_error *error);
+
 /* Why a frame cannot be sent. */
 enum pb_frame_fault {
     PB_FRAME_GOOD,

@@ -30,6 +30,17 @@ static void show_own_symbols(const char *file)
     (void)dlopen(file, RTLD_NOW | RTLD_GLOBAL | RTLD_NOLOAD);
 }
 
+/* `why` is the loader's text. A symbol of ours that is missing on either side: the two were built apart. */
+static void fail_load(const struct pb_driver_module *module, const char *driver, const char *path, const char *why,
+                      struct pb_error *error)
+{
+    if (strstr(why, "undefined symbol: pb_") != NULL)
+        pb_fail(error, ELIBBAD, "driver \"%s\": its module %s is of another version; run npm run build", driver, path);
+    else
+        pb_fail(error, ELIBACC, "driver \"%s\" cannot be loaded: %s; install %s (apt-get install %s)", driver, why,
+                module->package, module->package);
+}
+
 static const struct pb_module_exports *load(const struct pb_driver_module *module, const char *driver, struct pb_error *error)
 {
     char path[PATH_BYTES];
@@ -48,8 +59,7 @@ static const struct pb_module_exports *load(const struct pb_driver_module *modul
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     const struct pb_module_exports *exports = library == NULL ? NULL : dlsym(library, PB_MODULE_SYMBOL);
     if (exports == NULL)
-        pb_fail(error, ELIBACC, "driver \"%s\" cannot be loaded: %s; install %s (apt-get install %s)", driver, dlerror(),
-                module->package, module->package);
+        fail_load(module, driver, path, dlerror(), error);
     return exports;
 }
 
@@ -89,7 +99,10 @@ int pb_driver_probe(const char *name, struct pb_error *error)
     const struct pb_port_driver *driver = require(name, error);
     if (driver == NULL || pb_port_driver_operations(driver, error) == NULL)
         return -error->code;
-    return driver->probe == NULL ? 0 : driver->probe(error);
+    struct pb_error reason;
+    if (driver->probe == NULL || driver->probe(&reason) == 0)
+        return 0;
+    return pb_fail(error, reason.code, "driver \"%s\": %s", name, reason.text);
 }
 
 int pb_driver_setup(const char *name, const char *settings, struct pb_error *error)

@@ -6,12 +6,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_ether.h>
-#include <linux/if_packet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "../core/error.h"
@@ -76,17 +74,16 @@ static int open_netmap(struct pb_error *reason)
     if (errno == ENOENT || errno == ENXIO || errno == ENODEV)
         return pb_fail(reason, errno, "there is no " NETMAP_DEVICE "; load the netmap module (modprobe netmap): Debian has no "
                        "package, build it from github.com/luigirizzo/netmap with linux-headers-amd64");
-    return pb_fail(reason, errno, "cannot open " NETMAP_DEVICE ": %s", pb_errno_text(errno));
+    return pb_fail(reason, errno, "cannot open " NETMAP_DEVICE ": %s; %s", pb_errno_words(errno),
+                   pb_errno_remedy(errno, "see the kernel log"));
 }
 
 int pb_netmap_probe(struct pb_error *error)
 {
-    struct pb_error reason;
-    int fd = open_netmap(&reason);
-    if (fd < 0)
-        return pb_fail(error, reason.code, "driver \"netmap\": %s", reason.text);
-    close(fd);
-    return 0;
+    int fd = open_netmap(error);
+    if (fd >= 0)
+        close(fd);
+    return fd < 0 ? fd : 0;
 }
 
 static int refused(const struct pb_port *port, int32_t queue, int code, struct pb_error *error)
@@ -98,7 +95,7 @@ static int refused(const struct pb_port *port, int32_t queue, int code, struct p
         return pb_port_fail(port, error, code, "netmap knows no such interface; have: %s",
                             pb_interfaces_text(have, sizeof(have)));
     case EBUSY:
-        return pb_port_fail(port, error, code, "another program has it for itself; end that one");
+        return pb_port_fail(port, error, code, "another program has it to itself; end that one");
     case ENOMEM:
         return pb_port_fail(port, error, code, "netmap's memory is used up; raise buf_num, ring_num or if_num in "
                             "/sys/module/netmap/parameters, or ask for fewer ?extra_buffers");
@@ -107,15 +104,15 @@ static int refused(const struct pb_port *port, int32_t queue, int code, struct p
                             "/sys/module/netmap/parameters/admode)");
     case EPERM:
     case EACCES:
-        return pb_port_fail(port, error, code, "no permission; run as root");
+        return pb_port_fail(port, error, code, "no permission to put it into netmap mode; run as root");
     case EINVAL:
         if (queue >= 0)
-            return pb_port_fail(port, error, code, "netmap refuses it; has the interface a queue %d? (ethtool -l)",
-                                queue);
-        return pb_port_fail(port, error, code, "netmap refuses it (the kernel log says why): pipes have no pipes, and "
-                            "API %d must be known to the module", NETMAP_API);
+            return pb_port_fail(port, error, code, "netmap refuses queue %d; use one that the interface has (ethtool -l), or all of "
+                                "them (no ?queue=)", queue);
+        return pb_port_fail(port, error, code, "netmap refuses it; see the kernel log: pipes have no pipes, and API %d "
+                            "must be known to the module", NETMAP_API);
     default:
-        return pb_port_fail(port, error, code, "netmap refuses it: %s; the kernel log says more", pb_errno_text(code));
+        return pb_port_fail_errno(port, error, code, "see the kernel log", "netmap refuses it");
     }
 }
 
@@ -151,22 +148,13 @@ static int prepare_interface(struct pb_netmap_device *device, const struct pb_po
 {
     struct pb_interface *interface = &device->interface;
     struct pb_link link;
-    char why[128];
     if (strpbrk(port->name, "{}:") != NULL || pb_link_get(port->name, &link) < 0)
         return 0;
     interface->index = link.index;
-    if (!pb_port_option_boolean(port, "force") && pb_host_needs(port->name, why, sizeof(why)))
-        return pb_port_fail(port, error, EBUSY, "%s %s, and netmap would take it from the host; use another interface, "
-                            "or ?force=1", port->name, why);
-    /* A membership ends with its socket, so nothing stays promiscuous behind us. */
-    struct packet_mreq membership = {.mr_ifindex = link.index, .mr_type = PACKET_MR_PROMISC};
-    bool promiscuous = pb_port_option_boolean(port, "promiscuous");
-    interface->fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
-    if (interface->fd < 0 || (promiscuous && setsockopt(interface->fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &membership,
-                                                        sizeof(membership)) < 0))
-        return pb_port_fail(port, error, errno, "cannot set it promiscuous: %s; use ?promiscuous=0",
-                            pb_errno_text(errno));
-    return 0;
+    int result = pb_host_guard(port, error);
+    if (result < 0)
+        return result;
+    return pb_interface_open(port, interface, pb_port_option_boolean(port, "promiscuous"), error);
 }
 
 static void release(struct pb_netmap_device *device)

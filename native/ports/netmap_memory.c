@@ -19,7 +19,7 @@ static struct pb_netmap_memory *memories;
 
 static int nonsense(const struct pb_port *port, const char *what, struct pb_error *error)
 {
-    return pb_port_fail(port, error, EPROTO, "%s in netmap's memory cannot be; is this module's API %d? load that of "
+    return pb_port_fail(port, error, EPROTO, "%s in netmap's memory cannot be; load a module of API %d, that of "
                         "github.com/luigirizzo/netmap", what, NETMAP_API);
 }
 
@@ -41,8 +41,9 @@ int pb_netmap_memory_open(const struct pb_port *port, const struct netmap_regist
         if (memory->base == MAP_FAILED) {
             int code = errno;
             free(memory);
-            return pb_port_fail(port, error, code, "cannot map the %llu MiB of netmap's memory %u: %s",
-                                (unsigned long long)(request->memsize >> 20), request->mem_id, pb_errno_text(code));
+            return pb_port_fail_errno(port, error, code, "raise the limit of address space (ulimit -v), or make netmap's memory "
+                                      "smaller (/sys/module/netmap/parameters)", "cannot map the %llu MiB of netmap's memory %u",
+                                      (unsigned long long)(request->memsize >> 20), request->mem_id);
         }
         memory->next = memories;
         memories = memory;
@@ -119,7 +120,7 @@ static int find_rings(struct pb_netmap_device *device, const struct pb_port *por
             return result;
     }
     if (device->rings_count[role] == 0)
-        return pb_port_fail(port, error, ENXIO, "netmap gave it no %s ring",
+        return pb_port_fail(port, error, ENXIO, "netmap gave it no %s ring; see the kernel log",
                             role == PB_PORT_INPUT ? "receive" : "send");
     return 0;
 }

@@ -95,9 +95,9 @@ int pb_packet_map_ring(struct pb_port *port, struct pb_packet_socket *s, int opt
     if (setsockopt(s->interface.fd, SOL_PACKET, option, request, bytes) == 0)
         ring = mmap(NULL, s->ring_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, s->interface.fd, 0);
     if (ring == MAP_FAILED)
-        return pb_port_fail(port, error, errno, "no ring of %zu MiB: %s; free memory%s", s->ring_bytes >> 20,
-                            pb_errno_text(errno),
-                            port->role == PB_PORT_INPUT ? " or use a smaller one (?ring_mb=)" : "");
+        return pb_port_fail_errno(port, error, errno,
+                                  port->role == PB_PORT_INPUT ? "free memory, or use a smaller one (?ring_mb=)" : "free memory",
+                                  "cannot have a ring of %zu MiB", s->ring_bytes >> 20);
     s->ring = ring;
     return 0;
 }
@@ -159,7 +159,7 @@ int pb_packet_open(struct pb_port *port, struct pb_packet_socket *s, const char 
         return pb_port_fail(port, error, errno, "no permission for packet sockets; run as root or grant CAP_NET_RAW "
                             "(setcap cap_net_raw+ep PROGRAM)");
     if (s->interface.fd < 0)
-        return pb_port_fail(port, error, errno, "packet socket: %s", pb_errno_text(errno));
+        return pb_port_fail_errno(port, error, errno, "use a kernel with CONFIG_PACKET", "no packet socket");
     port->writable = port->role == PB_PORT_INPUT; /* the ring is ours until a block goes back */
     result = port->role == PB_PORT_INPUT ? pb_packet_rx_open(port, s, error)
                                          : pb_packet_tx_open(port, s, link.mtu, error);

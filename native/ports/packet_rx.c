@@ -273,7 +273,7 @@ int pb_packet_rx_open(struct pb_port *port, struct pb_packet_socket *s, struct p
     if (pb_packet_set_option(s, PACKET_VERSION, TPACKET_V3) < 0 ||
         pb_packet_set_option(s, PACKET_RESERVE, PB_VLAN_TAG_BYTES) < 0 ||
         (!outgoing && pb_packet_set_option(s, PACKET_IGNORE_OUTGOING, 1) < 0))
-        return pb_port_fail(port, error, errno, "packet socket: %s; this needs Linux 4.20", pb_errno_text(errno));
+        return pb_port_fail_errno(port, error, errno, "use Linux 4.20 or later", "cannot set up the packet socket");
     int result = pb_packet_map_ring(port, s, PACKET_RX_RING, (struct tpacket_req *)&request, sizeof(request), error);
     if (result < 0)
         return result;
@@ -282,13 +282,13 @@ int pb_packet_rx_open(struct pb_port *port, struct pb_packet_socket *s, struct p
     struct packet_mreq membership = {.mr_ifindex = s->interface.index, .mr_type = PACKET_MR_PROMISC};
     if (pb_port_option_boolean(port, "promiscuous") &&
         setsockopt(s->interface.fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &membership, sizeof(membership)) < 0)
-        return pb_port_fail(port, error, errno, "cannot set %s promiscuous: %s; use ?promiscuous=0", s->interface.name,
-                            pb_errno_text(errno));
+        return pb_port_fail_errno(port, error, errno, "use ?promiscuous=0", "cannot set %s promiscuous", s->interface.name);
     if ((port->queue_id >= 0 && fanout_prepare(s) < 0) || pb_packet_bind(s, ETH_P_ALL) < 0)
-        return pb_port_fail(port, error, errno, "cannot bind to %s: %s", s->interface.name, pb_errno_text(errno));
+        return pb_port_fail_errno(port, error, errno, "see whether ip link shows it, then start again", "cannot bind to %s",
+                                  s->interface.name);
     if (port->queue_id >= 0 && fanout_join(s, outgoing) < 0)
-        return pb_port_fail(port, error, errno, "cannot share %s among queues: %s; set it up first (ip link set %s "
-                            "up), at most 256 engines share one", s->interface.name, pb_errno_text(errno),
+        return pb_port_fail(port, error, errno, "cannot have queue id %d of %s: %s; set it up first (ip link set %s up), at "
+                            "most 256 engines share one", port->queue_id, s->interface.name, pb_errno_words(errno),
                             s->interface.name);
     rx_check(port, s); /* binding to an interface that is down leaves ENETDOWN */
     return 0;

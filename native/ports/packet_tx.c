@@ -209,7 +209,7 @@ int pb_packet_tx_open(struct pb_port *port, struct pb_packet_socket *s, uint32_t
                                   .tp_frame_size = slot,
                                   .tp_frame_nr = s->tx.slots};
     if (pb_packet_set_option(s, PACKET_VERSION, TPACKET_V2) < 0 || pb_packet_set_option(s, PACKET_QDISC_BYPASS, 1) < 0)
-        return pb_port_fail(port, error, errno, "packet socket: %s; this needs Linux 3.14", pb_errno_text(errno));
+        return pb_port_fail_errno(port, error, errno, "use Linux 3.14 or later", "cannot set up the packet socket");
     /* What bounds the frames under way is the ring, not the send buffer. */
     int send_bytes = 2 * (int)RING_BYTES;
     if (setsockopt(s->interface.fd, SOL_SOCKET, SO_SNDBUFFORCE, &send_bytes, sizeof(send_bytes)) < 0)
@@ -218,7 +218,8 @@ int pb_packet_tx_open(struct pb_port *port, struct pb_packet_socket *s, uint32_t
     if (result < 0)
         return result;
     if (pb_packet_bind(s, 0) < 0) /* protocol 0: it receives nothing */
-        return pb_port_fail(port, error, errno, "cannot bind to %s: %s", s->interface.name, pb_errno_text(errno));
+        return pb_port_fail_errno(port, error, errno, "see whether ip link shows it, then start again", "cannot bind to %s",
+                                  s->interface.name);
     if (!pb_interface_is_up(&s->interface))
         pb_packet_lost(port, s);
     return 0;

@@ -126,6 +126,11 @@ static bool grow(struct pcap_input *input, size_t bytes)
     return true;
 }
 
+static void source_fault(struct pcap_input *input)
+{
+    snprintf(input->fault, sizeof(input->fault), "%s; %s", input->source.error, input->source.remedy);
+}
+
 /* Get more bytes: > 0; 0 at the end; -EAGAIN; -errno with input->fault. */
 static ptrdiff_t refill(struct pcap_input *input, size_t need_bytes)
 {
@@ -141,7 +146,7 @@ static ptrdiff_t refill(struct pcap_input *input, size_t need_bytes)
     else if (got < 0 && got != -EAGAIN && input->stage == STAGE_RECORDS)
         fault_at(input, input->format.offset, input->source.error);
     else if (got < 0 && got != -EAGAIN)
-        snprintf(input->fault, sizeof(input->fault), "%s", input->source.error);
+        source_fault(input);
     return got;
 }
 
@@ -168,8 +173,8 @@ static int header_read(struct pcap_input *input)
             break;
         }
         case PCAP_CORRUPT:
-            fault = input->format.error;
-            break;
+            snprintf(input->fault, sizeof(input->fault), "%s; give another file", input->format.error);
+            return -EINVAL;
         default:
             fault = "not a capture; give a pcap or pcapng file";
         }
@@ -194,7 +199,7 @@ static int file_open(struct pcap_input *input)
     input->at_front = true;
     int result = pcap_source_open(&input->source, path);
     if (result < 0)
-        snprintf(input->fault, sizeof(input->fault), "%s", input->source.error);
+        source_fault(input);
     return result;
 }
 
@@ -349,11 +354,6 @@ bool pcap_input_wait(struct pb_port *port, struct pb_wait *wait)
     return true;
 }
 
-static int open_fail(const struct pb_port *port, struct pb_error *error, int result, const char *text)
-{
-    return pb_port_fail(port, error, -result, "%s", text);
-}
-
 /* Find the files and, where that cannot block, read the first header: a wrong
  * name is to be seen by whoever starts the engine. */
 static int input_begin(struct pb_port *port, struct pb_error *error)
@@ -369,37 +369,37 @@ static int input_begin(struct pb_port *port, struct pb_error *error)
         input->buffer = malloc(BUFFER_BYTES);
     }
     if (input->buffer == NULL || pcap_files_one(&input->files, port->name) < 0)
-        return open_fail(port, error, -ENOMEM, "out of memory");
+        return pb_port_no_memory(port, error);
     input->capacity = BUFFER_BYTES;
     int result = file_open(input);
     if (result == -EISDIR) {
         pcap_files_free(&input->files);
         result = pcap_files_scan(&input->files, port->name);
         if (result < 0)
-            return open_fail(port, error, result, strerror(-result));
+            return pb_port_fail_errno(port, error, -result, "make it readable for this user", "the directory cannot be read");
         if (input->files.count == 0)
-            return open_fail(port, error, -ENOENT, "no file in this directory; put captures there or give another");
+            return pb_port_fail(port, error, ENOENT, "no file in this directory; put captures there or give another");
         input->directory = true;
         input->file_at = 0;
         input->stage = STAGE_BETWEEN;
         return 0;
     }
     if (result < 0)
-        return open_fail(port, error, result, input->fault);
+        return pb_port_fail(port, error, -result, "%s", input->fault);
     bool once = input->source.stream || strcmp(port->name, "-") == 0;
     if (once && input->passes_left != 1)
-        return open_fail(port, error, -EINVAL, "a pipe or standard input can be read only once; leave out \"loop\"");
+        return pb_port_fail(port, error, EINVAL, "a pipe or standard input can be read only once; leave out \"loop\"");
     if (input->source.stream)
         return 0;
     result = header_read(input);
-    return result < 0 ? open_fail(port, error, result, input->fault) : 0;
+    return result < 0 ? pb_port_fail(port, error, -result, "%s", input->fault) : 0;
 }
 
 int pcap_input_open(struct pb_port *port, struct pb_error *error)
 {
     struct pcap_input *input = calloc(1, sizeof(*input));
     if (input == NULL)
-        return open_fail(port, error, -ENOMEM, "out of memory");
+        return pb_port_no_memory(port, error);
     int64_t loop = pb_port_option_integer(port, "loop");
     input->passes_left = loop == 0 ? NO_LIMIT : loop;
     input->speed = pb_port_option_number(port, "speed");

@@ -19,6 +19,8 @@ static const char *open_text(int code)
     switch (code) {
     case ENOENT:
         return "no such directory; create it first";
+    case ENOTDIR:
+        return "its path leads through a file; give another";
     case EISDIR:
         return "is a directory; give the name of a file to write";
     case EACCES:
@@ -30,13 +32,10 @@ static const char *open_text(int code)
     case ENOSPC:
     case EDQUOT:
         return "no space left on device; free space first";
-    case EMFILE:
-    case ENFILE:
-        return "too many open files; raise the limit (ulimit -n)";
     case EWOULDBLOCK:
         return "is written or read by another port; give another file";
     default:
-        return strerror(code);
+        return NULL;
     }
 }
 
@@ -57,7 +56,9 @@ int pcap_sink_open(struct pcap_sink *sink, const struct pb_port *port, struct pb
         code = EWOULDBLOCK;
     if (code != 0) {
         pcap_sink_close(sink);
-        return pb_port_fail(port, error, code, "%s", open_text(code));
+        const char *text = open_text(code);
+        return text != NULL ? pb_port_fail(port, error, code, "%s", text)
+                            : pb_port_fail_errno(port, error, code, "give another file", "the file cannot be written");
     }
     sink->regular = S_ISREG(status.st_mode);
     sink->pollable = !sink->regular && !S_ISBLK(status.st_mode);

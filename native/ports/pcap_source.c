@@ -4,20 +4,21 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../core/error.h"
 #include "pcap_gunzip.h"
 
 #define RAW_BYTES 65536
 
-static int source_fail(struct pcap_source *source, int code, const char *text)
+static int source_fail(struct pcap_source *source, int code, const char *text, const char *remedy)
 {
-    snprintf(source->error, sizeof(source->error), "%s", text);
+    source->error = text;
+    source->remedy = remedy;
     return -code;
 }
 
@@ -25,19 +26,16 @@ static int open_fail(struct pcap_source *source, int code)
 {
     switch (code) {
     case ENOENT:
-        return source_fail(source, code, "no such file; give an existing capture or directory");
+        return source_fail(source, code, "no such file", "give an existing capture or directory");
+    case ENOTDIR:
+        return source_fail(source, code, "its path leads through a file", "give another");
     case EACCES:
     case EPERM:
-        return source_fail(source, code, "permission denied; make it readable for this user");
-    case EMFILE:
-    case ENFILE:
-        return source_fail(source, code, "too many open files; raise the limit (ulimit -n)");
-    case ENOMEM:
-        return source_fail(source, code, "out of memory");
+        return source_fail(source, code, "permission denied", "make it readable for this user");
     case EWOULDBLOCK:
-        return source_fail(source, code, "is being written by a capture output; give another file, or wait until it is closed");
+        return source_fail(source, code, "is being written by a capture output", "give another file, or wait until it is closed");
     default:
-        return source_fail(source, code, strerror(code));
+        return source_fail(source, code, pb_errno_words(code), pb_errno_remedy(code, "give another file"));
     }
 }
 
@@ -100,7 +98,7 @@ static ptrdiff_t raw_read(struct pcap_source *source, uint8_t *to, size_t bytes)
     if (got < 0 && errno == EAGAIN)
         return -EAGAIN;
     if (got < 0)
-        return source_fail(source, errno, strerror(errno));
+        return source_fail(source, errno, pb_errno_words(errno), "give another file");
     source->raw_end = got == 0;
     return got;
 }
@@ -131,10 +129,9 @@ static int decide(struct pcap_source *source)
     if (have >= 2 && source->raw[0] == 0x1f && source->raw[1] == 0x8b) {
         int result = pcap_gunzip_open(&source->gunzip);
         if (result < 0)
-            return source_fail(source, -result,
-                               result == -ENOPKG
-                                   ? "gzip needs zlib (libz.so.1); install the package zlib1g, or decompress the file"
-                                   : "out of memory");
+            return result == -ENOPKG ? source_fail(source, -result, "gzip needs zlib (libz.so.1)",
+                                                   "install the package zlib1g, or decompress the file")
+                                     : source_fail(source, -result, pb_errno_words(-result), "free memory");
     }
     source->decided = true;
     return 0;
@@ -145,14 +142,14 @@ static ptrdiff_t gunzip_read(struct pcap_source *source, uint8_t *to, size_t byt
     for (;;) {
         ptrdiff_t got = pcap_gunzip_run(source->gunzip, &source->raw_at, source->raw_limit, to, bytes);
         if (got < 0)
-            return source_fail(source, (int)-got, "the gzip data is broken");
+            return source_fail(source, (int)-got, "the gzip data is broken", "give a whole file");
         if (got > 0)
             return got;
         got = raw_fill(source);
         if (got < 0)
             return got;
         if (got == 0 && !pcap_gunzip_may_end(source->gunzip))
-            return source_fail(source, EBADMSG, "the gzip data ends early");
+            return source_fail(source, EBADMSG, "the gzip data ends early", "give a whole file");
         if (got == 0)
             return 0;
     }

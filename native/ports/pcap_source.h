@@ -23,7 +23,7 @@ struct pcap_source {
     struct pcap_gunzip *gunzip; /* NULL: not compressed */
     uint8_t *raw;               /* bytes as read, before decompression */
     const uint8_t *raw_at, *raw_limit;
-    char error[160];
+    const char *error, *remedy; /* what went wrong, and what to do */
 };
 
 /* Open `path`; "-" is standard input. 0, or -errno with source->error; -EISDIR

@@ -110,17 +110,10 @@ bool pb_port_option_boolean(const struct pb_port *port, const char *key)
     return strcmp(text, "1") == 0 || strcmp(text, "true") == 0;
 }
 
-/* Pipes have a driver for each direction; to users they are one. */
-static const char *said(const char *driver)
-{
-    const struct pb_port_driver *known = pb_port_driver_find(driver);
-    return known != NULL && known->names == PB_NAMES_PIPE ? "pipe" : driver;
-}
-
 void pb_port_label(struct pb_port *port, const char *driver, const char *name)
 {
     static const char gap[] = "...";
-    int used = snprintf(port->label, sizeof(port->label), "%s:", said(driver));
+    int used = snprintf(port->label, sizeof(port->label), "%s:", driver);
     size_t room = used < 0 || (size_t)used >= sizeof(port->label) ? 0 : sizeof(port->label) - (size_t)used - 1;
     size_t length = strlen(name), half = room / 2 - sizeof(gap);
     if (length <= room)
@@ -138,6 +131,17 @@ int pb_port_fail(const struct pb_port *port, struct pb_error *error, int code, c
     va_end(arguments);
     return pb_fail(error, code, PREFIX "cannot open for %s: %s", port->label,
                    port->role == PB_PORT_INPUT ? "input" : "output", text);
+}
+
+int pb_port_fail_errno(const struct pb_port *port, struct pb_error *error, int code, const char *remedy, const char *format,
+                       ...)
+{
+    char text[PB_ERROR_BYTES];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    return pb_port_fail(port, error, code, "%s: %s; %s", text, pb_errno_words(code), pb_errno_remedy(code, remedy));
 }
 
 int pb_port_no_memory(const struct pb_port *port, struct pb_error *error)

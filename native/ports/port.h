@@ -190,7 +190,7 @@ struct pb_port_driver {
     const struct pb_port_operations *operations; /* NULL: in the module */
     const struct pb_driver_module *module;       /* NULL: none */
     /* Is there what the driver needs of this machine? Beside its module, which is loaded. 0, or -errno with
-     * text and remedy. May be NULL: yes. Control thread. */
+     * text and remedy, which the caller puts the driver's or a port's name before. May be NULL: yes. Control thread. */
     int (*probe)(struct pb_error *error);
 };
 
@@ -244,14 +244,18 @@ static inline void pb_port_count(struct pb_port *port, uint32_t reason, uint64_t
     pb_counter_add(&port->counters[PB_PORT_COUNTERS + reason], value);
 }
 
-/* Set the label, before anything can fail: the driver and the name as users write them, `driver` even if there is none
- * of that name. The middle of a long name is left out, so that a text has room for what comes behind. */
+/* Set the label, before anything can fail; `driver` even if there is none of that name. It is what users can write, and
+ * what statistics call the port. The middle of a long name is left out, so that a text has room for what comes behind. */
 void pb_port_label(struct pb_port *port, const char *driver, const char *name);
 
 /* A port cannot be opened: fill in `port "DRIVER:NAME": cannot open for input: TEXT` and return -code, a positive errno.
- * TEXT says what failed, the errno in words (pb_errno_text()) and the remedy. Control thread. */
+ * TEXT says what failed, why and the remedy. Control thread. */
 PB_MODULE_API int pb_port_fail(const struct pb_port *port, struct pb_error *error, int code, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+/* The same, where a system call has failed: behind TEXT stand the errno in words and `remedy`, unless the errno knows a
+ * better one (pb_errno_remedy()). */
+PB_MODULE_API int pb_port_fail_errno(const struct pb_port *port, struct pb_error *error, int code, const char *remedy,
+                                     const char *format, ...) __attribute__((format(printf, 5, 6)));
 /* The same, for the want of memory. */
 PB_MODULE_API int pb_port_no_memory(const struct pb_port *port, struct pb_error *error);
 

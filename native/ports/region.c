@@ -38,8 +38,8 @@ int pb_region_open(struct pb_region **result, const struct pb_port *port, uint32
         return 0;
     }
     pb_region_close(region);
-    return pb_port_fail(port, error, -code, "cannot make %llu bytes of shared memory to lend: %s",
-                        (unsigned long long)(blocks * block_bytes), pb_errno_text(-code));
+    return pb_port_fail_errno(port, error, -code, "free memory, or leave out ?lend=1 at the outputs",
+                              "no %llu bytes of shared memory to lend", (unsigned long long)(blocks * block_bytes));
 }
 
 void pb_region_close(struct pb_region *region)

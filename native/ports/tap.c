@@ -186,9 +186,11 @@ static int create(struct pb_port *port, int *fd, struct pb_error *error)
     struct pb_link link;
     memcpy(request.ifr_name, port->name, strlen(port->name));
     *fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    if (*fd < 0 && (errno == EACCES || errno == EPERM))
+        return pb_port_fail(port, error, errno, "no permission for /dev/net/tun; run as root, or grant it (setfacl -m u:USER:rw "
+                            "/dev/net/tun) and CAP_NET_ADMIN");
     if (*fd < 0)
-        return pb_port_fail(port, error, errno, "cannot open /dev/net/tun: %s; load the tun module and run as root",
-                            pb_errno_text(errno));
+        return pb_port_fail_errno(port, error, errno, "load the tun module (modprobe tun)", "cannot open /dev/net/tun");
     int code = ioctl(*fd, TUNSETIFF, &request) < 0 ? errno : 0;
     if (code == EPERM)
         return pb_port_fail(port, error, EPERM, "no permission to create interfaces; run as root or grant "
@@ -198,7 +200,7 @@ static int create(struct pb_port *port, int *fd, struct pb_error *error)
     if (code == EINVAL)
         return pb_port_fail(port, error, EINVAL, "an interface of this name exists and is not a tap; use another name");
     if (code != 0)
-        return pb_port_fail(port, error, code, "cannot create the tap: %s", pb_errno_text(code));
+        return pb_port_fail_errno(port, error, code, "use another name", "cannot create the tap");
     int64_t mtu = pb_port_option_integer(port, "mtu");
     int result = pb_link_get(port->name, &link);
     if (result == 0)
@@ -209,8 +211,8 @@ static int create(struct pb_port *port, int *fd, struct pb_error *error)
         return pb_port_fail(port, error, EPERM, "no permission to set an mtu of %lld and the tap up; run as root or "
                             "grant CAP_NET_ADMIN (setcap cap_net_admin+ep PROGRAM)", (long long)mtu);
     if (result < 0)
-        return pb_port_fail(port, error, -result, "cannot set the tap up with an mtu of %lld: %s", (long long)mtu,
-                            pb_errno_text(-result));
+        return pb_port_fail_errno(port, error, -result, "use another mtu (?mtu=)", "cannot set the tap up with an mtu of %lld",
+                                  (long long)mtu);
     return 0;
 }
 
@@ -274,7 +276,7 @@ static void tap_close(struct pb_port *port)
 static int tap_open(struct pb_port *port, struct pb_error *error)
 {
     if (port->name[0] == '\0' || strlen(port->name) >= IFNAMSIZ)
-        return pb_port_fail(port, error, EINVAL, "an interface name has 1 to %d bytes", IFNAMSIZ - 1);
+        return pb_port_fail(port, error, EINVAL, "the name has not 1 to %d bytes, as an interface's has; use another name", IFNAMSIZ - 1);
     struct tap *tap = calloc(1, sizeof(*tap));
     if (tap == NULL)
         return pb_port_no_memory(port, error);
@@ -283,7 +285,7 @@ static int tap_open(struct pb_port *port, struct pb_error *error)
     int result = 0;
     tap->query_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (tap->query_fd < 0)
-        result = pb_port_fail(port, error, errno, "socket: %s", pb_errno_text(errno));
+        result = pb_port_fail_errno(port, error, errno, "use a kernel with CONFIG_UNIX", "no socket to ask about it");
     if (result == 0 && port->role == PB_PORT_INPUT) {
         void *arena = mmap(NULL, ARENA_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (arena == MAP_FAILED)

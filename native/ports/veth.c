@@ -62,8 +62,9 @@ static int pair_create(struct pb_port *port, const char *inner, int *inner_index
         return pb_port_fail(port, error, EPERM, "no permission to create interfaces; run as root or grant "
                             "CAP_NET_ADMIN (setcap cap_net_admin,cap_net_raw+ep PROGRAM)");
     if (result < 0)
-        return pb_port_fail(port, error, -result, "cannot create %s and %s: %s; check the name and the mtu, %u",
-                            port->name, inner, pb_errno_text(-result), mtu);
+        return pb_port_fail_errno(port, error, -result,
+                                  result == -EOPNOTSUPP ? "load the veth module (modprobe veth)" : "change the name or the mtu (?mtu=)",
+                                  "cannot create %s and %s with an mtu of %u", port->name, inner, mtu);
     result = pb_link_get(inner, &link);
     if (result == 0)
         result = pb_link_get(port->name, &outer);
@@ -78,7 +79,7 @@ static int pair_create(struct pb_port *port, const char *inner, int *inner_index
     if (result < 0) {
         if (link.index > 0)
             (void)pb_link_delete(link.index);
-        return pb_port_fail(port, error, -result, "cannot set %s up: %s", port->name, pb_errno_text(-result));
+        return pb_port_fail_errno(port, error, -result, "start the engine again", "cannot set %s up", port->name);
     }
     *inner_index = link.index;
     return 0;
@@ -132,8 +133,8 @@ static int pair_ensure(struct pb_port *port, struct veth *veth, const char *inne
     }
     int result = outer_result < 0 ? outer_result : inner_result;
     if (result < 0)
-        return pb_port_fail(port, error, -result, "cannot look up %s and %s: %s", port->name, inner,
-                            pb_errno_text(-result));
+        return pb_port_fail_errno(port, error, -result, "see what ip link shows of them", "cannot look up %s and %s", port->name,
+                                  inner);
     if (!is_veth(&a) || !is_veth(&b) || a.peer_index != b.index)
         return pb_port_fail(port, error, EEXIST, "interfaces %s and %s exist and are not a veth pair; use another name",
                             port->name, inner);
@@ -144,8 +145,7 @@ static int veth_open(struct pb_port *port, struct pb_error *error)
 {
     char inner[IFNAMSIZ];
     if (strlen(port->name) > OUTER_NAME_MAX)
-        return pb_port_fail(port, error, ENAMETOOLONG, "the name is too long; a veth port's has at most %zu bytes",
-                            OUTER_NAME_MAX);
+        return pb_port_fail(port, error, ENAMETOOLONG, "the name is too long; use one of at most %zu bytes", OUTER_NAME_MAX);
     snprintf(inner, sizeof(inner), "%.12s" INNER_SUFFIX, port->name);
     struct veth *veth = port->state != NULL ? port->state : calloc(1, sizeof(*veth));
     if (veth == NULL)

@@ -52,12 +52,9 @@ static int probe(struct pb_error *error)
         return 0;
     }
     if (errno == EPERM || errno == EACCES)
-        return pb_fail(error, errno, "driver \"xdp\": no permission for AF_XDP sockets; run as root or grant CAP_NET_RAW, "
-                       "CAP_NET_ADMIN and CAP_BPF (setcap cap_net_raw,cap_net_admin,cap_bpf+ep PROGRAM)");
-    if (errno == EAFNOSUPPORT)
-        return pb_fail(error, errno, "driver \"xdp\": this kernel has no AF_XDP sockets; use one of Linux 5.10 or later "
-                       "with CONFIG_XDP_SOCKETS");
-    return pb_fail(error, errno, "driver \"xdp\": AF_XDP socket: %s", pb_errno_text(errno));
+        return pb_fail(error, errno, "no permission for AF_XDP sockets; " PB_XDP_RIGHTS);
+    return pb_fail(error, errno, "no AF_XDP socket: %s; %s", pb_errno_words(errno),
+                   pb_errno_remedy(errno, "use Linux 5.10 or later with CONFIG_XDP_SOCKETS"));
 }
 
 static const struct pb_driver_module module = {

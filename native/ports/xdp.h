@@ -1,9 +1,13 @@
 /*
  * xdp.h - what the table of driver "xdp" (xdp.c) and its module (xdp/) share: the
- * order of its counters. Nobody else includes this.
+ * order of its counters, and a text. Nobody else includes this.
  */
 #ifndef PB_XDP_H
 #define PB_XDP_H
+
+/* The remedy where the kernel does not let us. */
+#define PB_XDP_RIGHTS                                                                                                  \
+    "run as root or grant CAP_NET_RAW, CAP_NET_ADMIN and CAP_BPF (setcap cap_net_raw,cap_net_admin,cap_bpf+ep PROGRAM)"
 
 enum pb_xdp_counter {
     PB_XDP_KERNEL_DROPS,

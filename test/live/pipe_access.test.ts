@@ -163,7 +163,9 @@ test('options that say nothing sensible fail at the start, with the remedy', () 
     ] as const) {
       const isSaid = (error: unknown): boolean =>
         error instanceof BricksError &&
-        /^port "pipe:wrong\}[01]": cannot open for (?:input|output): (.*)$/.exec(error.message)?.[1] === problem;
+        /^port "(?:inject:wrong\}0|pipe:wrong\}1)": cannot open for (?:input|output): (.*)$/.exec(
+          error.message,
+        )?.[1] === problem;
       const engine = new PktEngine(engineName()).link(new Brick('Dummy').connectInput(input).connectOutput(output));
       assert.throws(() => engine.start(), isSaid, option);
       engine.delete();

@@ -577,12 +577,12 @@ static void test_open_errors_say_what_to_do(void)
     check_open_fails("xdp", PB_PORT_INPUT, "eth9", "no such interface; have: lo, b, a");
     check_open_fails("xdp", PB_PORT_INPUT, "lo", "lo is not Ethernet (hardware type 772); use packet:lo");
     check_refused("xdp", PB_PORT_INPUT, "b", "queue=1",
-                  "b has no receive queue 1, but 0 to 0; use one of these, or give it more (ethtool -L)");
-    check_refused("xdp", PB_PORT_OUTPUT, "b", "queue=7", "b has no send queue 7, but 0 to 0");
-    check_refused("xdp", PB_PORT_INPUT, "b", "mode=fast", "mode is auto, zerocopy or copy, not \"fast\"");
-    check_refused("xdp", PB_PORT_INPUT, "b", "attach=hard", "attach is auto, native or skb, not \"hard\"");
-    check_refused("xdp", PB_PORT_INPUT, "b", "mode=zerocopy", "the driver of b cannot do without the kernel's copies; use ?mode=auto");
-    check_refused("xdp", PB_PORT_INPUT, "b", "mode=zerocopy&attach=skb", "attach=skb");
+                  "b has no receive queue 1, it has one, queue 0; use that, or give it more (ethtool -L)");
+    check_refused("xdp", PB_PORT_OUTPUT, "b", "queue=7", "b has no send queue 7, it has one, queue 0; use that");
+    check_refused("xdp", PB_PORT_INPUT, "b", "mode=fast", "option \"mode\" is \"fast\"; it must be auto, zerocopy or copy");
+    check_refused("xdp", PB_PORT_INPUT, "b", "attach=hard", "option \"attach\" is \"hard\"; it must be auto, native or skb");
+    check_refused("xdp", PB_PORT_INPUT, "b", "mode=zerocopy", "the driver of b has no zerocopy mode on queue 0; use ?mode=auto");
+    check_refused("xdp", PB_PORT_INPUT, "b", "mode=zerocopy&attach=skb", "?mode=zerocopy does not go with ?attach=skb; use ?attach=native");
     struct test_port *in = port_open("xdp", PB_PORT_INPUT, "b", "");
     check_refused("xdp", PB_PORT_INPUT, "b", "", "queue 0 of b has an input of this engine already");
     struct test_port *other = port_new("xdp", PB_PORT_OUTPUT, "b", "");
@@ -647,7 +647,9 @@ static void test_refuse_a_default_route(void)
         make_pair("a", "b", 1500);
         run(rows[i].set_up);
         check_refused("xdp", PB_PORT_INPUT, "b", "", rows[i].reason);
-        CHECK(strstr(error.text, "use packet:b, which gets a copy, or say ?force=1") != NULL);
+        CHECK(strstr(error.text, ": xdp takes traffic from the host, and b ") != NULL);
+        CHECK(strstr(error.text, "; use packet:b, which gets a copy, or say ?force=1") != NULL);
+        CHECK_EQUAL(error.code, EPERM);
         CHECK(!has_program());
         port_end(port_open("xdp", PB_PORT_OUTPUT, "b", "")); /* sending takes nothing away */
         port_end(port_open("xdp", PB_PORT_INPUT, "b", "force=1"));
@@ -667,7 +669,7 @@ static void test_refuse_an_ssh_connection(void)
     CHECK_EQUAL(listen(server, 1), 0);
     port_end(port_open("xdp", PB_PORT_INPUT, "b", "")); /* nobody is connected */
     CHECK_EQUAL(connect(client, (struct sockaddr *)&address, sizeof(address)), 0);
-    check_refused("xdp", PB_PORT_INPUT, "b", "", "b carries an SSH connection to this host, and xdp would take its traffic");
+    check_refused("xdp", PB_PORT_INPUT, "b", "", "b carries an SSH connection to this host; use packet:b");
     port_end(port_open("xdp", PB_PORT_INPUT, "b", "force=1"));
     close(client);
     close(server);

@@ -74,7 +74,8 @@ static int choose(const struct pb_port *port, const char *key, const char *const
     for (int i = 0; words[i] != NULL; i++)
         if (strcmp(words[i], text) == 0)
             return i;
-    return pb_port_fail(port, error, EINVAL, "%s is %s, %s or %s, not \"%s\"", key, words[0], words[1], words[2], text);
+    return pb_port_fail(port, error, EINVAL, "option \"%s\" is \"%s\"; it must be %s, %s or %s", key, text, words[0], words[1],
+                        words[2]);
 }
 
 static uint32_t power_of_two(uint32_t value)
@@ -114,22 +115,6 @@ static void release(struct pb_port *port, struct xdp_port *s)
     free(s);
 }
 
-/* A socket to ask about the interface, and to keep it promiscuous: a membership ends with the socket. To close one of
- * packets takes the kernel longer, so it is one only where it must be. */
-static int open_interface(const struct pb_port *port, struct xdp_port *s, struct pb_error *error)
-{
-    bool promiscuous = port->role == PB_PORT_INPUT && pb_port_option_boolean(port, "promiscuous");
-    s->interface.fd = promiscuous ? socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0) : socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (s->interface.fd < 0)
-        return pb_port_fail(port, error, errno, "socket: %s; run as root or grant CAP_NET_RAW", pb_errno_text(errno));
-    struct packet_mreq membership = {.mr_ifindex = s->interface.index, .mr_type = PACKET_MR_PROMISC};
-    if (promiscuous &&
-        setsockopt(s->interface.fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &membership, sizeof(membership)) < 0)
-        return pb_port_fail(port, error, errno, "cannot set %s promiscuous: %s; use ?promiscuous=0", s->interface.name,
-                            pb_errno_text(errno));
-    return 0;
-}
-
 /* An input takes the queue that it names, or all; what belongs to an interface's ports is in one UMEM. */
 static int open_input_queues(struct pb_port *port, struct xdp_port *s, struct xdp_request *request, int64_t queue,
                              uint32_t have, struct pb_error *error)
@@ -167,14 +152,22 @@ static int open_output_queue(struct pb_port *port, struct xdp_port *s, struct xd
     return result;
 }
 
+static int fail_queue(const struct pb_port *port, const char *interface, int queue, uint32_t have, struct pb_error *error)
+{
+    const char *kind = port->role == PB_PORT_INPUT ? "receive" : "send";
+    if (have == 1)
+        return pb_port_fail(port, error, EINVAL, "%s has no %s queue %d, it has one, queue 0; use that, or give it more (ethtool -L)",
+                            interface, kind, queue);
+    return pb_port_fail(port, error, EINVAL, "%s has no %s queue %d, it has 0 to %u; use one of these, or give it more (ethtool -L)",
+                        interface, kind, queue, have - 1);
+}
+
 static int open_queues(struct pb_port *port, struct xdp_port *s, struct xdp_request *request, struct pb_error *error)
 {
     int64_t said = pb_port_option_integer(port, "queue"), queue = said >= 0 ? said : port->queue_id;
     uint32_t have = queues_of(s, port->role);
     if (queue >= (int64_t)have)
-        return pb_port_fail(port, error, EINVAL, "%s has no %s queue %d, but 0 to %u; use one of these, or give it "
-                            "more (ethtool -L)", request->interface, port->role == PB_PORT_INPUT ? "receive" : "send",
-                            (int)queue, have - 1);
+        return fail_queue(port, request->interface, (int)queue, have, error);
     return port->role == PB_PORT_INPUT ? open_input_queues(port, s, request, queue, have, error)
                                        : open_output_queue(port, s, request, queue, have, error);
 }
@@ -197,21 +190,24 @@ static int open_port(struct pb_port *port, struct xdp_port *s, const struct pb_l
     if (attach < 0)
         return attach;
     if (mode == XDP_MODE_ZEROCOPY && attach == XDP_ATTACH_SKB)
-        return pb_port_fail(port, error, EINVAL, "mode=zerocopy does not go with attach=skb; use attach=native");
+        return pb_port_fail(port, error, EINVAL, "?mode=zerocopy does not go with ?attach=skb; use ?attach=native");
     if (link->hardware != ARPHRD_ETHER)
         return pb_port_fail(port, error, EPROTONOSUPPORT, "%s is not Ethernet (hardware type %u); use packet:%s",
                             s->interface.name, link->hardware, s->interface.name);
-    char why[128];
-    if (port->role == PB_PORT_INPUT && !pb_port_option_boolean(port, "force") && pb_host_needs(port->name, why, sizeof(why)))
-        return pb_port_fail(port, error, EPERM, "%s %s, and xdp would take its traffic from the host; use packet:%s, "
-                            "which gets a copy, or say ?force=1", port->name, why, port->name);
     struct xdp_request request = {.interface = s->interface.name,
                                   .index = link->index,
                                   .frame_max = link->mtu + 14 + PB_VLAN_TAG_BYTES,
                                   .mode = attach == XDP_ATTACH_SKB ? XDP_MODE_COPY : (enum xdp_mode)mode,
                                   .ring = power_of_two((uint32_t)pb_port_option_integer(port, "ring")),
                                   .umem_bytes = (size_t)pb_port_option_integer(port, "umem_mb") << 20};
-    int result = open_interface(port, s, error);
+    bool promiscuous = port->role == PB_PORT_INPUT && pb_port_option_boolean(port, "promiscuous");
+    struct pb_error reason;
+    /* Whoever has not the rights is told of all that it takes, not of the first that the port would miss. */
+    if (port->driver->probe(&reason) < 0)
+        return pb_port_fail(port, error, reason.code, "%s", reason.text);
+    int result = port->role == PB_PORT_INPUT ? pb_host_guard(port, error) : 0;
+    if (result == 0)
+        result = pb_interface_open(port, &s->interface, promiscuous, error);
     if (result == 0)
         result = open_queues(port, s, &request, error);
     if (result < 0 || port->role == PB_PORT_OUTPUT)

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "../../core/error.h"
+#include "../xdp.h"
 
 /* Programs for frames of several pages, Linux 5.18 (include/uapi/linux/bpf.h). */
 #ifndef BPF_F_XDP_HAS_FRAGS
@@ -78,17 +79,23 @@ static int fail_attach(const struct pb_port *port, const struct xdp_request *req
     const char *interface = request->interface;
     uint32_t id = 0;
     if (code == EPERM || code == EACCES)
-        return pb_port_fail(port, error, code, "no permission for XDP programs; run as root or grant CAP_NET_ADMIN and "
-                            "CAP_BPF");
+        return pb_port_fail(port, error, code, "no permission for XDP programs; " PB_XDP_RIGHTS);
     if (code == EBUSY || code == EEXIST) {
         (void)bpf_xdp_query_id(request->index, 0, &id);
         return pb_port_fail(port, error, code, "%s has another program's XDP program (id %u); stop what reads it, or "
                             "ip link set %s xdp off", interface, id, interface);
     }
-    return pb_port_fail(port, error, code, "cannot attach an XDP program to %s (attach=%s): %s; use another mode "
-                        "(?attach=skb), or a smaller MTU", interface,
-                        attach == XDP_ATTACH_AUTO ? "auto" : attach == XDP_ATTACH_SKB ? "skb" : "native",
-                        pb_errno_text(code));
+    return pb_port_fail_errno(port, error, code, "use another mode (?attach=skb), or a smaller MTU",
+                              "cannot attach an XDP program to %s (attach=%s)", interface,
+                              attach == XDP_ATTACH_AUTO ? "auto" : attach == XDP_ATTACH_SKB ? "skb" : "native");
+}
+
+static int fail_load(const struct pb_port *port, int code, struct pb_error *error)
+{
+    if (code == EPERM || code == EACCES)
+        return pb_port_fail(port, error, code, "no permission for XDP programs; " PB_XDP_RIGHTS);
+    return pb_port_fail_errno(port, error, code, "use Linux 5.10 or later with CONFIG_BPF_SYSCALL and CONFIG_XDP_SOCKETS",
+                              "cannot load an XDP program");
 }
 
 /* Have VLAN tags left in frames, or stripped again. */
@@ -136,9 +143,9 @@ int pb_xdp_program_open(const struct pb_port *port, const struct xdp_request *re
     if (program->program_fd >= 0)
         program->link_fd = attach_program(program->program_fd, request->index, attach);
     if (program->link_fd < 0) {
-        int code = program->map_fd < 0 ? -program->map_fd : program->program_fd < 0 ? -program->program_fd : -program->link_fd;
+        int load_result = program->map_fd < 0 ? program->map_fd : program->program_fd, link_result = program->link_fd;
         release(program);
-        return fail_attach(port, request, attach, code, error);
+        return load_result < 0 ? fail_load(port, -load_result, error) : fail_attach(port, request, attach, -link_result, error);
     }
     program->strips_tags = set_stripping(interface, false);
     program->holders = 1;
@@ -152,8 +159,8 @@ int pb_xdp_program_add(const struct pb_port *port, const struct xdp_program *pro
                        struct pb_error *error)
 {
     int result = bpf_map_update_elem(program->map_fd, &queue->id, &queue->fd, BPF_ANY);
-    return result == 0 ? 0 : pb_port_fail(port, error, -result, "cannot direct queue %u to its socket: %s", queue->id,
-                                          pb_errno_text(-result));
+    return result == 0 ? 0 : pb_port_fail_errno(port, error, -result, "stop and start the engine",
+                                                "cannot direct queue %u to its socket", queue->id);
 }
 
 void pb_xdp_program_remove(const struct xdp_program *program, const struct xdp_queue *queue)

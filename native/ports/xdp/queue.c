@@ -11,6 +11,7 @@
 
 #include "../../core/clock.h"
 #include "../../core/error.h"
+#include "../xdp.h"
 
 #define FILL_FIRST 64      /* chunks that a queue gets when it is opened, before others may come */
 #define BUSY_WAIT_MS 500   /* the kernel lets go of a closed socket's queue a little later */
@@ -114,7 +115,8 @@ static int try_bind(const struct xdp_request *request, uint16_t flags)
     return result;
 }
 
-/* Flags with which the interface goes without the kernel's copies; 0: not at all; -EBUSY: somebody else has the queue. */
+/* Flags with which the interface goes without the kernel's copies; 0: not at all, and nobody insists; -EBUSY: somebody
+ * else has the queue; -errno: somebody insists. */
 static int zerocopy_flags(const struct xdp_request *request)
 {
     const int flags = XDP_ZEROCOPY | XDP_USE_NEED_WAKEUP;
@@ -124,26 +126,29 @@ static int zerocopy_flags(const struct xdp_request *request)
     if (result == 0 || result == -EBUSY)
         return result < 0 ? result : flags | XDP_USE_SG;
     bool needed = request->mode == XDP_MODE_AUTO && request->frame_max > XDP_CHUNK_ROOM;
-    return !needed && try_bind(request, (uint16_t)flags) == 0 ? flags : 0;
+    if (!needed && (result = try_bind(request, (uint16_t)flags)) == 0)
+        return flags;
+    return request->mode == XDP_MODE_ZEROCOPY ? result : 0;
 }
 
-static int fail_bind(const struct pb_port *port, const struct xdp_request *request, int code, struct pb_error *error)
+static int fail_bind(const struct pb_port *port, const struct xdp_request *request, const char *mode, int code,
+                     struct pb_error *error)
 {
     switch (code) {
     case EBUSY:
-        return pb_port_fail(port, error, EBUSY, "queue %u of %s is in use by another program's or engine's AF_XDP "
-                            "socket; stop that one, or use another queue (?queue=)", request->queue,
-                            request->interface);
+        return pb_port_fail(port, error, EBUSY, "queue %u of %s is in use by another program's or engine's AF_XDP socket; stop "
+                            "that one, or use another queue (?queue=)", request->queue, request->interface);
     case EPERM:
     case EACCES:
-        return pb_port_fail(port, error, code, "no permission for AF_XDP sockets; run as root or grant CAP_NET_RAW, "
-                            "CAP_NET_ADMIN and CAP_BPF");
+        return pb_port_fail(port, error, code, "no permission for AF_XDP sockets; " PB_XDP_RIGHTS);
+    case ENETDOWN:
+        return pb_port_fail(port, error, code, "%s is down; ip link set %s up", request->interface, request->interface);
     case EOPNOTSUPP:
-        return pb_port_fail(port, error, EOPNOTSUPP, "the driver of %s cannot do without the kernel's copies; use "
-                            "?mode=auto", request->interface);
+        return pb_port_fail(port, error, EOPNOTSUPP, "the driver of %s has no %s mode on queue %u; use ?mode=auto",
+                            request->interface, mode, request->queue);
     default:
-        return pb_port_fail(port, error, code, "cannot bind to queue %u of %s: %s; this needs Linux 5.10",
-                            request->queue, request->interface, pb_errno_text(code));
+        return pb_port_fail_errno(port, error, code, "use Linux 5.10 or later", "cannot bind to queue %u of %s in %s mode",
+                                  request->queue, request->interface, mode);
     }
 }
 
@@ -157,7 +162,7 @@ static int bind_first(const struct pb_port *port, const struct xdp_request *requ
     int result = bind_queue(queue, queue->umem->umem, request->interface, request->ring, flags);
     if (result < 0) {
         pb_xdp_umem_close(queue->umem);
-        return fail_bind(port, request, -result, error);
+        return fail_bind(port, request, (flags & XDP_ZEROCOPY) != 0 ? "zerocopy" : "copy", -result, error);
     }
     queue->umem->zerocopy = (flags & XDP_ZEROCOPY) != 0;
     queue->umem->multi_buffer = (flags & XDP_USE_SG) != 0;
@@ -168,12 +173,12 @@ static int bind_any(const struct pb_port *port, const struct xdp_request *reques
                     struct pb_error *error)
 {
     int flags = zerocopy_flags(request);
-    if (flags < 0 || (flags == 0 && request->mode == XDP_MODE_ZEROCOPY))
-        return fail_bind(port, request, flags < 0 ? -flags : EOPNOTSUPP, error);
+    if (flags < 0)
+        return fail_bind(port, request, "zerocopy", -flags, error);
     queue->umem = pb_xdp_umem_find(port->engine_handle, flags != 0);
     if (queue->umem != NULL) {
         int result = bind_queue(queue, queue->umem->umem, request->interface, request->ring, 0);
-        return result < 0 ? fail_bind(port, request, -result, error) : 0;
+        return result < 0 ? fail_bind(port, request, flags != 0 ? "zerocopy" : "copy", -result, error) : 0;
     }
     if (flags != 0)
         return bind_first(port, request, queue, (uint16_t)flags, error);

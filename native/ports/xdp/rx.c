@@ -220,12 +220,12 @@ int pb_xdp_rx_open(struct pb_port *port, struct xdp_port *s, struct pb_error *er
         s->rx.joined_bytes = (size_t)port->batch_packets * XDP_SEGMENTS_MAX * XDP_CHUNK_BYTES;
         s->rx.joined = pb_reserve(s->rx.joined_bytes);
         if (s->rx.joined == NULL)
-            return pb_port_fail(port, error, errno, "no %zu MiB of address space for long frames: %s; use a smaller "
-                                "batch, or raise the limit (ulimit -v)", s->rx.joined_bytes >> 20,
-                                pb_errno_text(errno));
+            return pb_port_fail_errno(port, error, errno, "use a smaller batch, or raise the limit (ulimit -v)",
+                                      "no %zu MiB of address space for long frames", s->rx.joined_bytes >> 20);
     }
     int result = s->count > 1 ? open_epoll(s) : 0;
-    return result == 0 ? 0 : pb_port_fail(port, error, -result, "epoll: %s", pb_errno_text(-result));
+    return result == 0 ? 0 : pb_port_fail_errno(port, error, -result, "read fewer queues (?queue=)",
+                                                "cannot wait for %u queues", s->count);
 }
 
 void pb_xdp_rx_close(struct xdp_port *s)

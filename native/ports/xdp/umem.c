@@ -54,12 +54,9 @@ struct xdp_umem *pb_xdp_umem_open(const struct pb_port *port, size_t bytes, uint
     if (result == 0)
         result = xsk_umem__create(&umem->umem, umem->memory, bytes, &first->fill, &first->completion, &config);
     if (result < 0) {
-        if (result == -EPERM || result == -EACCES)
-            pb_port_fail(port, error, -result, "no permission for AF_XDP sockets; run as root or grant CAP_NET_RAW, "
-                         "CAP_NET_ADMIN and CAP_BPF");
-        else
-            pb_port_fail(port, error, -result, "no %zu MiB of buffers: %s; free memory, use less (?umem_mb=), or raise "
-                         "the limit of locked memory (ulimit -l)", bytes >> 20, pb_errno_text(-result));
+        pb_port_fail_errno(port, error, -result,
+                           "free memory, use less (?umem_mb=), or raise the limit of locked memory (ulimit -l)",
+                           "cannot have %zu MiB of buffers", bytes >> 20);
         if (umem != NULL)
             release(umem);
         return NULL;
