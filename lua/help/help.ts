@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { bricks } from '../../bricks/registry.ts';
 import { drivers } from '../../engine/drivers.ts';
 import type { BrickDescriptor } from '../../engine/graph.ts';
-import { allowedText, type OptionSchemas } from '../../engine/options.ts';
+import { allowedText, type OptionSchemas, type OptionValue } from '../../engine/options.ts';
 import { packageRoot } from '../../package_info.ts';
 import { LuaCallError } from '../call_error.ts';
 import { brickHelp } from './brick_help.ts';
@@ -43,10 +43,16 @@ function functionText(table: HelpTable, name: string): string | undefined {
   return `${caller}${signature}\n  ${text}\n  Example:\n${indented(example, '    ')}\n`;
 }
 
+/** A default as a user would write it: `1` for true, as the allowed values say it. */
+function defaultText(value: OptionValue): string {
+  if (typeof value === 'boolean') return String(Number(value));
+  return value === '' ? '""' : String(value);
+}
+
 function optionsText(schemas: OptionSchemas): string {
   const lines = Object.entries(schemas).map(([name, schema]) => {
     const unit = schema.unit === undefined ? '' : ` ${schema.unit}`;
-    const value = schema.default === undefined ? '' : ` = ${schema.default}${unit}`;
+    const value = schema.default === undefined ? '' : ` = ${defaultText(schema.default)}${unit}`;
     return `    ${name}${value} (${allowedText(schema)}): ${schema.text}\n`;
   });
   return lines.length === 0 ? '  Options: none\n' : `  Options:\n${lines.join('')}`;

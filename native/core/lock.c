@@ -48,5 +48,6 @@ int pb_lock_take(const char *path, uint32_t mode, long *owner, struct pb_error *
         close(fd);
         errno = EAGAIN;
     }
-    return pb_fail(error, errno, "cannot lock %s: %s; BRICKS_RUNTIME_DIR chooses another directory", path, pb_errno_text(errno));
+    return pb_fail(error, errno, "cannot lock %s: %s; %s", path, pb_errno_words(errno),
+                   pb_errno_remedy(errno, "BRICKS_RUNTIME_DIR chooses another directory"));
 }

@@ -275,7 +275,7 @@ static void server_free(void)
         close(server.spare_fd);
 }
 
-static int server_start(struct pb_error *error)
+static int server_start(const struct pb_port *port, struct pb_error *error)
 {
     static struct pb_watch wake_watch = {PB_WATCH_WAKE, NULL};
     server.stopping = false;
@@ -286,7 +286,7 @@ static int server_start(struct pb_error *error)
         watch_fd(EPOLL_CTL_ADD, server.wake_fd, EPOLLIN, &wake_watch) < 0) {
         int code = errno;
         server_free();
-        return pb_fail(error, code, "cannot start the attach server of pipes: %s", pb_errno_text(code));
+        return pb_port_fail_errno(port, error, code, "free memory and processes", "cannot start the attach server of pipes");
     }
     /* Signals are for the program's own threads. */
     sigset_t all, before;
@@ -296,7 +296,7 @@ static int server_start(struct pb_error *error)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (code != 0) {
         server_free();
-        return pb_fail(error, code, "cannot start the attach server of pipes: %s", pb_errno_text(code));
+        return pb_port_fail_errno(port, error, code, "free memory and processes", "cannot start the attach server of pipes");
     }
     pthread_setname_np(server.thread, "bricks-attach");
     return 0;
@@ -316,10 +316,10 @@ static void server_stop(void)
 int pb_attach_register(struct pb_pipe *pipe, struct pb_error *error)
 {
     if (server.pipes_count == PB_PIPES_MAX)
-        return pb_fail(error, EMFILE, "pipe \"%s\": this process serves %d pipes already, the most it can", pipe->name,
-                       PB_PIPES_MAX);
+        return pb_port_fail(pipe->port, error, EMFILE, "this process serves %d pipes already, the most it can; start another",
+                            PB_PIPES_MAX);
     if (server.pipes_count == 0) {
-        int result = server_start(error);
+        int result = server_start(pipe->port, error);
         if (result < 0)
             return result;
     }
@@ -335,7 +335,8 @@ int pb_attach_register(struct pb_pipe *pipe, struct pb_error *error)
     }
     if (server.pipes_count == 0)
         server_stop();
-    return pb_fail(error, code, "pipe \"%s\": cannot watch its socket: %s", pipe->name, pb_errno_text(code));
+    return pb_port_fail_errno(pipe->port, error, code, "raise the limit (sysctl fs.epoll.max_user_watches)",
+                              "cannot watch its socket");
 }
 
 void pb_attach_unregister(struct pb_pipe *pipe)

@@ -27,7 +27,7 @@ static void lock_path(const struct pb_claim *claim, char path[sizeof(claim->addr
 }
 
 /* Take the lock file. Returns its descriptor, or -errno with text. */
-static int lock_take(const char *path, const char *name, struct pb_error *error)
+static int lock_take(const char *path, const struct pb_port *port, struct pb_error *error)
 {
     long owner;
     struct pb_error reason;
@@ -35,13 +35,12 @@ static int lock_take(const char *path, const char *name, struct pb_error *error)
     if (fd >= 0)
         return fd;
     if (fd != -EWOULDBLOCK)
-        return pb_fail(error, -fd, "pipe \"%s\": %s", name, reason.text);
+        return pb_port_fail(port, error, -fd, "%s", reason.text);
     if (owner == (long)getpid())
-        return pb_fail(error, EADDRINUSE, "pipe \"%s\": already served by this process; choose another name", name);
+        return pb_port_fail(port, error, EADDRINUSE, "already served by this process; choose another name");
     if (owner == 0) /* it has just taken it */
-        return pb_fail(error, EADDRINUSE, "pipe \"%s\": already served by another process; choose another name", name);
-    return pb_fail(error, EADDRINUSE, "pipe \"%s\": already served by process %ld; stop it or choose another name",
-                   name, owner);
+        return pb_port_fail(port, error, EADDRINUSE, "already served by another process; choose another name");
+    return pb_port_fail(port, error, EADDRINUSE, "already served by process %ld; stop it or choose another name", owner);
 }
 
 /* Listen at the claim's address. Returns the socket, or -errno. */
@@ -65,14 +64,15 @@ static int listen_at(const struct sockaddr_un *address, const struct pb_claim_ac
     return -code;
 }
 
-int pb_claim_open(struct pb_claim *claim, const char *name, const struct pb_claim_access *access, struct pb_error *error)
+int pb_claim_open(struct pb_claim *claim, const struct pb_port *port, const char *name, const struct pb_claim_access *access,
+                  struct pb_error *error)
 {
-    int result = pb_pipe_address(name, true, &claim->address, error);
-    if (result < 0)
-        return result;
+    struct pb_error reason;
+    if (pb_pipe_address(name, true, &claim->address, &reason) < 0)
+        return pb_port_fail(port, error, reason.code, "%s", reason.text);
     char path[sizeof(claim->address.sun_path)];
     lock_path(claim, path);
-    claim->lock_fd = lock_take(path, name, error);
+    claim->lock_fd = lock_take(path, port, error);
     if (claim->lock_fd < 0)
         return claim->lock_fd;
     claim->listen_fd = listen_at(&claim->address, access);
@@ -83,11 +83,10 @@ int pb_claim_open(struct pb_claim *claim, const char *name, const struct pb_clai
     unlink(path);
     close(claim->lock_fd);
     if (code == EPERM && (access->owner >= 0 || access->group >= 0))
-        return pb_fail(error, code,
-                       "pipe \"%s\": its socket cannot be given to that owner or group: only root can (CAP_CHOWN), and others to a "
-                       "group that they are a member of",
-                       name);
-    return pb_fail(error, code, "pipe \"%s\": cannot listen at %s: %s", name, claim->address.sun_path, pb_errno_text(code));
+        return pb_port_fail(port, error, code, "its socket cannot be given to that owner or group: %s; run as root (CAP_CHOWN), "
+                            "or name a group that this user is a member of", pb_errno_words(code));
+    return pb_port_fail_errno(port, error, code, "set BRICKS_RUNTIME_DIR to a directory of your own", "cannot listen at %s",
+                              claim->address.sun_path);
 }
 
 void pb_claim_close(struct pb_claim *claim)

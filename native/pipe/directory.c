@@ -85,7 +85,7 @@ static int make_directory(const char *path, struct pb_error *error)
     if (mkdir(path, 0755) == 0 || errno == EEXIST)
         return 0;
     return pb_fail(error, errno, "cannot create the directory %s: %s; set BRICKS_RUNTIME_DIR to one that is writable",
-                   path, pb_errno_text(errno));
+                   path, pb_errno_words(errno));
 }
 
 int pb_pipe_directory(char *path, uint32_t path_bytes, struct pb_error *error)

@@ -124,9 +124,9 @@ bool pb_attach_send(int fd, struct pb_attach_reply *reply, const int *descriptor
 static int open_memory(struct pb_pipe *pipe, struct pb_peer *peer, int shared[PB_ATTACH_DESCRIPTORS_MAX], struct pb_error *error)
 {
     if (pipe->direction == PB_PIPE_FROM_APPLICATION) {
-        int result = pb_ring_memory_open(&peer->memory, pipe->name, pipe->ring_bytes, false, error);
-        if (result < 0)
-            return result;
+        struct pb_error reason;
+        if (pb_ring_memory_open(&peer->memory, pipe->name, pipe->ring_bytes, false, &reason) < 0)
+            return pb_fail(error, reason.code, "pipe \"%s\": the engine %s", pipe->name, reason.text);
     }
     shared[PB_ATTACH_DATA] = pipe->direction == PB_PIPE_FROM_APPLICATION ? peer->memory.fd : pipe->memory.fd;
     int page_fd = shared[PB_ATTACH_READER_PAGE] = pb_reader_page_open(&peer->page);

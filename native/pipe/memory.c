@@ -31,7 +31,7 @@ static int write_page(const struct pb_ring_memory *memory, const char *name)
 }
 
 int pb_ring_memory_open(struct pb_ring_memory *memory, const char *name, uint64_t ring_bytes, bool written_here,
-                        struct pb_error *error)
+                        struct pb_error *reason)
 {
     const char *doing = "create";
     int protection = written_here ? PROT_READ | PROT_WRITE : PROT_READ;
@@ -52,16 +52,15 @@ int pb_ring_memory_open(struct pb_ring_memory *memory, const char *name, uint64_
     memory->ring = pb_ring_map(memory->fd, front_bytes, ring_bytes, protection, MAP_POPULATE);
     if (memory->ring == NULL)
         goto fail;
-    doing = "seal (this needs Linux 5.1)";
+    doing = "seal";
     if (pb_memfd_seal(memory->fd, written_here) == 0)
         return 0;
 
 fail:;
     int code = errno;
     pb_ring_memory_close(memory);
-    return pb_fail(error, code, "pipe \"%s\": cannot %s its ring of %llu bytes: %s%s", name, doing,
-                   (unsigned long long)ring_bytes, pb_errno_text(code),
-                   code == ENOMEM || code == ENOSPC ? "; use a smaller buffer" : "");
+    return pb_fail(reason, code, "cannot %s its ring of %llu bytes: %s; %s", doing, (unsigned long long)ring_bytes,
+                   pb_errno_words(code), pb_errno_remedy(code, "free memory, or use a smaller buffer"));
 }
 
 void pb_ring_memory_close(struct pb_ring_memory *memory)

@@ -41,6 +41,7 @@ static const struct pb_option_desc output_options[] = {
 static int output_open(struct pb_port *port, struct pb_error *error)
 {
     struct pb_producer *producer = aligned_alloc(_Alignof(struct pb_producer), sizeof(*producer));
+    struct pb_error reason;
     if (producer == NULL)
         return pb_port_no_memory(port, error);
     memset(producer, 0, sizeof(*producer));
@@ -51,9 +52,11 @@ static int output_open(struct pb_port *port, struct pb_error *error)
     int result = pb_pipe_open_common(&producer->pipe, port, error);
     if (result < 0)
         goto fail;
-    result = pb_ring_memory_open(&producer->pipe.memory, producer->pipe.name, producer->pipe.ring_bytes, true, error);
-    if (result < 0)
+    result = pb_ring_memory_open(&producer->pipe.memory, producer->pipe.name, producer->pipe.ring_bytes, true, &reason);
+    if (result < 0) {
+        pb_port_fail(port, error, reason.code, "%s", reason.text);
         goto fail_common;
+    }
     port->borrows = pb_port_option_boolean(port, "lend");
     if (!port->borrows) /* else output_borrow() does it */
         result = pb_attach_register(&producer->pipe, error);
@@ -80,7 +83,7 @@ static int output_borrow(struct pb_port *port, struct pb_region *const *regions,
     if (count > 0) {
         int fd = pb_references_open(&producer->references, pipe->ring_bytes);
         if (fd < 0)
-            return pb_port_fail(port, error, -fd, "cannot make its references: %s", pb_errno_text(-fd));
+            return pb_port_fail_errno(port, error, -fd, "free memory, or leave out ?lend=1", "no memory for its references");
         pipe->lent_fds[pipe->lent_fds_count++] = fd;
     }
     for (uint32_t i = 0; i < count && i < PB_LOAN_REGIONS_MAX; i++) {

@@ -74,9 +74,11 @@ int pb_pipe_open_common(struct pb_pipe *pipe, struct pb_port *port, struct pb_er
     struct pb_claim_access access;
     pipe->port = port;
     pipe->ring_bytes = ring_bytes_of(port);
-    int result = pb_pipe_name_from_port(port->name, pipe->name, error);
-    if (result < 0 || (result = access_of(port, &access, error)) < 0 ||
-        (result = pb_claim_open(&pipe->claim, pipe->name, &access, error)) < 0)
+    struct pb_error reason;
+    if (pb_pipe_name_from_port(port->name, pipe->name, &reason) < 0)
+        return pb_port_fail(port, error, reason.code, "%s", reason.text);
+    int result = access_of(port, &access, error);
+    if (result < 0 || (result = pb_claim_open(&pipe->claim, port, pipe->name, &access, error)) < 0)
         return result;
     pthread_mutex_init(&pipe->mutex, NULL);
     pb_counter_set(&port->counters[PB_PORT_COUNTERS + PIPE_RING_BYTES], pipe->ring_bytes);

@@ -124,9 +124,9 @@ const char *pb_peer_fault_text(enum pb_peer_word word);
 /* memory.c */
 
 /* Make a ring of `ring_bytes`, a power of two. `written_here`: this process writes
- * it, and nobody else can. 0, or -errno with text. */
+ * it, and nobody else can. 0, or -errno with a text that does not say whose it is. */
 int pb_ring_memory_open(struct pb_ring_memory *memory, const char *name, uint64_t ring_bytes, bool written_here,
-                        struct pb_error *error);
+                        struct pb_error *reason);
 void pb_ring_memory_close(struct pb_ring_memory *memory);
 /* Make an array of references (loans.h) for a ring of this size, that only we can
  * write; its descriptor is returned, or -errno. */
@@ -143,7 +143,8 @@ struct pb_claim_access {
     uint32_t mode;
     int64_t owner, group; /* -1: as the process's */
 };
-int pb_claim_open(struct pb_claim *claim, const char *name, const struct pb_claim_access *access, struct pb_error *error);
+int pb_claim_open(struct pb_claim *claim, const struct pb_port *port, const char *name, const struct pb_claim_access *access,
+                  struct pb_error *error);
 void pb_claim_close(struct pb_claim *claim);
 
 /* attach.c: control thread */

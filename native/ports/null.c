@@ -125,7 +125,8 @@ static int make_frames(struct generator *generator, struct pb_port *port, struct
     } else {
         frames = generator->frames = calloc(port->batch_packets, generator->stride);
         if (frames == NULL)
-            return pb_port_fail(port, error, ENOMEM, "no memory for %u frames; use smaller ones (?frames=), or a smaller batch", port->batch_packets);
+            return pb_port_fail(port, error, ENOMEM, "no memory for %u frames; use smaller ones (?frames=), or a smaller "
+                                "batch", port->batch_packets);
     }
     for (uint32_t i = 0; i < batches * port->batch_packets; i++)
         init_frame(generator, frames + (size_t)i * generator->stride);

@@ -144,6 +144,16 @@ int pb_port_fail_errno(const struct pb_port *port, struct pb_error *error, int c
     return pb_port_fail(port, error, code, "%s: %s; %s", text, pb_errno_words(code), pb_errno_remedy(code, remedy));
 }
 
+int pb_port_fail_queue(const struct pb_port *port, struct pb_error *error, const char *device, uint32_t queue, uint32_t have,
+                       const char *remedy)
+{
+    const char *kind = port->role == PB_PORT_INPUT ? "receive" : "send";
+    if (have == 1)
+        return pb_port_fail(port, error, EINVAL, "%s has no %s queue %u, only queue 0; use that, or %s", device, kind, queue, remedy);
+    return pb_port_fail(port, error, EINVAL, "%s has no %s queue %u, only 0 to %u; use one of these, or %s", device, kind, queue,
+                        have - 1, remedy);
+}
+
 int pb_port_no_memory(const struct pb_port *port, struct pb_error *error)
 {
     return pb_port_fail(port, error, ENOMEM, "%s", pb_errno_text(ENOMEM));

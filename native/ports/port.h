@@ -256,6 +256,9 @@ PB_MODULE_API int pb_port_fail(const struct pb_port *port, struct pb_error *erro
  * better one (pb_errno_remedy()). */
 PB_MODULE_API int pb_port_fail_errno(const struct pb_port *port, struct pb_error *error, int code, const char *remedy,
                                      const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* The same, for a queue number that its device has not: it has `have` of the port's direction. */
+PB_MODULE_API int pb_port_fail_queue(const struct pb_port *port, struct pb_error *error, const char *device, uint32_t queue,
+                                     uint32_t have, const char *remedy);
 /* The same, for the want of memory. */
 PB_MODULE_API int pb_port_no_memory(const struct pb_port *port, struct pb_error *error);
 

@@ -181,7 +181,7 @@ test('an engine that may not give its socket away says who can', { skip: skip ||
   const refused = await startEngines(t, place, [{ name: 'e0', links: [{ brick }] }]).started();
   assert.match(
     refused?.error ?? '',
-    /^pipe "given\}0": its socket cannot be given to that owner or group: only root can .*a member of$/,
+    /^port "pipe:given\}0": cannot open for output: its socket cannot be given to that .*; run as root .*a member of$/,
   );
   assert.deepEqual(readdirSync(join(folder, 'pipes')), [], 'nothing is left');
 });

@@ -108,6 +108,12 @@ test('every topic that completion offers has help', () => {
   for (const topic of topics) assert.notEqual(topicHelp(topic), '', topic);
 });
 
+test('defaults are written as a user would write them', () => {
+  assert.match(topicHelp('xdp'), /^ {4}force = 0 \(0 or 1\): /m);
+  assert.match(topicHelp('xdp'), /^ {4}promiscuous = 1 \(0 or 1\): /m);
+  assert.match(topicHelp('memif'), /^ {4}secret = "" \(a string\): /m);
+});
+
 test('lists: of a table, and of an object', async () => {
   const interpreter = makeBricksInterpreter();
   const list = await runLua('PktEngine.help()', interpreter);

@@ -1170,7 +1170,7 @@ static void test_second_reader(void)
     struct engine engine;
     struct pb_pipe_reader *second;
     struct pb_error error;
-    char expected[100];
+    char expected[PB_ERROR_BYTES];
     engine_open(&engine, "t{0", "");
     struct pb_pipe_reader *first = open_pipe("t}0");
     snprintf(expected, sizeof(expected), "pipe \"t}0\": process %d (test_pipe) reads it already; end that process first", getpid());
@@ -1196,7 +1196,7 @@ static void test_exclusive(void)
     pid_t pid = start_role(&output, "serve", "t{0", "0", NULL);
     CHECK(fgets(line, sizeof(line), output) != NULL);
     snprintf(expected, sizeof(expected),
-             "pipe \"t}0\": already served by process %d; stop it or choose another name\n", getpid());
+             "port \"pipe:t{0\": cannot open for output: already served by process %d; stop it or choose another name\n", getpid());
     CHECK(strcmp(line, expected) == 0);
     end_role(pid, output, false);
     pb_pipe_close(open_pipe("t}0")); /* undisturbed */

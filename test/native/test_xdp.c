@@ -577,8 +577,8 @@ static void test_open_errors_say_what_to_do(void)
     check_open_fails("xdp", PB_PORT_INPUT, "eth9", "no such interface; have: lo, b, a");
     check_open_fails("xdp", PB_PORT_INPUT, "lo", "lo is not Ethernet (hardware type 772); use packet:lo");
     check_refused("xdp", PB_PORT_INPUT, "b", "queue=1",
-                  "b has no receive queue 1, it has one, queue 0; use that, or give it more (ethtool -L)");
-    check_refused("xdp", PB_PORT_OUTPUT, "b", "queue=7", "b has no send queue 7, it has one, queue 0; use that");
+                  "b has no receive queue 1, only queue 0; use that, or give it more (ethtool -L)");
+    check_refused("xdp", PB_PORT_OUTPUT, "b", "queue=7", "b has no send queue 7, only queue 0; use that");
     check_refused("xdp", PB_PORT_INPUT, "b", "mode=fast", "option \"mode\" is \"fast\"; it must be auto, zerocopy or copy");
     check_refused("xdp", PB_PORT_INPUT, "b", "attach=hard", "option \"attach\" is \"hard\"; it must be auto, native or skb");
     check_refused("xdp", PB_PORT_INPUT, "b", "mode=zerocopy", "the driver of b has no zerocopy mode on queue 0; use ?mode=auto");

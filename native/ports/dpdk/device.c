@@ -78,6 +78,32 @@ static int on_removal(uint16_t id, enum rte_eth_event_type type, void *argument,
     return 0;
 }
 
+/* DPDK's own number says little: its buses each have one for what they do not know, most drivers -1. What a driver has
+ * logged often ends with the errno in words. */
+static int code_of(int result, const char *cause)
+{
+    static const int codes[] = {ENOENT, EPERM, EACCES, EBUSY, ENOMEM, ENODEV, EMFILE};
+    for (uint32_t i = 0; i < RTE_DIM(codes); i++)
+        if (strstr(cause, strerror(codes[i])) != NULL)
+            return codes[i];
+    return result == -ENOMEM || result == -EBUSY || result == -EACCES ? -result : ENODEV;
+}
+
+static int fail_attach(const struct pb_port *port, const struct pb_device *device, int result, struct pb_error *error)
+{
+    if (pb_memif_is_served(device->arguments))
+        return pb_port_fail(port, error, EADDRINUSE, "this memif socket has a server already: %s; end that program, use another "
+                            "socket, or be its client (?role=client)", pb_errno_words(EADDRINUSE));
+    bool is_pci = strchr(device->name, ':') != NULL;
+    const char *cause = pb_eal_log_text(!pb_eal_log_has("failed to parse device") ? "its driver refuses it"
+                                        : is_pci ? "that is no address of a device" : "no driver has such a name");
+    int code = code_of(result, cause);
+    const char *remedy = is_pci ? "check its address, and that it is bound to vfio-pci (dpdk-devbind.py --status)"
+                                : "check its name and arguments, and that its driver is installed (apt-cache search librte-net-)";
+    return pb_port_fail(port, error, code, "DPDK has no device %s: %s; %s%s", device->name, cause,
+                        geteuid() == 0 ? "" : "run as root, or ", code == EMFILE ? pb_errno_remedy(code, NULL) : remedy);
+}
+
 static int attach(struct pb_device *device, const struct pb_port *port, struct pb_error *error)
 {
     pb_memif_clear(device->arguments);
@@ -90,16 +116,7 @@ static int attach(struct pb_device *device, const struct pb_port *port, struct p
     pb_eal_fds_end(&fds);
     if (result >= 0 && find_id(device->name, &device->id))
         return 0;
-    if (pb_memif_is_served(device->arguments))
-        return pb_port_fail(port, error, EADDRINUSE, "another program serves this memif socket: %s; end that program, "
-                            "use another socket, or be its client (role=client)", pb_errno_text(EADDRINUSE));
-    /* The buses of DPDK each have their own number for what they do not know. */
-    int code = result == -ENOMEM || result == -EBUSY || result == -EACCES || result == -EPERM ? -result : ENODEV;
-    const char *remedy = strchr(device->name, ':') != NULL
-                             ? "check its address, and that it is bound to vfio-pci (dpdk-devbind.py --status)"
-                             : "check its name and arguments, and that its driver is installed (apt-cache search librte-net-)";
-    return pb_port_fail(port, error, code, "DPDK has no device %s: %s; %s", device->name,
-                        pb_eal_log_text(pb_errno_text(code)), remedy);
+    return fail_attach(port, device, result, error);
 }
 
 static void detach(struct pb_device *device)
@@ -155,7 +172,7 @@ struct pb_device *pb_device_hold(const struct pb_port *port, const struct pb_dev
     char name[DEVICE_NAME_BYTES];
     size_t length = strcspn(wish->arguments, ",");
     if (length == 0 || length >= sizeof(name)) {
-        pb_port_fail(port, error, EINVAL, "a device of DPDK has a name of 1 to %zu bytes; say dpdk:0000:3b:00.0 or "
+        pb_port_fail(port, error, EINVAL, "its device has not a name of 1 to %zu bytes; say dpdk:0000:3b:00.0 or "
                      "dpdk:net_null0", sizeof(name) - 1);
         return NULL;
     }
@@ -211,7 +228,7 @@ int pb_device_open(struct pb_device *device, struct pb_port *port, const struct 
     uint32_t queues = wish->queues > 0 ? wish->queues : device->queues > 0 ? device->queues : 1;
     bool grows = wish->queues > device->queues;
     if (device->open_count == RTE_DIM(device->open))
-        return pb_port_fail(port, error, EMFILE, "at most %zu ports share a device", RTE_DIM(device->open));
+        return pb_port_fail(port, error, EMFILE, "at most %zu ports share a device; use another", RTE_DIM(device->open));
     if (grows && is_others(device, port))
         return pb_port_fail(port, error, EBUSY, "%s runs with %u queue%s; say queues=%u at the port that opens it first",
                             device->name, device->queues, device->queues == 1 ? "" : "s", queues);
@@ -235,9 +252,11 @@ int pb_device_open(struct pb_device *device, struct pb_port *port, const struct 
 int pb_device_claim(struct pb_device *device, const struct pb_port *port, int32_t queue, struct pb_error *error)
 {
     uint32_t first = queue < 0 ? 0 : (uint32_t)queue, end = queue < 0 ? device->queues : first + 1;
-    if (end > device->queues)
-        return pb_port_fail(port, error, EINVAL, "no receive queue %u: %s has %u; say ?queues=%u", first, device->name,
-                            device->queues, end);
+    if (end > device->queues) {
+        char remedy[48];
+        snprintf(remedy, sizeof(remedy), "give it more (?queues=%u)", end);
+        return pb_port_fail_queue(port, error, device->name, first, device->queues, remedy);
+    }
     for (uint32_t q = first; q < end; q++)
         if (device->readers[q] != NULL)
             return pb_port_fail(port, error, EBUSY, "engine \"%s\" reads queue %u of %s; give each engine a queue id "

@@ -31,7 +31,8 @@
 #define CPUS_TEXT_BYTES 1024
 #define HUGE_BYTES_MIN (64u << 20) /* less free than this is not worth starting with */
 #define PLAIN_MB "1024"            /* address space where there are no huge pages; used as it is written */
-#define LOG_BYTES 320
+#define LOG_BYTES 2048
+#define CAUSE_BYTES 240 /* of a line that an error quotes */
 
 static struct {
     bool started, has_huge_pages;
@@ -49,19 +50,14 @@ static struct {
     uint32_t used;
 } journal = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-/* Lines, one after the other; those behind the room are what is least missed. */
+/* Those behind the room are what is least missed. */
 static ssize_t log_write(void *cookie, const char *bytes, size_t count)
 {
     (void)cookie;
     pthread_mutex_lock(&journal.lock);
-    for (size_t i = 0; i < count && journal.used + 3 < LOG_BYTES; i++) {
-        if (bytes[i] != '\n') {
-            journal.text[journal.used++] = bytes[i];
-        } else if (journal.used > 0) {
-            journal.text[journal.used++] = ';';
-            journal.text[journal.used++] = ' ';
-        }
-    }
+    size_t room = LOG_BYTES - 1 - journal.used, length = count < room ? count : room;
+    memcpy(journal.text + journal.used, bytes, length);
+    journal.used += (uint32_t)length;
     pthread_mutex_unlock(&journal.lock);
     return (ssize_t)count;
 }
@@ -83,19 +79,63 @@ void pb_eal_log_clear(void)
     pthread_mutex_unlock(&journal.lock);
 }
 
-const char *pb_eal_log_text(const char *otherwise)
+/* What has been said. */
+static void log_copy(char text[LOG_BYTES])
 {
-    static char text[LOG_BYTES]; /* the control thread's */
     if (journal.stream != NULL)
         fflush(journal.stream);
     pthread_mutex_lock(&journal.lock);
-    uint32_t used = journal.used;
-    while (used > 0 && strchr("; .", journal.text[used - 1]) != NULL)
-        used--;
-    memcpy(text, journal.text, used);
-    text[used] = '\0';
+    memcpy(text, journal.text, journal.used);
+    text[journal.used] = '\0';
     pthread_mutex_unlock(&journal.lock);
-    return used > 0 ? text : otherwise;
+}
+
+/* Without who speaks: "EAL: FATAL: ", "bricks: ", "open_single_rx_pcap(): ", and without a full stop. */
+static char *message_of(char *line)
+{
+    static const char *const speakers[] = {"EAL: ", "FATAL: ", "bricks: "};
+    for (uint32_t i = 0; i < RTE_DIM(speakers); i++)
+        if (strncmp(line, speakers[i], strlen(speakers[i])) == 0)
+            line += strlen(speakers[i]);
+    size_t name = strspn(line, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789");
+    if (strncmp(line + name, "(): ", 4) == 0)
+        line += name + 4;
+    for (size_t end = strlen(line); end > 0 && strchr(". ", line[end - 1]) != NULL; end--)
+        line[end - 1] = '\0';
+    return line;
+}
+
+/* Lines of every start, and those that say only that something failed. */
+static bool says_nothing(const char *message)
+{
+    static const char *const beginnings[] = {"Detected ", "No free ", "Failed to attach device", "Driver cannot attach",
+                                             "failed to parse device"};
+    for (uint32_t i = 0; i < RTE_DIM(beginnings); i++)
+        if (strncmp(message, beginnings[i], strlen(beginnings[i])) == 0)
+            return true;
+    return message[0] == '\0';
+}
+
+const char *pb_eal_log_text(const char *otherwise)
+{
+    static char cause[CAUSE_BYTES]; /* the control thread's */
+    char text[LOG_BYTES], *rest = text;
+    log_copy(text);
+    for (char *line; (line = strsep(&rest, "\n")) != NULL;) {
+        const char *message = message_of(line);
+        if (says_nothing(message))
+            continue;
+        snprintf(cause, sizeof(cause), "%s", message);
+        return cause;
+    }
+    return otherwise;
+}
+
+bool pb_eal_log_has(const char *what)
+{
+    char text[LOG_BYTES];
+    log_copy(text);
+    return strstr(text, what) != NULL;
 }
 
 /* -------------------------------------------------------------------- descriptors */
@@ -317,9 +357,13 @@ static int fail(const struct pb_port *port, struct pb_error *error)
 {
     int code = rte_errno;
     char text[PB_ERROR_BYTES];
-    snprintf(text, sizeof(text), "DPDK does not start: %s%s", pb_eal_log_text(rte_strerror(code)),
-             code == EINVAL ? "; correct its options (--dpdk-eal, BRICKS.set_dpdk_eal())"
-                            : "; see its options (--dpdk-eal) and huge pages, then start this process again");
+    const char *remedy = "see its options (--dpdk-eal), then start this process again";
+    if (code == EINVAL)
+        remedy = "correct its options (--dpdk-eal, BRICKS.set_dpdk_eal())";
+    else if (pb_eal_log_has("hugepage") || pb_eal_log_has("emory"))
+        remedy = "reserve more huge pages (sysctl vm.nr_hugepages=1024), or use none (--dpdk-eal --no-huge), then start this "
+                 "process again";
+    snprintf(text, sizeof(text), "DPDK does not start: %s; %s", pb_eal_log_text(rte_strerror(code)), pb_errno_remedy(code, remedy));
     /* Only the first checks can be tried again. */
     if (code != EINVAL)
         memcpy(eal.failure, text, sizeof(eal.failure));
@@ -338,7 +382,7 @@ int pb_eal_start(const struct pb_port *port, const char *device, struct pb_error
     char copy[OPTIONS_BYTES], lcores[CPUS_TEXT_BYTES], allow[256];
     char *words[WORDS_MAX];
     if (log_open() < 0)
-        return pb_port_fail(port, error, ENOMEM, "no memory for DPDK's log");
+        return pb_port_fail(port, error, ENOMEM, "no memory for DPDK's log; free some");
     lcore_option(lcores, sizeof(lcores));
     snprintf(allow, sizeof(allow), "-a%s", device);
     int count = make_words(device, copy, lcores, allow, words);

@@ -21,10 +21,12 @@ int pb_eal_start(const struct pb_port *port, const char *device, struct pb_error
 /* Whether its memory is huge pages. */
 bool pb_eal_has_huge_pages(void);
 
-/* DPDK says more in its log than in its errors: forget what it has said so far; what it
- * has said since, lines joined by "; ", or `otherwise` where that is nothing. */
+/* DPDK says more in its log than in its errors: forget what it has said so far; the line since then that says why
+ * something failed, without DPDK's names of its own functions, or `otherwise` where there is none; whether a line since
+ * then holds `text`. */
 void pb_eal_log_clear(void);
 const char *pb_eal_log_text(const char *otherwise);
+bool pb_eal_log_has(const char *text);
 
 /* Descriptors that DPDK opens do not go to programs that this process starts, which would keep
  * memory and sockets alive. Call begin before, end after it may have opened some. */

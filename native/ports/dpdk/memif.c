@@ -33,9 +33,10 @@ static int check_folder(const struct pb_port *port, const char *role, struct pb_
     snprintf(folder, sizeof(folder), "%.*s", length == 0 ? 1 : length, port->name);
     if (faccessat(AT_FDCWD, folder, strcmp(role, "server") == 0 ? W_OK | X_OK : X_OK, AT_EACCESS) == 0)
         return 0;
-    int code = errno;
-    return pb_port_fail(port, error, code, "the folder %s of the memif socket: %s; %s", folder, pb_errno_text(code),
-                        code == ENOENT ? "make it" : "get the right to write it, or use another");
+    return pb_port_fail_errno(port, error, errno,
+                              errno == ENOENT ? "make it" : strcmp(role, "server") == 0 ? "use one that this user can write"
+                                                                                        : "use one that this user can enter",
+                              "the folder %s of the socket, as its %s", folder, role);
 }
 
 int pb_memif_wish(const struct pb_port *port, struct pb_device_wish *wish, struct pb_error *error)
@@ -44,13 +45,13 @@ int pb_memif_wish(const struct pb_port *port, struct pb_device_wish *wish, struc
     struct sockaddr_un address;
     uint32_t role_length = pb_port_option_string(port, "role", role, sizeof(role));
     if (role_length == 0 || (strcmp(role, "server") != 0 && strcmp(role, "client") != 0))
-        return pb_port_fail(port, error, EINVAL, "role \"%s\" of memif is neither server nor client", role);
+        return pb_port_fail(port, error, EINVAL, "option \"role\" is \"%s\"; it must be server or client", role);
     if (port->name[0] != '/' || strchr(port->name, ',') != NULL || strlen(port->name) >= sizeof(address.sun_path))
-        return pb_port_fail(port, error, EINVAL, "a memif socket is a path that begins with /, without commas, of at "
-                            "most %zu bytes", sizeof(address.sun_path) - 1);
+        return pb_port_fail(port, error, EINVAL, "its socket is not a path that begins with /, without commas, of at most %zu "
+                            "bytes; say memif:/run/name.sock", sizeof(address.sun_path) - 1);
     if (pb_port_option_string(port, "secret", secret, sizeof(secret)) > SECRET_BYTES_MAX || strpbrk(secret, ",[]") != NULL)
-        return pb_port_fail(port, error, EINVAL, "a secret of memif has at most %d bytes, without commas and brackets",
-                            SECRET_BYTES_MAX);
+        return pb_port_fail(port, error, EINVAL, "option \"secret\" is too long or holds one of ,[]; it must be at most %d bytes "
+                            "without these", SECRET_BYTES_MAX);
     if (check_folder(port, role, error) < 0)
         return -error->code;
     long long id = pb_port_option_integer(port, "id");
@@ -61,7 +62,7 @@ int pb_memif_wish(const struct pb_port *port, struct pb_device_wish *wish, struc
                           (long long)pb_port_option_integer(port, "rsize"), (long long)pb_port_option_integer(port, "bsize"),
                           pb_port_option_boolean(port, "zero_copy") ? "yes" : "no", secret[0] != '\0' ? ",secret=" : "", secret);
     if (length >= (int)sizeof(wish->arguments))
-        return pb_port_fail(port, error, ENAMETOOLONG, "too long a name");
+        return pb_port_fail(port, error, ENAMETOOLONG, "the name is too long; use a shorter one");
     wish->promiscuous = false;
     return 0;
 }

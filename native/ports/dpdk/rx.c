@@ -7,7 +7,6 @@
 #include <errno.h>
 
 #include "../../core/clock.h"
-#include "../../core/error.h"
 #include "../../core/reserve.h"
 #include "dpdk_port.h"
 #include "memif_calls.h"
@@ -145,13 +144,13 @@ int pb_dpdk_rx_open(struct pb_port *port, struct pb_dpdk_port *s, struct pb_erro
 {
     s->rx.arena = pb_reserve(arena_bytes(port));
     if (s->rx.arena == NULL)
-        return pb_port_fail(port, error, errno, "no %zu MiB of address space for long frames: %s; use a smaller batch, "
-                            "or raise the limit (ulimit -v)", arena_bytes(port) >> 20, pb_errno_text(errno));
+        return pb_port_fail_errno(port, error, errno, "use a smaller batch, or raise the limit (ulimit -v)",
+                                  "no %zu MiB of address space for long frames", arena_bytes(port) >> 20);
     s->rx.mbufs = calloc(port->batch_packets, sizeof(*s->rx.mbufs));
     if (s->rx.mbufs != NULL)
         return 0;
     pb_dpdk_rx_free(port, s);
-    return pb_port_fail(port, error, ENOMEM, "no memory for a batch of %u packets", port->batch_packets);
+    return pb_port_fail(port, error, ENOMEM, "no memory for a batch of %u packets; use a smaller one", port->batch_packets);
 }
 
 void pb_dpdk_rx_free(struct pb_port *port, struct pb_dpdk_port *s)

@@ -233,9 +233,9 @@ int pb_setup_start(struct pb_device *device, const struct pb_port *port, const s
     if (result == 0)
         result = start(device, wish);
     if (result < 0)
-        return pb_port_fail(port, error, -result, "DPDK does not start %s with %u queue%s and an MTU of %u: %s; change "
-                            "its arguments, ?queues= or ?mtu=", device->name, queues, queues == 1 ? "" : "s",
-                            device->mtu, pb_eal_log_text(rte_strerror(-result)));
+        return pb_port_fail(port, error, -result, "DPDK does not start %s with %u queue%s and an MTU of %u: %s; %schange its "
+                            "arguments, ?queues= or ?mtu=", device->name, queues, queues == 1 ? "" : "s", device->mtu,
+                            pb_eal_log_text(rte_strerror(-result)), geteuid() == 0 ? "" : "run as root, or ");
     return 0;
 }
 

@@ -89,7 +89,7 @@ int pb_dpdk_watch_open(struct pb_port *port, struct pb_dpdk_port *s, struct pb_e
     if (names == NULL || s->xstats == NULL || s->xstats_table == NULL || s->xstats_names == NULL) {
         free(names);
         pb_dpdk_watch_free(port, s);
-        return pb_port_fail(port, error, ENOMEM, "no memory for the device's counters");
+        return pb_port_no_memory(port, error);
     }
     found = rte_eth_xstats_get_names(s->device->id, names, count);
     s->xstats_count = found < 0 ? 0 : (uint32_t)found < count ? (uint32_t)found : count;

@@ -152,22 +152,12 @@ static int open_output_queue(struct pb_port *port, struct xdp_port *s, struct xd
     return result;
 }
 
-static int fail_queue(const struct pb_port *port, const char *interface, int queue, uint32_t have, struct pb_error *error)
-{
-    const char *kind = port->role == PB_PORT_INPUT ? "receive" : "send";
-    if (have == 1)
-        return pb_port_fail(port, error, EINVAL, "%s has no %s queue %d, it has one, queue 0; use that, or give it more (ethtool -L)",
-                            interface, kind, queue);
-    return pb_port_fail(port, error, EINVAL, "%s has no %s queue %d, it has 0 to %u; use one of these, or give it more (ethtool -L)",
-                        interface, kind, queue, have - 1);
-}
-
 static int open_queues(struct pb_port *port, struct xdp_port *s, struct xdp_request *request, struct pb_error *error)
 {
     int64_t said = pb_port_option_integer(port, "queue"), queue = said >= 0 ? said : port->queue_id;
     uint32_t have = queues_of(s, port->role);
     if (queue >= (int64_t)have)
-        return fail_queue(port, request->interface, (int)queue, have, error);
+        return pb_port_fail_queue(port, error, request->interface, (uint32_t)queue, have, "give it more (ethtool -L)");
     return port->role == PB_PORT_INPUT ? open_input_queues(port, s, request, queue, have, error)
                                        : open_output_queue(port, s, request, queue, have, error);
 }
