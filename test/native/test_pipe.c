@@ -1170,7 +1170,7 @@ static void test_second_reader(void)
     struct engine engine;
     struct pb_pipe_reader *second;
     struct pb_error error;
-    char expected[PB_ERROR_BYTES];
+    char expected[100];
     engine_open(&engine, "t{0", "");
     struct pb_pipe_reader *first = open_pipe("t}0");
     snprintf(expected, sizeof(expected), "pipe \"t}0\": process %d (test_pipe) reads it already; end that process first", getpid());
@@ -1188,7 +1188,7 @@ static void test_exclusive(void)
 {
     struct engine engine, second;
     struct pb_error error;
-    char line[PB_ERROR_BYTES], expected[100];
+    char line[PB_ERROR_BYTES], expected[PB_ERROR_BYTES];
     FILE *output;
     engine_open(&engine, "t{0", "");
     CHECK_EQUAL(engine_try_open(&second, "t}0", "", &error), -EADDRINUSE); /* the same pipe, said otherwise */
