@@ -1,7 +1,8 @@
 // Every error the control plane raises: one table of texts, one class.
 //
 // A text names the thing and ends with the remedy. Placeholders in braces are filled from `details`.
-import { getSystemErrorName } from 'node:util';
+import { constants } from 'node:os';
+import { getSystemErrorMap, getSystemErrorName } from 'node:util';
 
 const table = {
   ARGUMENT_INVALID: '{what}: {problem}; {hint}',
@@ -74,6 +75,13 @@ function fill(text: string, details: ErrorDetails): string {
   return text.replace(/\{([a-z]+)\}/g, (whole, key: string) => (key in details ? String(details[key]) : whole));
 }
 
+/** "ENODEV" for -19. Node's list lacks some that its operating system's has. */
+function errnoName(status: number): string {
+  const [name] = getSystemErrorMap().get(status) ?? [];
+  const [other] = Object.entries(constants.errno).find(([, errno]) => errno === -status) ?? [];
+  return name ?? other ?? getSystemErrorName(status);
+}
+
 /**
  * The one error class of packet-bricks.
  *
@@ -99,7 +107,7 @@ export class BricksError extends Error {
 
   /** An error of the data plane: a negative errno and its text. */
   static native(status: number, text: string): BricksError {
-    return new BricksError(getSystemErrorName(status), text);
+    return new BricksError(errnoName(status), text);
   }
 }
 

@@ -3,6 +3,7 @@
 // What crosses is plain integers, strings and buffers (never a pointer from JavaScript, never a callback):
 // handles of engines and pipes are small integers with a generation that C verifies.
 import { join } from 'node:path';
+import { getSystemErrorMap } from 'node:util';
 import koffi from 'koffi';
 import { buildNative, NativeBuildError, nativeFiles } from '../native/build.ts';
 import { abi, abiFunctions, abiHash } from './abi.ts';
@@ -239,7 +240,10 @@ const watches = new Set<object>();
  * that it settles are looked at with the next timer or immediate only.
  */
 function watchReadable(fd: number, listener: () => void): ReadableWatch & { unref(): void } {
-  if (fd < 0) throw BricksError.native(fd, 'a descriptor to wait for');
+  if (fd < 0) {
+    const problem = getSystemErrorMap().get(fd)?.[1] ?? `errno ${-fd}`;
+    throw BricksError.native(fd, `no descriptor to wait for reports: ${problem}; raise the limit (ulimit -n)`);
+  }
   const handle = koffi.node.poll(fd, { readable: true }, listener);
   handle.stop();
   watches.add(handle);

@@ -83,7 +83,7 @@ int pb_engine_create(const char *name, uint32_t buffer_slots, int32_t cpu, uint3
     if (engine->wake_fd < 0) {
         int code = errno;
         free(engine);
-        return pb_fail(error, code, "engine \"%s\": no eventfd: %s", name, strerror(code));
+        return pb_fail(error, code, "engine \"%s\": no eventfd: %s", name, pb_errno_text(code));
     }
     snprintf(engine->name, sizeof(engine->name), "%s", name);
     engine->buffer_slots = buffer_slots;

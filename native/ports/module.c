@@ -34,10 +34,12 @@ static void show_own_symbols(const char *file)
 static void fail_load(const struct pb_driver_module *module, const char *driver, const char *path, const char *why,
                       struct pb_error *error)
 {
-    if (strstr(why, "undefined symbol: pb_") != NULL)
-        pb_fail(error, ELIBBAD, "driver \"%s\": its module %s is of another version; run npm run build", driver, path);
+    if (strstr(why, strerror(EMFILE)) != NULL)
+        pb_fail(error, EMFILE, "driver \"%s\" cannot be loaded: %s", driver, pb_errno_text(EMFILE));
+    else if (strstr(why, "undefined symbol: pb_") != NULL)
+        pb_fail(error, EPROTO, "driver \"%s\": its module %s is of another version; run npm run build", driver, path);
     else
-        pb_fail(error, ELIBACC, "driver \"%s\" cannot be loaded: %s; install %s (apt-get install %s)", driver, why,
+        pb_fail(error, ENOENT, "driver \"%s\" cannot be loaded: %s; install %s (apt-get install %s)", driver, why,
                 module->package, module->package);
 }
 

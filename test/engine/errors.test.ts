@@ -54,4 +54,8 @@ test('a failure of the data plane has the name of its errno as code', () => {
     [error.code, error.message],
     ['ENODEV', 'port "packet:eth9": cannot open for input: no such interface; have: lo, eth0'],
   );
+  // Numbers that Node has no name of, and that nobody has.
+  assert.equal(BricksError.native(-74, '').code, 'EBADMSG');
+  assert.equal(BricksError.native(-122, '').code, 'EDQUOT');
+  assert.match(BricksError.native(-4000, '').code, /-4000/);
 });

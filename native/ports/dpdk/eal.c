@@ -38,7 +38,8 @@ static struct {
     bool started, has_huge_pages;
     bool pci; /* the bus was scanned */
     char options[OPTIONS_BYTES];
-    char failure[PB_ERROR_BYTES]; /* of a start that cannot be tried again */
+    char failure[PB_ERROR_BYTES]; /* of a start that cannot be tried again, ... */
+    int failure_code;             /* ... and its errno */
 } eal;
 
 /* ------------------------------------------------------------------------ the log */
@@ -365,15 +366,17 @@ static int fail(const struct pb_port *port, struct pb_error *error)
                  "process again";
     snprintf(text, sizeof(text), "DPDK does not start: %s; %s", pb_eal_log_text(rte_strerror(code)), pb_errno_remedy(code, remedy));
     /* Only the first checks can be tried again. */
-    if (code != EINVAL)
+    if (code != EINVAL) {
         memcpy(eal.failure, text, sizeof(eal.failure));
+        eal.failure_code = code;
+    }
     return pb_port_fail(port, error, code, "%s", text);
 }
 
 int pb_eal_start(const struct pb_port *port, const char *device, struct pb_error *error)
 {
     if (eal.failure[0] != '\0')
-        return pb_port_fail(port, error, EIO, "%s", eal.failure);
+        return pb_port_fail(port, error, eal.failure_code, "%s", eal.failure);
     if (eal.started && !eal.pci && !is_virtual(device))
         return pb_port_fail(port, error, ENODEV, "DPDK has started for virtual devices only; start this process with "
                             "--dpdk-eal \"-a %s\"", device);

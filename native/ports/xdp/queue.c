@@ -141,8 +141,6 @@ static int fail_bind(const struct pb_port *port, const struct xdp_request *reque
     case EPERM:
     case EACCES:
         return pb_port_fail(port, error, code, "no permission for AF_XDP sockets; " PB_XDP_RIGHTS);
-    case ENETDOWN:
-        return pb_port_fail(port, error, code, "%s is down; ip link set %s up", request->interface, request->interface);
     case EOPNOTSUPP:
         return pb_port_fail(port, error, EOPNOTSUPP, "the driver of %s has no %s mode on queue %u; use ?mode=auto",
                             request->interface, mode, request->queue);

@@ -41,7 +41,7 @@ PB_PORT_DRIVER(absent_driver);
 
 static int needy_probe(struct pb_error *error)
 {
-    return pb_fail(error, ENOENT, "driver \"needy\": there is no /dev/needy; load its module (modprobe needy)");
+    return pb_fail(error, ENOENT, "there is no /dev/needy; load its module (modprobe needy)");
 }
 
 static const struct pb_port_operations no_operations;
