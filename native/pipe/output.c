@@ -10,7 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../core/error.h"
 #include "producer.h"
 
 static const struct pb_counter_desc output_counters[] = {

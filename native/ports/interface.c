@@ -8,7 +8,6 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-#include "../core/error.h"
 
 bool pb_interface_ask(struct pb_interface *interface, unsigned long request, struct ifreq *answer)
 {

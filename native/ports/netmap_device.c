@@ -256,7 +256,7 @@ bool pb_netmap_sync(struct pb_port *port, struct pb_netmap_device *device)
     if (code == EINTR || code == EAGAIN || code == EBUSY)
         return true;
     if (code != ENXIO && code != ENODEV)
-        pb_port_report(port, "netmap refuses to go on: %s", strerror(code));
+        pb_port_report(port, "netmap refuses to go on: %s; stop and start the engine", strerror(code));
     pb_interface_lost(port, &device->interface, true);
     return false;
 }

@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "../core/error.h"
 #include "netmap_memory.h"
 
 #define RINGS_MAX 4096 /* of one direction; more cannot be */

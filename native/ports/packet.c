@@ -22,7 +22,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "../core/error.h"
 #include "rtnetlink.h"
 
 const struct pb_counter_desc pb_packet_counters[] = {

@@ -15,7 +15,6 @@
 #include <sys/socket.h>
 #include <time.h>
 
-#include "../core/error.h"
 #include "packet_socket.h"
 
 #define RING_BYTES (4u << 20) /* small enough to stay in a cache, 2048 slots for an MTU of 1500 */

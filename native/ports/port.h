@@ -33,8 +33,6 @@
 #include "../core/counters.h"
 #include "../core/module_api.h"
 
-struct pb_error;
-
 /* Counters every port has, in this order, before the driver's own. */
 enum pb_port_counter {
     PB_PORT_RX_PACKETS, /* received: handed to the engine */

@@ -6,7 +6,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "../core/error.h"
 #include "../core/memfd.h"
 #include "port.h"
 

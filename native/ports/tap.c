@@ -24,7 +24,6 @@
 #include <unistd.h>
 
 #include "../core/clock.h"
-#include "../core/error.h"
 #include "port.h"
 #include "rtnetlink.h"
 
@@ -276,7 +275,7 @@ static void tap_close(struct pb_port *port)
 static int tap_open(struct pb_port *port, struct pb_error *error)
 {
     if (port->name[0] == '\0' || strlen(port->name) >= IFNAMSIZ)
-        return pb_port_fail(port, error, EINVAL, "the name has not 1 to %d bytes, as an interface's has; use another name", IFNAMSIZ - 1);
+        return pb_port_fail(port, error, EINVAL, "an interface's name has 1 to %d bytes; use another name", IFNAMSIZ - 1);
     struct tap *tap = calloc(1, sizeof(*tap));
     if (tap == NULL)
         return pb_port_no_memory(port, error);

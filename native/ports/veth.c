@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "../core/error.h"
 #include "packet.h"
 #include "rtnetlink.h"
 

@@ -134,7 +134,7 @@ test('interfaces', { skip }, async (t) => {
     {
       port: 'tap:a-name-of-more-than-15',
       code: 'EINVAL',
-      cause: /the name has not 1 to 15 bytes/,
+      cause: /an interface's name has 1 to 15 bytes/,
       remedy: /use another name$/,
     },
     { port: 'tap:a/b', code: 'EINVAL', cause: /.*/, remedy: /use another name$/ },
@@ -392,7 +392,12 @@ test('devices of DPDK', { skip }, async (t) => {
       cause: /option "role" is "guest"/,
       remedy: /must be server or client$/,
     },
-    { port: 'memif:a.sock', code: 'EINVAL', cause: /its socket is not a path/, remedy: /say memif:\/run\/name.sock$/ },
+    {
+      port: 'memif:a.sock',
+      code: 'EINVAL',
+      cause: /the name of a socket is a path/,
+      remedy: /say memif:\/run\/name.sock$/,
+    },
     {
       port: 'memif:/run/a.sock?secret=0123456789012345678901234',
       code: 'EINVAL',

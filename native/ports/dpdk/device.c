@@ -172,7 +172,7 @@ struct pb_device *pb_device_hold(const struct pb_port *port, const struct pb_dev
     char name[DEVICE_NAME_BYTES];
     size_t length = strcspn(wish->arguments, ",");
     if (length == 0 || length >= sizeof(name)) {
-        pb_port_fail(port, error, EINVAL, "its device has not a name of 1 to %zu bytes; say dpdk:0000:3b:00.0 or "
+        pb_port_fail(port, error, EINVAL, "the name of a device has 1 to %zu bytes; say dpdk:0000:3b:00.0 or "
                      "dpdk:net_null0", sizeof(name) - 1);
         return NULL;
     }

@@ -11,7 +11,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "../../core/error.h"
 #include "device.h"
 
 #define SECRET_BYTES_MAX 24
@@ -47,8 +46,8 @@ int pb_memif_wish(const struct pb_port *port, struct pb_device_wish *wish, struc
     if (role_length == 0 || (strcmp(role, "server") != 0 && strcmp(role, "client") != 0))
         return pb_port_fail(port, error, EINVAL, "option \"role\" is \"%s\"; it must be server or client", role);
     if (port->name[0] != '/' || strchr(port->name, ',') != NULL || strlen(port->name) >= sizeof(address.sun_path))
-        return pb_port_fail(port, error, EINVAL, "its socket is not a path that begins with /, without commas, of at most %zu "
-                            "bytes; say memif:/run/name.sock", sizeof(address.sun_path) - 1);
+        return pb_port_fail(port, error, EINVAL, "the name of a socket is a path that begins with /, without commas, of at "
+                            "most %zu bytes; say memif:/run/name.sock", sizeof(address.sun_path) - 1);
     if (pb_port_option_string(port, "secret", secret, sizeof(secret)) > SECRET_BYTES_MAX || strpbrk(secret, ",[]") != NULL)
         return pb_port_fail(port, error, EINVAL, "option \"secret\" is too long or holds one of ,[]; it must be at most %d bytes "
                             "without these", SECRET_BYTES_MAX);

@@ -8,14 +8,12 @@
 
 #include <linux/ethtool.h>
 #include <linux/if_arp.h>
-#include <linux/if_packet.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <xdp/libxdp.h>
 
-#include "../../core/error.h"
 #include "../host_route.h"
 #include "../module.h"
 #include "xdp_port.h"

@@ -10,7 +10,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../../core/error.h"
 #include "../xdp.h"
 
 /* Programs for frames of several pages, Linux 5.18 (include/uapi/linux/bpf.h). */

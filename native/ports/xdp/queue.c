@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "../../core/clock.h"
-#include "../../core/error.h"
 #include "../xdp.h"
 
 #define FILL_FIRST 64      /* chunks that a queue gets when it is opened, before others may come */

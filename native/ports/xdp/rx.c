@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "../../core/clock.h"
-#include "../../core/error.h"
 #include "../../core/reserve.h"
 #include "xdp_port.h"
 

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#include "../../core/error.h"
 #include "queue.h"
 
 static struct xdp_umem *umems;
