@@ -511,6 +511,12 @@ test('a user without rights', { skip: skip || skipUnreadable() }, async (t) => {
       remedy: /use one that this user can enter$/,
     },
     {
+      port: 'dpdk:net_af_packet0,iface=in0',
+      code: 'EPERM',
+      cause: /DPDK has no device net_af_packet0: Could not open AF_PACKET socket/,
+      remedy: /run as root, or check/,
+    },
+    {
       port: 'dpdk:net_tap0',
       code: 'EPERM',
       cause: /DPDK has no device net_tap0: .*Operation not permitted/,

@@ -78,15 +78,16 @@ static int on_removal(uint16_t id, enum rte_eth_event_type type, void *argument,
     return 0;
 }
 
-/* DPDK's own number says little: its buses each have one for what they do not know, most drivers -1. What a driver has
- * logged often ends with the errno in words. */
+/* DPDK's own number says little: its buses each have one for what they do not know, most drivers -1, which is also that of
+ * a right that is missing. What a driver has logged often ends with the errno in words. */
 static int code_of(int result, const char *cause)
 {
     static const int codes[] = {ENOENT, EPERM, EACCES, EBUSY, ENOMEM, ENODEV, EMFILE};
     for (uint32_t i = 0; i < RTE_DIM(codes); i++)
         if (strstr(cause, strerror(codes[i])) != NULL)
             return codes[i];
-    return result == -ENOMEM || result == -EBUSY || result == -EACCES ? -result : ENODEV;
+    bool is_one = result == -ENOMEM || result == -EBUSY || result == -EACCES || (result == -EPERM && geteuid() != 0);
+    return is_one ? -result : ENODEV;
 }
 
 static int fail_attach(const struct pb_port *port, const struct pb_device *device, int result, struct pb_error *error)
