@@ -113,12 +113,11 @@ bool pb_port_option_boolean(const struct pb_port *port, const char *key)
 void pb_port_label(struct pb_port *port, const char *driver, const char *name)
 {
     static const char gap[] = "...";
-    int used = snprintf(port->label, sizeof(port->label), "%s:", driver);
-    size_t room = used < 0 || (size_t)used >= sizeof(port->label) ? 0 : sizeof(port->label) - (size_t)used - 1;
-    size_t length = strlen(name), half = room / 2 - sizeof(gap);
+    int used = snprintf(port->label, sizeof(port->label), "%.32s:", driver);
+    size_t room = sizeof(port->label) - 1 - (size_t)used, length = strlen(name), half = (room - strlen(gap)) / 2;
     if (length <= room)
         memcpy(port->label + used, name, length + 1);
-    else if (room > 4 * sizeof(gap))
+    else
         snprintf(port->label + used, room + 1, "%.*s%s%s", (int)half, name, gap, name + length - half);
 }
 

@@ -157,7 +157,10 @@ test('a capture that is not read or written whole is status 1', (t) => {
   assert.equal(runBricks([], source('test/fixtures/demo.pcap', '/dev/full')).status, 1);
   // A capture is not written over itself, and a start that fails leaves the output's file alone.
   const itself = runBricks([], source(cut, cut));
-  assert.match(itself.stderr, /cut\.pcap": cannot open for input: is being written by a capture output; give another file/);
+  assert.match(
+    itself.stderr,
+    /cut\.pcap": cannot open for input: is being written by a capture output; give another file/,
+  );
   assert.equal(runBricks([], source('/none.pcap', cut)).status, 1);
   assert.equal(readFileSync(cut).length, 50_000);
 });
