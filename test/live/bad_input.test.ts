@@ -208,7 +208,7 @@ async function twoPipes(
     t,
     bed,
     { type: 'Duplicator', inputs: [engineInterface], outputs: ['p{0', 'p{1'] },
-    64,
+    256, // of frames of 1000 bytes what comes in a tenth of a second: a busy machine may keep a reader waiting as long
   );
   const good = startReader(t, 'p}0', join(bed.folder, 'good.pcap'), bed.runtimeFolder);
   await engines.statsUntil('e0', 'the good reader', (stats) => readersOf(stats) === 1);
@@ -222,12 +222,12 @@ test('a stopped reader loses its own packets only, by name, and goes on when con
     pipeStats(await engines.statsUntil('e0', 'two readers', (stats) => readersOf(stats) === 2), 'p}1').others
       .reader_pid ?? 0;
   process.kill(pid, 'SIGSTOP');
-  const [first, second] = [makeFrames(1000, 1), makeFrames(50, 2)];
+  const [first, second] = [makeFrames(2000, 1), makeFrames(50, 2)];
   replay(bed, [captureOf(bed, 'first.pcap', first)]);
   await engines.statsUntil(
     'e0',
     'the flood',
-    (stats) => stats.rxPackets === 1000 && pipeStats(stats, 'p}0').txPackets === 1000,
+    (stats) => stats.rxPackets === 2000 && pipeStats(stats, 'p}0').txPackets === 2000,
   );
   process.kill(pid, 'SIGCONT');
   await engines.statsUntil(
@@ -236,13 +236,13 @@ test('a stopped reader loses its own packets only, by name, and goes on when con
     (stats) => (pipeStats(stats, 'p}1').others.used_bytes ?? 1) === 0,
   );
   replay(bed, [captureOf(bed, 'second.pcap', second)]);
-  await engines.statsUntil('e0', 'the rest', (stats) => stats.rxPackets === 1050);
+  await engines.statsUntil('e0', 'the rest', (stats) => stats.rxPackets === 2050);
   const stats = await engines.stop('e0');
   assertSameFrames(await good.packets(), [...first, ...second], 'the good reader');
   const lost = pipeStats(stats, 'p}1').drops.pipe_full ?? 0;
-  assert.ok(lost > 500, `${lost} packets found the ring full`);
+  assert.ok(lost > 1000, `${lost} packets found the ring full`);
   const got = await slow.packets();
-  assert.equal(got.length, 1050 - lost, 'all that were not dropped');
+  assert.equal(got.length, 2050 - lost, 'all that were not dropped');
   assertSubsequence(got, [...first, ...second], 'in order, undamaged', frameText);
   assertSubsequence(second, got, 'all of the packets after it went on', frameText);
   await engines.quit();

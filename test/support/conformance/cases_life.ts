@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { PortStats } from '../../../index.ts';
 import { total } from '../accounting.ts';
 import { added, type Held } from '../leaks.ts';
+import { until } from '../programs.ts';
 import type { Bed, Place } from './bed.ts';
 import { type Case, type Graph, Run, type Suite } from './suite.ts';
 import { everyLength, framesOf, lengthsBetween, manyFrames, type Sent } from './traffic.ts';
@@ -120,12 +121,13 @@ async function removed(suite: Suite, role: 'input' | 'output'): Promise<void> {
         run.send(0, bytesOf(some));
         await place.wires.came(2, 2 * some.length, 'frames out of the other output');
       }
-      await suite.report(wire, role, before);
+      // On its way out an interface may be seen down.
+      const isGone = (report: string): boolean => !/ is down/.test(report);
+      await until('a report that it is gone', async () => (await suite.report(wire, role, before)).some(isGone));
       // Long enough for an engine that reports again and again: it looks ten times a second.
       await delay(300);
       const reports = await suite.report(wire, role, before);
-      // On its way out an interface may be seen down.
-      const gone = reports.filter((report) => !/ is down/.test(report));
+      const gone = reports.filter(isGone);
       assert.equal(gone.length, 1, `reported once: ${reports}`);
       assert.ok(reports.length <= 2, `reported once: ${reports}`);
       assert.match(gone[0] ?? '', /gone|removed|vanish/);
