@@ -22,6 +22,7 @@ static const struct pb_option_desc options[] = {
     {"force", PB_OPTION_BOOLEAN, "0", 0, 1, "take the traffic even of an interface that this host depends on"},
     {"promiscuous", PB_OPTION_BOOLEAN, "1", 0, 1, "receive frames for other hosts too"},
     {"rx_usecs", PB_OPTION_INTEGER, "1000", 0, 100000, "how long a few packets may wait for others, in microseconds"},
+    {"threaded", PB_OPTION_BOOLEAN, "0", 0, 1, "veth: receive in a kernel thread (threaded NAPI) instead of on the sender's processor"},
     {"ring", PB_OPTION_INTEGER, "8192", 64, 16384, "descriptors in each ring, rounded up to a power of two"},
     {"umem_mb", PB_OPTION_INTEGER, "64", 1, 4096, "buffers of the engine's xdp ports together, in MiB; the first port's"},
     {.name = NULL},

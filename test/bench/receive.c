@@ -1,9 +1,9 @@
 /*
  * receive.c - an engine that receives from an interface, for the benchmarks.
  *
- *   receive DRIVER INTERFACE PIPES
+ *   receive DRIVER INTERFACE PIPES [OPTIONS]
  *
- * DRIVER:INTERFACE through a LoadBalancer, to four sinks (PIPES 0) or to PIPES
+ * DRIVER:INTERFACE?OPTIONS through a LoadBalancer, to four sinks (PIPES 0) or to PIPES
  * pipes with one reader process each. Prints "ready", runs until its standard
  * input ends, then prints the packets received, lost in the kernel, dropped,
  * and read by the readers, and the nanoseconds of processor time that this process took
@@ -48,13 +48,13 @@ static uint64_t drops(const struct pb_port *port, enum pb_counter_kind kind)
     return sum;
 }
 
-static int make_engine(const char *driver, const char *interface, uint32_t pipes, struct pb_error *error)
+static int make_engine(const char *driver, const char *interface, const char *options, uint32_t pipes, struct pb_error *error)
 {
     const struct pb_load_balancer_config config = {.tuple = 4};
     uint32_t outputs = pipes > 0 ? pipes : 4;
     int engine = check(pb_engine_create("bench", 2048, 1, PB_BATCH_PACKETS_DEFAULT, error), error);
     check(pb_engine_add_brick(engine, "LoadBalancer", (const uint8_t *)&config, sizeof(config), 0, outputs, 0, error), error);
-    check(pb_engine_add_input(engine, driver, interface, "", -1, error), error);
+    check(pb_engine_add_input(engine, driver, interface, options, -1, error), error);
     check(pb_engine_connect_input(engine, 0, 0, error), error);
     for (uint32_t i = 0; i < outputs; i++) {
         char name[32] = "";
@@ -71,12 +71,12 @@ int main(int argc, char **argv)
 {
     uint32_t pipes = argc > 3 ? (uint32_t)atoi(argv[3]) : 0;
     if (argc < 3 || pipes > READERS_MAX) {
-        fprintf(stderr, "usage: receive DRIVER INTERFACE PIPES\n");
+        fprintf(stderr, "usage: receive DRIVER INTERFACE PIPES [OPTIONS]\n");
         return 2;
     }
     make_runtime_directory();
     struct pb_error error;
-    int handle = make_engine(argv[1], argv[2], pipes, &error);
+    int handle = make_engine(argv[1], argv[2], argc > 4 ? argv[4] : "", pipes, &error);
     int results[2];
     if (pipe(results) < 0)
         return 1;

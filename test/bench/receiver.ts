@@ -19,12 +19,12 @@ export interface Received {
 export async function withReceiver(
   link: Link,
   programs: string,
-  [driver, name]: readonly [driver: string, name: string],
+  [driver, name, options = '']: readonly [driver: string, name: string, options?: string],
   pipes: number,
   traffic: () => Promise<unknown>,
 ): Promise<Received> {
   const [program, args] = link.exec(join(programs, 'receive'));
-  const child: ChildProcess = spawn(program, [...args, driver, name, String(pipes)], {
+  const child: ChildProcess = spawn(program, [...args, driver, name, String(pipes), options], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   let output = '';

@@ -11,9 +11,18 @@
 #include <sys/ioctl.h>
 #include <sys/wait.h>
 
+#include "napi_bed.h"
 #include "port_bed.h"
 #include "ports/module.h"
 #include "ports/xdp.h"
+
+static void run(const char *command)
+{
+    if (system(command) != 0) {
+        fprintf(stderr, "failed: %s\n", command);
+        exit(1);
+    }
+}
 
 /* ---------------------------------------------------------------------- carrying */
 
@@ -256,7 +265,7 @@ static void test_count_starvation(void)
 {
     make_pair("a", "b", 1500);
     int oracle = oracle_open("a");
-    struct test_port *in = port_open("xdp", PB_PORT_INPUT, "b", "ring=128&umem_mb=1");
+    struct test_port *in = port_open("xdp", PB_PORT_INPUT, "b", "ring=128&umem_mb=1&rx_usecs=0"); /* the kernel defers nothing */
     CHECK_EQUAL(port_receive_briefly(in), 0); /* it has its buffers */
     for (uint32_t i = 0; i < 500; i++) {
         make_frame(frame, 60, i, 0);
@@ -569,6 +578,176 @@ static void test_engines_share_an_interface_by_queue(void)
     CHECK_EQUAL(pb_link_delete(link_index("a")), 0);
 }
 
+/* ------------------------------------------------ the kernel's half of receiving */
+
+enum { DEFER_NS = 64000 };
+
+static void check_napi(uint32_t queue, uint64_t defer, uint64_t flush_ns, uint64_t threaded)
+{
+    struct napi_contexts now = napi_contexts_of(link_index("b"));
+    CHECK(queue < now.count);
+    CHECK_EQUAL(now.of[queue][NAPI_BED_DEFER], defer);
+    CHECK_EQUAL(now.of[queue][NAPI_BED_FLUSH], flush_ns);
+    CHECK_EQUAL(now.of[queue][NAPI_BED_THREADED], threaded);
+    CHECK_EQUAL(now.of[queue][NAPI_BED_PID] != 0, threaded);
+}
+
+/* Older kernels have nothing to set; what the driver does there the other tests show. */
+static bool napi_can_be_set(void)
+{
+    make_pair("a", "b", 1500);
+    run("ethtool -K b gro on");
+    struct napi_contexts contexts = napi_contexts_of(link_index("b"));
+    bool can = contexts.count > 0 && napi_set(contexts.of[0][NAPI_BED_ID], 0, 0) == 0;
+    CHECK_EQUAL(pb_link_delete(link_index("a")), 0);
+    if (!can)
+        printf("not tested: this kernel lets nobody set NAPI contexts; use Linux 6.17\n");
+    return can;
+}
+
+static void test_defer_while_the_port_is_open(void)
+{
+    if (!napi_can_be_set())
+        return;
+    make_pair("a", "b", 1500);
+    int oracle = oracle_open("a");
+    struct test_port *in = port_open("xdp", PB_PORT_INPUT, "b", "");
+    check_napi(0, 1, DEFER_NS, 0);
+    check_carried_in(in, oracle, 60, 0);
+    CHECK_EQUAL(pb_link_set_up(link_index("b"), false), 0); /* the contexts go, too */
+    bring_up("b", "a");
+    check_napi(0, 0, 0, 0);
+    in->port.operations->tick(&in->port);
+    check_napi(0, 1, DEFER_NS, 0);
+    check_carried_in(in, oracle, 60, 0);
+    port_end(in);
+    CHECK_EQUAL(napi_contexts_of(link_index("b")).count, 0);
+    in = port_open("xdp", PB_PORT_INPUT, "b", "rx_usecs=499"); /* who wants packets sooner gets them at once */
+    check_napi(0, 0, 0, 0);
+    port_end(in);
+    in = port_open("xdp", PB_PORT_INPUT, "b", "attach=skb"); /* without a context of its own */
+    check_carried_in(in, oracle, 60, 0);
+    port_end(in);
+    close(oracle);
+    CHECK_EQUAL(pb_link_delete(link_index("a")), 0);
+}
+
+/* How often a thread has run. */
+static unsigned long runs_of(uint64_t pid)
+{
+    char name[64];
+    unsigned long ran, waited, runs = 0;
+    snprintf(name, sizeof(name), "/proc/%u/schedstat", (unsigned)pid);
+    FILE *file = fopen(name, "re");
+    CHECK(file != NULL);
+    CHECK_EQUAL(fscanf(file, "%lu %lu %lu", &ran, &waited, &runs), 3);
+    fclose(file);
+    return runs;
+}
+
+static void test_receive_in_a_kernel_thread(void)
+{
+    if (!napi_can_be_set())
+        return;
+    make_pair_of_two_queues();
+    struct test_port *sender = port_open("xdp", PB_PORT_OUTPUT, "a", "queue=1");
+    struct test_port *in = port_open("xdp", PB_PORT_INPUT, "b", "queue=1&threaded=1");
+    check_napi(0, 0, 0, 0); /* not its queue */
+    check_napi(1, 0, DEFER_NS, 1);
+    uint64_t thread = napi_contexts_of(link_index("b")).of[1][NAPI_BED_PID];
+    unsigned long before = runs_of(thread);
+    for (uint32_t n = 0; n < 20; n++) {
+        send_to_queue(sender, n);
+        struct expectation e = {.frame = frame, .bytes = 100};
+        CHECK_EQUAL(port_receive(in, 1, BATCH, expect, &e), 1);
+    }
+    CHECK(runs_of(thread) > before); /* it is that queue's */
+    port_end(in);
+    CHECK_EQUAL(napi_contexts_of(link_index("b")).count, 0);
+    in = port_open("xdp", PB_PORT_INPUT, "b", "threaded=1");
+    check_napi(0, 0, DEFER_NS, 1);
+    check_napi(1, 0, DEFER_NS, 1);
+    port_end(in);
+    port_end(sender);
+    check_refused("xdp", PB_PORT_INPUT, "b", "threaded=1&attach=skb", "no kernel thread to receive from b: ");
+    CHECK(strstr(error.text, "this needs a veth, attach=native and Linux 6.17: leave ?threaded= out") != NULL);
+    run("ip link add br0 type bridge && ip link set br0 up");
+    check_refused("xdp", PB_PORT_INPUT, "br0", "threaded=1", "no kernel thread to receive from br0: ");
+    CHECK_EQUAL(pb_link_delete(link_index("br0")), 0);
+    CHECK_EQUAL(pb_link_delete(link_index("a")), 0);
+}
+
+/* With GRO a veth keeps its contexts, and their settings with them. */
+static void test_put_settings_back(void)
+{
+    if (!napi_can_be_set())
+        return;
+    make_pair("a", "b", 1500);
+    run("ethtool -K b gro on");
+    struct test_port *in = port_open("xdp", PB_PORT_INPUT, "b", "");
+    check_napi(0, 1, DEFER_NS, 0);
+    port_stop(in);
+    check_napi(0, 0, 0, 0);
+    port_start(in);
+    check_napi(0, 1, DEFER_NS, 0);
+    port_end(in);
+    in = port_open("xdp", PB_PORT_INPUT, "b", "threaded=1");
+    check_napi(0, 0, DEFER_NS, 1);
+    port_end(in);
+    check_napi(0, 0, 0, 0);
+    /* What somebody else has set stays. */
+    CHECK_EQUAL(napi_set(napi_contexts_of(link_index("b")).of[0][NAPI_BED_ID], 3, 20000), 0);
+    in = port_open("xdp", PB_PORT_INPUT, "b", "");
+    check_napi(0, 3, 20000, 0);
+    port_end(in);
+    check_napi(0, 3, 20000, 0);
+    in = port_open("xdp", PB_PORT_INPUT, "b", "threaded=1");
+    check_napi(0, 0, DEFER_NS, 1);
+    port_end(in);
+    check_napi(0, 3, 20000, 0);
+    CHECK_EQUAL(pb_link_delete(link_index("a")), 0);
+}
+
+static void open_and_be_killed(const char *options)
+{
+    int ready[2];
+    char byte;
+    CHECK_EQUAL(pipe(ready), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        port_open("xdp", PB_PORT_INPUT, "b", options);
+        CHECK_EQUAL(write(ready[1], "r", 1), 1);
+        pause();
+        _exit(0);
+    }
+    CHECK_EQUAL(read(ready[0], &byte, 1), 1);
+    close(ready[0]);
+    close(ready[1]);
+    kill(child, SIGKILL);
+    CHECK_EQUAL(waitpid(child, NULL, 0), child);
+    for (int i = 0; i < PATIENCE && has_program(); i++)
+        usleep(1000);
+}
+
+static void test_settings_of_a_killed_process(void)
+{
+    if (!napi_can_be_set())
+        return;
+    make_pair("a", "b", 1500);
+    open_and_be_killed("");
+    CHECK_EQUAL(napi_contexts_of(link_index("b")).count, 0);
+    run("ethtool -K b gro on"); /* now they stay, until the next port puts them back */
+    for (int threaded = 0; threaded < 2; threaded++) {
+        open_and_be_killed(threaded ? "threaded=1" : "");
+        check_napi(0, !threaded, DEFER_NS, (uint64_t)threaded);
+        struct test_port *in = port_open("xdp", PB_PORT_INPUT, "b", "");
+        check_napi(0, 1, DEFER_NS, 0);
+        port_end(in);
+        check_napi(0, 0, 0, 0);
+    }
+    CHECK_EQUAL(pb_link_delete(link_index("a")), 0);
+}
+
 /* -------------------------------------------------------------------- open errors */
 
 static void test_open_errors_say_what_to_do(void)
@@ -620,14 +799,6 @@ static void test_another_process_has_the_program(void)
 }
 
 /* --------------------------------------------------------- what the host depends on */
-
-static void run(const char *command)
-{
-    if (system(command) != 0) {
-        fprintf(stderr, "failed: %s\n", command);
-        exit(1);
-    }
-}
 
 static void test_refuse_a_default_route(void)
 {
@@ -715,6 +886,10 @@ int main(void)
         test_leave_nothing_behind_when_killed,
         test_restart_many_times,
         test_engines_share_an_interface_by_queue,
+        test_defer_while_the_port_is_open,
+        test_receive_in_a_kernel_thread,
+        test_put_settings_back,
+        test_settings_of_a_killed_process,
         test_open_errors_say_what_to_do,
         test_another_process_has_the_program,
         test_refuse_a_default_route,

@@ -18,6 +18,8 @@
 #include "../module.h"
 #include "xdp_port.h"
 
+#define NAPI_DEFER_FROM_NS 500000 /* of rx_usecs: XDP_NAPI_DEFER_NS more are little */
+
 /* --------------------------------------------------------------------- both ways */
 
 void pb_xdp_look(struct pb_port *port, struct xdp_port *s)
@@ -33,6 +35,8 @@ void pb_xdp_look(struct pb_port *port, struct xdp_port *s)
         s->interface.down = false;
     if (pb_interface_ask(&s->interface, SIOCGIFMTU, &answer))
         s->mtu = (uint32_t)answer.ifr_mtu;
+    if (port->role == PB_PORT_INPUT && !s->interface.down)
+        pb_xdp_napi_keep(&s->rx.napis, s->queues);
 }
 
 static bool xdp_wait(struct pb_port *port, struct pb_wait *wait)
@@ -99,6 +103,7 @@ static uint32_t queues_of(struct xdp_port *s, enum pb_port_role role)
 static void release(struct pb_port *port, struct xdp_port *s)
 {
     if (port->role == PB_PORT_INPUT) {
+        pb_xdp_napi_close(&s->rx.napis);
         for (uint32_t i = 0; s->rx.program != NULL && i < s->count; i++)
             pb_xdp_program_remove(s->rx.program, s->queues[i]);
         if (s->rx.program != NULL)
@@ -170,6 +175,19 @@ static int take_traffic(const struct pb_port *port, struct xdp_port *s, const st
     return result;
 }
 
+/* The kernel's half of a veth: it waits for many packets where the engine does so much longer; or it has a thread. */
+static int set_napis(const struct pb_port *port, struct xdp_port *s, const struct pb_link *link, struct pb_error *error)
+{
+    bool is_veth = strcmp(link->kind, "veth") == 0, threaded = pb_port_option_boolean(port, "threaded");
+    bool deferred = is_veth && s->rx.coalesce_ns >= NAPI_DEFER_FROM_NS;
+    enum xdp_napi_way way = threaded ? XDP_NAPI_THREADED : deferred ? XDP_NAPI_DEFERRED : XDP_NAPI_UNTOUCHED;
+    int result = threaded && !is_veth ? -EOPNOTSUPP : pb_xdp_napi_open(&s->rx.napis, way, s->queues, s->count);
+    if (result == 0 || !threaded)
+        return 0; /* it is only slower without */
+    return pb_fail(error, -result, "port \"%s\": no kernel thread to receive from %s: %s; this needs a veth, attach=native and "
+                   "Linux 6.17: leave ?threaded= out", port->name, s->interface.name, pb_errno_text(-result));
+}
+
 static int open_port(struct pb_port *port, struct xdp_port *s, const struct pb_link *link, struct pb_error *error)
 {
     static const char *const modes[] = {"auto", "zerocopy", "copy", NULL};
@@ -201,7 +219,9 @@ static int open_port(struct pb_port *port, struct xdp_port *s, const struct pb_l
     if (result < 0 || port->role == PB_PORT_OUTPUT)
         return result;
     result = pb_xdp_rx_open(port, s, error);
-    return result < 0 ? result : take_traffic(port, s, &request, (enum xdp_attach)attach, error);
+    if (result == 0)
+        result = take_traffic(port, s, &request, (enum xdp_attach)attach, error);
+    return result < 0 ? result : set_napis(port, s, link, error);
 }
 
 static int xdp_open(struct pb_port *port, struct pb_error *error)

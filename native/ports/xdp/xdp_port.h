@@ -7,6 +7,7 @@
 
 #include "../interface.h"
 #include "../xdp.h"
+#include "napi.h"
 #include "program.h"
 
 struct xdp_rx {
@@ -21,6 +22,7 @@ struct xdp_rx {
     size_t joined_used; /* by the frames in the engine's hands */
     int epoll_fd;       /* to sleep on several queues; -1: there is one */
     struct xdp_program *program;
+    struct xdp_napis napis;
 };
 
 struct xdp_tx {
