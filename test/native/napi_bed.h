@@ -72,31 +72,32 @@ static inline int napi_ask(struct napi_message *message, struct napi_contexts *a
     return result;
 }
 
-static inline struct napi_message napi_request(uint8_t command, uint16_t flags)
+static inline struct napi_message napi_request(uint16_t family, uint8_t command, uint16_t flags)
 {
-    static uint16_t family;
-    struct napi_message message = {.header = {.nlmsg_len = NLMSG_LENGTH(GENL_HDRLEN),
-                                              .nlmsg_type = GENL_ID_CTRL,
-                                              .nlmsg_flags = (uint16_t)(NLM_F_REQUEST | NLM_F_ACK | flags)},
-                                   .generic = {.cmd = command}};
-    if (family == 0 && command != CTRL_CMD_GETFAMILY) {
-        struct napi_message question = napi_request(CTRL_CMD_GETFAMILY, 0);
-        struct napi_contexts answer = {0};
-        napi_add(&question, CTRL_ATTR_FAMILY_NAME, "netdev", 7);
-        CHECK_EQUAL(napi_ask(&question, &answer), 0);
-        family = (uint16_t)answer.of[0][CTRL_ATTR_FAMILY_ID];
-    }
-    if (command != CTRL_CMD_GETFAMILY)
-        message.header.nlmsg_type = family;
-    return message;
+    return (struct napi_message){.header = {.nlmsg_len = NLMSG_LENGTH(GENL_HDRLEN),
+                                            .nlmsg_type = family,
+                                            .nlmsg_flags = (uint16_t)(NLM_F_REQUEST | NLM_F_ACK | flags)},
+                                 .generic = {.cmd = command}};
 }
 
+/* The number of the kernel's interface for network devices; 0: it has none. */
+static inline uint16_t napi_family(void)
+{
+    struct napi_message message = napi_request(GENL_ID_CTRL, CTRL_CMD_GETFAMILY, 0);
+    struct napi_contexts answer = {0};
+    napi_add(&message, CTRL_ATTR_FAMILY_NAME, "netdev", sizeof("netdev"));
+    return napi_ask(&message, &answer) == 0 ? (uint16_t)answer.of[0][CTRL_ATTR_FAMILY_ID] : 0;
+}
+
+/* None where the kernel does not tell. */
 static inline struct napi_contexts napi_contexts_of(int index)
 {
-    struct napi_message message = napi_request(NAPI_BED_GET, NLM_F_DUMP);
+    uint16_t family = napi_family();
+    struct napi_message message = napi_request(family, NAPI_BED_GET, NLM_F_DUMP);
     struct napi_contexts listed = {0}, contexts;
     napi_add(&message, 1, &index, sizeof(index));
-    CHECK_EQUAL(napi_ask(&message, &listed), 0);
+    if (family == 0 || napi_ask(&message, &listed) < 0)
+        return (struct napi_contexts){0};
     contexts = listed;
     for (uint32_t i = 0; i < listed.count; i++) { /* by their numbers, which grow */
         uint32_t place = 0;
@@ -110,7 +111,7 @@ static inline struct napi_contexts napi_contexts_of(int index)
 /* 0 or -errno. */
 static inline int napi_set(uint64_t id, uint32_t defer, uint32_t flush_ns)
 {
-    struct napi_message message = napi_request(NAPI_BED_SET, 0);
+    struct napi_message message = napi_request(napi_family(), NAPI_BED_SET, 0);
     uint32_t number = (uint32_t)id;
     napi_add(&message, NAPI_BED_ID, &number, 4);
     napi_add(&message, NAPI_BED_DEFER, &defer, 4);
