@@ -172,8 +172,9 @@ static int change(const struct xdp_napis *napis, uint32_t id, const struct xdp_n
  * there is known by its time, which nobody else has a reason to choose. */
 static int set_new(const struct xdp_napis *napis, struct xdp_napi *napi, const struct xdp_napi_settings *now)
 {
-    bool left_behind = now->gro_flush_timeout_ns == XDP_NAPI_DEFER_NS;
-    napi->before = left_behind ? (struct xdp_napi_settings){0} : *now;
+    napi->before = *now;
+    if (now->gro_flush_timeout_ns == XDP_NAPI_DEFER_NS)
+        memset(&napi->before, 0, sizeof(napi->before));
     if (napi->before.threaded || (napis->way == XDP_NAPI_DEFERRED && napi->before.defer_hard_irqs > 0))
         return 0;
     int result = change(napis, napi->id, now, &ways[napis->way]);
