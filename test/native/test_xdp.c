@@ -268,6 +268,30 @@ static void test_output_drops_with_reasons(void)
     CHECK_EQUAL(pb_link_delete(link_index("a")), 0);
 }
 
+/* Five outputs share so few buffers that the longest frames do not fit in any one's share: they are dropped, and
+ * whoever could wait does not wait for ever. */
+static void test_longer_than_the_buffers(void)
+{
+    struct test_port *outs[5];
+    for (int i = 0; i < 5; i++) {
+        make_pair((const char[]){'a', (char)('0' + i), '\0'}, (const char[]){'b', (char)('0' + i), '\0'}, 65535);
+        outs[i] = port_open("xdp", PB_PORT_OUTPUT, (const char[]){'b', (char)('0' + i), '\0'}, "ring=64&umem_mb=1");
+    }
+    int oracle = oracle_open("a0");
+    struct pb_packet packet;
+    uint16_t index = 0;
+    pb_packet_init(&packet, frame, 60000, 60000, 1, PB_LINK_ETHERNET); /* 15 buffers, of 64 / 5 */
+    CHECK_EQUAL(offer_packets(&outs[0]->port, &packet, &index, 1, true), 1);
+    CHECK_EQUAL(own(outs[0], PB_XDP_TOO_LONG), 1);
+    check_carried_out(outs[0], oracle, 12 * 4096, 0);
+    check_accounting(outs[0], 2);
+    close(oracle);
+    for (int i = 0; i < 5; i++) {
+        port_end(outs[i]);
+        CHECK_EQUAL(pb_link_delete(link_index((const char[]){'a', (char)('0' + i), '\0'})), 0);
+    }
+}
+
 /* ------------------------------------------------------------------ losing packets */
 
 static void test_count_starvation(void)
@@ -887,6 +911,7 @@ int main(void)
         test_forward_without_copies,
         test_copy_what_others_lend,
         test_output_drops_with_reasons,
+        test_longer_than_the_buffers,
         test_count_starvation,
         test_input_outlives_its_interface,
         test_output_outlives_its_interface,

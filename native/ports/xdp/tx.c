@@ -42,6 +42,13 @@ static void put_copy(struct xdp_queue *queue, uint32_t at, const struct pb_packe
     }
 }
 
+/* Whether the next descriptors' places hold some that are not counted yet: in zero-copy mode the kernel can be done
+ * with them at any time. */
+static bool is_uncounted(const struct xdp_queue *queue, uint32_t descriptors)
+{
+    return queue->tx.cached_prod - queue->tx_seen + descriptors > queue->ring;
+}
+
 /* Put a packet on the ring, not yet shown to the kernel. Returns how many descriptors it took; 0: there is no
  * room, for `reason`. */
 static uint32_t put(struct pb_port *port, struct xdp_queue *queue, const struct pb_packet *packet,
@@ -52,11 +59,15 @@ static uint32_t put(struct pb_port *port, struct xdp_queue *queue, const struct 
     uint32_t at, bytes = packet->captured_len;
     bool lies_here = offset < umem->bytes && (offset & (XDP_CHUNK_BYTES - 1)) + bytes <= XDP_CHUNK_BYTES;
     uint32_t segments = lies_here ? 1 : (bytes + XDP_CHUNK_BYTES - 1) >> XDP_CHUNK_SHIFT;
+    *reason = PB_XDP_TOO_LONG;
+    if (segments > queue->tx_max) /* the share of one of many outputs */
+        return 0;
     *reason = PB_XDP_NO_BUFFER;
     if (!lies_here && umem->free_count < segments)
         return 0;
     *reason = PB_XDP_TX_FULL;
-    if (queue->outstanding + segments > queue->tx_max || xsk_ring_prod__reserve(&queue->tx, segments, &at) == 0)
+    if (is_uncounted(queue, segments) || queue->outstanding + segments > queue->tx_max ||
+        xsk_ring_prod__reserve(&queue->tx, segments, &at) == 0)
         return 0;
     if (lies_here)
         put_lent(port, queue, at, offset, bytes);
@@ -77,15 +88,15 @@ static void count_taken(struct pb_port *port, struct xdp_port *s, bool refused)
     struct xdp_queue *queue = s->queues[0];
     uint32_t taken_to = queue->tx_put - (queue->ring - xsk_prod_nb_free(&queue->tx, UINT32_MAX));
     uint64_t packets = 0, bytes = 0;
-    uint32_t length = 0, last = 0;
+    uint32_t last = 0;
     for (; queue->tx_seen != taken_to; queue->tx_seen++) {
         const struct xdp_desc *piece = xsk_ring_prod__tx_desc(&queue->tx, queue->tx_seen);
-        length += piece->len;
+        s->tx.part_bytes += piece->len;
         if (piece->options & XDP_PKT_CONTD)
             continue;
         packets++;
-        bytes += last = length;
-        length = 0;
+        bytes += last = s->tx.part_bytes;
+        s->tx.part_bytes = 0;
     }
     if (packets == 0)
         return;
@@ -238,7 +249,8 @@ uint32_t pb_xdp_tx_batch(struct pb_port *port, const struct pb_tx *tx)
 static bool has_room(const struct xdp_port *s)
 {
     const struct xdp_queue *queue = s->queues[0];
-    return queue->outstanding + XDP_SEGMENTS_MAX <= queue->tx_max && queue->umem->free_count >= XDP_SEGMENTS_MAX;
+    uint32_t most = queue->tx_max < XDP_SEGMENTS_MAX ? queue->tx_max : XDP_SEGMENTS_MAX; /* of a packet */
+    return queue->outstanding + most <= queue->tx_max && queue->umem->free_count >= most;
 }
 
 bool pb_xdp_tx_wait(struct pb_port *port, struct xdp_port *s, struct pb_wait *wait)

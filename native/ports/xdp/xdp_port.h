@@ -28,6 +28,7 @@ struct xdp_rx {
 struct xdp_tx {
     uint32_t frame_max; /* bytes of an untagged frame the interface takes */
     uint32_t pending;   /* packets on the ring that the kernel has not taken */
+    uint32_t part_bytes; /* of a packet that the kernel, in zero-copy mode, has taken the first descriptors of */
     bool refused;       /* tx_batch() stopped: there was no room */
     bool stalled;       /* the kernel took nothing at the last kick */
     int64_t retry_ns;   /* how long to sleep until the next, while it is stalled */
