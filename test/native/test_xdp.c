@@ -703,7 +703,7 @@ static void test_receive_in_a_kernel_thread(void)
     port_end(in);
     port_end(sender);
     check_refused("xdp", PB_PORT_INPUT, "b", "threaded=1&attach=skb", "no kernel thread to receive from b: ");
-    CHECK(strstr(error.text, "this needs a veth, attach=native and Linux 6.17: leave ?threaded= out") != NULL);
+    CHECK(strstr(error.text, "this needs a veth, ?attach=native and Linux 6.17; leave ?threaded= out") != NULL);
     run("ip link add br0 type bridge && ip link set br0 up");
     check_refused("xdp", PB_PORT_INPUT, "br0", "threaded=1", "no kernel thread to receive from br0: ");
     CHECK_EQUAL(pb_link_delete(link_index("br0")), 0);

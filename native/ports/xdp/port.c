@@ -184,8 +184,8 @@ static int set_napis(const struct pb_port *port, struct xdp_port *s, const struc
     int result = threaded && !is_veth ? -EOPNOTSUPP : pb_xdp_napi_open(&s->rx.napis, way, s->queues, s->count);
     if (result == 0 || !threaded)
         return 0; /* it is only slower without */
-    return pb_fail(error, -result, "port \"%s\": no kernel thread to receive from %s: %s; this needs a veth, attach=native and "
-                   "Linux 6.17: leave ?threaded= out", port->name, s->interface.name, pb_errno_text(-result));
+    return pb_port_fail_errno(port, error, -result, "this needs a veth, ?attach=native and Linux 6.17; leave ?threaded= out",
+                              "no kernel thread to receive from %s", s->interface.name);
 }
 
 static int open_port(struct pb_port *port, struct xdp_port *s, const struct pb_link *link, struct pb_error *error)
