@@ -650,7 +650,8 @@ static void test_defer_while_the_port_is_open(void)
     CHECK_EQUAL(pb_link_set_up(link_index("b"), false), 0); /* the contexts go, too */
     bring_up("b", "a");
     check_napi(0, 0, 0, 0);
-    in->port.operations->tick(&in->port);
+    for (int i = 0; i < 10; i++) /* a second of the engine's */
+        in->port.operations->tick(&in->port);
     check_napi(0, 1, DEFER_NS, 0);
     check_carried_in(in, oracle, 60, 0);
     port_end(in);

@@ -18,6 +18,7 @@
 #include "../module.h"
 #include "xdp_port.h"
 
+#define NAPI_LOOKS 10 /* at the interface for one at its NAPI contexts, which costs more: one a second */
 #define NAPI_DEFER_FROM_NS 500000 /* of rx_usecs: XDP_NAPI_DEFER_NS more are little */
 
 /* --------------------------------------------------------------------- both ways */
@@ -35,7 +36,7 @@ void pb_xdp_look(struct pb_port *port, struct xdp_port *s)
         s->interface.down = false;
     if (pb_interface_ask(&s->interface, SIOCGIFMTU, &answer))
         s->mtu = (uint32_t)answer.ifr_mtu;
-    if (port->role == PB_PORT_INPUT && !s->interface.down)
+    if (port->role == PB_PORT_INPUT && !s->interface.down && s->rx.looks++ % NAPI_LOOKS == 0)
         pb_xdp_napi_keep(&s->rx.napis, s->queues);
 }
 

@@ -14,6 +14,7 @@ struct xdp_rx {
     uint32_t turn; /* the queue to look at first */
     uint64_t fetched_ns;  /* when packets were fetched last */
     uint64_t looked_ns;   /* when the interface was looked at before a sleep */
+    uint32_t looks;       /* how often it was looked at */
     uint64_t coalesce_ns; /* how long after that a few are left to wait */
     uint32_t lent; /* chunks of the packets in the engine's hands */
     uint32_t *chunks;
