@@ -11,6 +11,8 @@
 #include "dpdk_port.h"
 #include "memif_calls.h"
 
+#define BURST 64 /* buffers asked for at a time: they are in the nearest cache still when they are looked at */
+
 static size_t arena_bytes(const struct pb_port *port)
 {
     return (size_t)port->batch_packets * PB_FRAME_BYTES_LIVE_MAX;
@@ -34,7 +36,10 @@ static bool copy_out(struct pb_dpdk_rx *rx, struct rte_mbuf *mbuf, struct pb_pac
 /* In one piece, and nobody else's. */
 static inline bool is_own(const struct rte_mbuf *mbuf)
 {
-    return rte_mbuf_refcnt_read(mbuf) == 1 && mbuf->nb_segs == 1 && RTE_MBUF_DIRECT(mbuf);
+    /* One reference and one segment, by one comparison. */
+    static const uint16_t one_each[] = {1, 1};
+    _Static_assert(offsetof(struct rte_mbuf, nb_segs) == offsetof(struct rte_mbuf, refcnt) + sizeof(uint16_t), "side by side");
+    return memcmp(&mbuf->refcnt, one_each, sizeof(one_each)) == 0 && RTE_MBUF_DIRECT(mbuf);
 }
 
 /* One that cannot be lent as it is: its place in the batch, or it is given back. */
@@ -53,20 +58,75 @@ static uint32_t take_odd(struct pb_port *port, struct pb_dpdk_rx *rx, struct rte
     return 0;
 }
 
-static uint32_t poll_queues(const struct pb_dpdk_port *s, struct pb_dpdk_rx *rx, uint32_t packets_max)
+static inline void note_hash(struct pb_packet *packet, const struct rte_mbuf *mbuf)
 {
-    uint32_t count = 0;
-    if (s->device->is_memif)
-        pb_memif_enter();
-    if (unlikely(!atomic_load_explicit(&s->device->started, memory_order_relaxed)))
-        packets_max = 0;
-    for (uint16_t i = 0; i < rx->queues && count < packets_max; i++) {
-        uint16_t queue = (uint16_t)(rx->first_queue + rx->next_queue);
-        rx->next_queue = rx->next_queue + 1 == rx->queues ? 0 : rx->next_queue + 1;
-        count += rte_eth_rx_burst(s->id, queue, rx->mbufs + count, (uint16_t)(packets_max - count));
+    if ((mbuf->ol_flags & RTE_MBUF_F_RX_RSS_HASH) != 0)
+        pb_packet_set_nic_hash(packet, mbuf->hash.rss);
+}
+
+/* Lend what buffers hold, from the front, as long as they are the usual ones: one segment, nobody else's, of
+ * the device's pool. Returns how many. */
+static inline uint32_t lend_usual(const struct rte_mempool *pool, struct rte_mbuf *const *mbufs, uint32_t count,
+                                  struct pb_packet *packets, uint64_t timestamp_ns, uint64_t *bytes)
+{
+    uint64_t sum = 0;
+    uint32_t i = 0;
+    for (; i < count; i++) {
+        const struct rte_mbuf *mbuf = mbufs[i];
+        if (unlikely(!is_own(mbuf) || mbuf->pool != pool))
+            break;
+        uint32_t length = mbuf->data_len;
+        pb_packet_init(&packets[i], rte_pktmbuf_mtod(mbuf, const uint8_t *), length, length, timestamp_ns, PB_LINK_ETHERNET);
+        note_hash(&packets[i], mbuf);
+        sum += length;
     }
-    if (s->device->is_memif)
-        pb_memif_leave();
+    *bytes += sum;
+    return i;
+}
+
+/* Lend what `received` buffers hold, the next of the batch behind `count` others. Returns how many it has then. */
+static uint32_t lend(struct pb_port *port, struct pb_packet *packets, uint32_t count, uint32_t received, uint64_t timestamp_ns,
+                     uint64_t *bytes)
+{
+    struct pb_dpdk_port *s = port->state;
+    struct pb_dpdk_rx *rx = &s->rx;
+    uint32_t next = count, end = count + received;
+    for (;;) {
+        uint32_t usual = lend_usual(s->device->pool, rx->mbufs + next, end - next, packets + count, timestamp_ns, bytes);
+        if (unlikely(count != next))
+            memmove(rx->mbufs + count, rx->mbufs + next, usual * sizeof(rx->mbufs[0]));
+        count += usual;
+        next += usual;
+        if (likely(next == end))
+            return count;
+        struct rte_mbuf *mbuf = rx->mbufs[next++];
+        if (take_odd(port, rx, mbuf, &packets[count], timestamp_ns) == 0)
+            continue;
+        note_hash(&packets[count], mbuf);
+        *bytes += packets[count].wire_len;
+        rx->mbufs[count++] = mbuf;
+    }
+}
+
+/* What the queues have, a burst of each in turn, until each has less than that. */
+static uint32_t poll_queues(struct pb_port *port, struct pb_packet *packets, uint32_t packets_max, uint64_t *bytes)
+{
+    struct pb_dpdk_port *s = port->state;
+    struct pb_dpdk_rx *rx = &s->rx;
+    uint32_t count = 0, empty = 0;
+    uint64_t timestamp_ns = 0;
+    while (empty < rx->queues && count < packets_max) {
+        uint16_t queue = (uint16_t)(rx->first_queue + rx->next_queue);
+        uint16_t wanted = (uint16_t)RTE_MIN(packets_max - count, (uint32_t)BURST);
+        rx->next_queue = rx->next_queue + 1 == rx->queues ? 0 : rx->next_queue + 1;
+        uint16_t received = rte_eth_rx_burst(s->id, queue, rx->mbufs + count, wanted);
+        empty = received < wanted ? empty + 1 : 0;
+        if (received == 0)
+            continue;
+        if (timestamp_ns == 0)
+            timestamp_ns = pb_clock_wall_ns(); /* one for a batch */
+        count = lend(port, packets, count, received, timestamp_ns, bytes);
+    }
     return count;
 }
 
@@ -74,35 +134,22 @@ uint32_t pb_dpdk_rx_batch(struct pb_port *port, struct pb_packet *packets, uint3
 {
     struct pb_dpdk_port *s = port->state;
     struct pb_dpdk_rx *rx = &s->rx;
-    uint32_t received = poll_queues(s, rx, packets_max);
-    if (received == 0)
-        return 0;
-    const uint64_t timestamp_ns = pb_clock_wall_ns();
-    struct rte_mbuf **const mbufs = rx->mbufs;
-    const struct rte_mempool *const pool = s->device->pool;
-    uint32_t count = 0;
     uint64_t bytes = 0;
     rx->plain = true;
-    for (uint32_t i = 0; i < received; i++) {
-        struct rte_mbuf *mbuf = mbufs[i];
-        struct pb_packet *packet = &packets[count];
-        mbufs[count] = mbuf;
-        if (likely(is_own(mbuf) && mbuf->pool == pool))
-            pb_packet_init(packet, rte_pktmbuf_mtod(mbuf, const uint8_t *), mbuf->data_len, mbuf->data_len, timestamp_ns,
-                           PB_LINK_ETHERNET);
-        else if (take_odd(port, rx, mbuf, packet, timestamp_ns) == 0)
-            continue;
-        if ((mbuf->ol_flags & RTE_MBUF_F_RX_RSS_HASH) != 0)
-            pb_packet_set_nic_hash(packet, mbuf->hash.rss);
-        bytes += packet->wire_len;
-        count++;
-    }
-    rx->count = count;
+    if (s->device->is_memif)
+        pb_memif_enter();
+    if (unlikely(!atomic_load_explicit(&s->device->started, memory_order_relaxed)))
+        packets_max = 0;
+    rx->count = poll_queues(port, packets, packets_max, &bytes);
+    if (s->device->is_memif)
+        pb_memif_leave();
+    if (rx->count == 0)
+        return 0;
     rx->idle_ns = IDLE_NS_MIN;
-    pb_port_received(port, count, bytes);
+    pb_port_received(port, rx->count, bytes);
     if (unlikely(s->down))
         pb_dpdk_watch(port); /* a sign that it is up again, before it may be down once more */
-    return count;
+    return rx->count;
 }
 
 /* Those that no output has taken over move together. */
