@@ -93,11 +93,50 @@ static inline struct rte_mbuf *lent_by(const struct pb_dpdk_rx *rx, const struct
     return mbuf;
 }
 
-/* Of an input of this module. */
+/* Whether the packet is one to be sent, as it lies in the buffer that it came in: differences are collected, so that
+ * there is one branch. */
+static inline bool is_as_lent(const struct pb_device *device, const struct pb_packet *packet, const struct rte_mbuf *mbuf)
+{
+    uint64_t moved = (uint64_t)(uintptr_t)packet->data ^ (uint64_t)(uintptr_t)rte_pktmbuf_mtod(mbuf, const uint8_t *);
+    uint32_t cut = (packet->captured_len ^ mbuf->data_len) | (packet->captured_len ^ packet->wire_len);
+    return (moved | cut | (packet->link_type ^ PB_LINK_ETHERNET)) == 0 &&
+           packet->captured_len - RTE_ETHER_HDR_LEN <= device->frame_max - RTE_ETHER_HDR_LEN;
+}
+
+/* Of an input of this module that only this output has packets of: those that go as they came, up to the first that does
+ * not. The input is not to give their buffers back: take_back() undoes that. */
+static void gather_sole(const struct pb_device *device, struct pb_dpdk_rx *rx, const struct pb_tx *tx, struct chunk *chunk)
+{
+    const uint16_t *const from = tx->index + chunk->first;
+    uint32_t left = tx->count - chunk->first, wanted = left < CHUNK ? left : CHUNK, count = 0;
+    uint64_t bytes = 0;
+    for (; count < wanted; count++) {
+        uint16_t index = from[count];
+        if (unlikely(index >= tx->lent))
+            break;
+        /* Those of one output are apart. Who frees them looks at both lines. */
+        if (count + PB_PREFETCH_PACKETS < wanted && from[count + PB_PREFETCH_PACKETS] < tx->lent) {
+            const struct rte_mbuf *ahead = rx->mbufs[from[count + PB_PREFETCH_PACKETS]];
+            rte_prefetch0(ahead);
+            rte_prefetch0(&ahead->cacheline1);
+        }
+        struct rte_mbuf *mbuf = rx->mbufs[index];
+        if (unlikely(!is_as_lent(device, &tx->packets[index], mbuf)))
+            break;
+        rx->mbufs[index] = NULL;
+        bytes += mbuf->data_len;
+        chunk->mbufs[count] = mbuf;
+    }
+    rx->taken += count;
+    chunk->count = count;
+    chunk->bytes = bytes;
+}
+
+/* Of an input of this module, behind those that are ready. */
 static void gather_lent(struct pb_device *device, struct pb_dpdk_rx *rx, const struct pb_tx *tx, struct chunk *chunk)
 {
     uint32_t end = tx->count - chunk->first < CHUNK ? tx->count : chunk->first + CHUNK;
-    for (uint32_t i = chunk->first; i < end; i++) {
+    for (uint32_t i = chunk->first + chunk->count; i < end; i++) {
         uint16_t index = tx->index[i];
         const struct pb_packet *packet = &tx->packets[index];
         /* Those of one output are apart. */
@@ -112,7 +151,10 @@ static void gather_lent(struct pb_device *device, struct pb_dpdk_rx *rx, const s
             if (mbuf == NULL)
                 return;
             chunk->copies++;
-        } else if (!tx->sole) {
+        } else if (tx->sole) {
+            rx->mbufs[index] = NULL;
+            rx->taken++;
+        } else {
             rte_mbuf_refcnt_update(mbuf, 1);
             rx->shared = true;
         }
@@ -183,32 +225,26 @@ static uint32_t burst_held(struct pb_dpdk_port *s, struct rte_mbuf **mbufs, uint
     return sent;
 }
 
+/* Whether a packet that was made ready is in the buffer that it came in, not in a copy. */
 static inline bool is_lent(const struct pb_dpdk_rx *rx, const struct pb_tx *tx, uint16_t index, const struct rte_mbuf *mbuf)
 {
-    return rx != NULL && index < tx->lent && rx->mbufs[index] == mbuf;
+    return rx != NULL && index < tx->lent && rx->mbufs[index] == (tx->sole ? NULL : mbuf);
 }
 
-/* The device has these now: the input is not to give them back. */
-static void hand_over(struct pb_dpdk_rx *rx, const struct pb_tx *tx, const struct chunk *chunk, uint32_t count)
-{
-    const uint16_t *const index = tx->index + chunk->first;
-    for (uint32_t i = 0; i < count; i++) {
-        if (unlikely(chunk->copies > 0) && !is_lent(rx, tx, index[i], chunk->mbufs[i]))
-            continue;
-        rx->mbufs[index[i]] = NULL;
-        rx->taken++;
-    }
-}
-
-/* What the device did not take: undo what gathering has done, from place `from` on. */
-static void take_back(const struct pb_dpdk_rx *rx, const struct pb_tx *tx, const struct chunk *chunk, uint32_t from)
+/* What the device did not take, from place `from` on: undo what gathering has done. */
+static void take_back(struct pb_dpdk_rx *rx, const struct pb_tx *tx, struct chunk *chunk, uint32_t from)
 {
     for (uint32_t i = from; i < chunk->count; i++) {
         uint16_t index = tx->index[chunk->first + i];
-        if (!is_lent(rx, tx, index, chunk->mbufs[i]))
+        if (!is_lent(rx, tx, index, chunk->mbufs[i])) {
             rte_pktmbuf_free(chunk->mbufs[i]);
-        else if (!tx->sole)
+            chunk->copies--;
+        } else if (tx->sole) {
+            rx->mbufs[index] = chunk->mbufs[i];
+            rx->taken--;
+        } else {
             rte_mbuf_refcnt_update(chunk->mbufs[i], -1);
+        }
     }
 }
 
@@ -219,15 +255,11 @@ static uint32_t send_chunk(struct pb_port *port, struct pb_dpdk_rx *rx, const st
     uint32_t lost = 0;
     uint32_t sent = unlikely(s->device->swallows) ? burst_held(s, chunk->mbufs, chunk->count, &lost)
                                                   : burst(s, chunk->mbufs, chunk->count);
-    if (rx != NULL && tx->sole)
-        hand_over(rx, tx, chunk, sent);
     if (unlikely(sent < chunk->count)) {
         take_back(rx, tx, chunk, sent + lost);
-        for (uint32_t i = sent; i < chunk->count; i++) {
-            uint16_t index = tx->index[chunk->first + i];
-            chunk->bytes -= tx->packets[index].captured_len;
-            chunk->copies -= chunk->copies > 0 && !is_lent(rx, tx, index, chunk->mbufs[i]);
-        }
+        chunk->copies -= lost; /* devices that lose some get nothing else */
+        for (uint32_t i = sent; i < chunk->count; i++)
+            chunk->bytes -= tx->packets[tx->index[chunk->first + i]].captured_len;
         pb_dpdk_watch(port); /* full, or without a peer? */
         pb_port_count(port, s->down ? PB_DPDK_LINK_DOWN : PB_DPDK_TX_FULL, lost);
     }
@@ -280,6 +312,8 @@ uint32_t pb_dpdk_tx_batch(struct pb_port *port, const struct pb_tx *tx)
         chunk.count = chunk.copies = 0;
         chunk.bytes = 0;
         chunk.no_buffer = false;
+        if (is_ours && tx->sole)
+            gather_sole(s->device, rx, tx, &chunk);
         if (is_ours)
             gather_lent(s->device, rx, tx, &chunk);
         else
