@@ -105,8 +105,8 @@ async function memif(programs: string, effort: Effort): Promise<Row[]> {
       await sender.quit();
       return rate;
     };
-    const takeOurs = async (bytes: number): Promise<number> => {
-      const args = ['memif-copy', String(2 * effort.fineSeconds + 1.5), socket, String(bytes)];
+    const takeOurs = async (mode: string, bytes: number): Promise<number> => {
+      const args = [mode, String(2 * effort.fineSeconds + 1.5), socket, String(bytes)];
       const engine = runAsync(join(programs, 'dpdk'), args);
       const rate = await receiving(effort.fineSeconds);
       await engine;
@@ -114,13 +114,11 @@ async function memif(programs: string, effort: Effort): Promise<Row[]> {
     };
     for (const bytes of [64, 512, 1500]) {
       const baseline = { name: `testpmd to testpmd, net_memif, ${bytes} bytes`, take: () => takeTestpmd(bytes) };
-      const figures = await pairs(effort.rounds, baseline, () => takeOurs(bytes));
-      rows.push({
-        name: `dpdk: generator, memif, testpmd, ${bytes} bytes`,
-        unit: 'Mpps',
-        ...figures,
-        target: { ratioMin: 1 },
-      });
+      for (const [input, mode] of Object.entries({ generator: 'memif-copy', 'net_null, untouched': 'memif-null' })) {
+        const figures = await pairs(effort.rounds, baseline, () => takeOurs(mode, bytes));
+        const name = `dpdk: ${input}, memif, testpmd, ${bytes} bytes`;
+        rows.push({ name, unit: 'Mpps', ...figures, target: { ratioMin: 1 } });
+      }
     }
   } finally {
     await receiver.quit();

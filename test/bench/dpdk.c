@@ -5,6 +5,7 @@
  *   dpdk receive SECONDS [null:|dpdk:]     net_null, Dummy, one output
  *   dpdk memif SECONDS SOCKET BYTES        generator, Dummy, a memif client that lends its buffers
  *   dpdk memif-copy SECONDS SOCKET BYTES   the same, and it copies them
+ *   dpdk memif-null SECONDS SOCKET BYTES   net_null, Dummy, the same: buffers of DPDK whose content nobody has touched
  *
  * The engine is pinned to processor 0. Prints packets, received or sent, for each second and
  * for each second of processor time, over SECONDS after a warm-up of a tenth of it. What net_null receives is what was left in its
@@ -123,15 +124,18 @@ static void fill_buffers(void)
 int main(int argc, char **argv)
 {
     if (argc < 3 || (strncmp(argv[1], "memif", 5) == 0 && argc < 5)) {
-        fprintf(stderr, "usage: dpdk forward|receive|memif|memif-copy SECONDS [null:|dpdk: | SOCKET BYTES]\n");
+        fprintf(stderr, "usage: dpdk forward|receive|memif|memif-copy|memif-null SECONDS [null:|dpdk: | SOCKET BYTES]\n");
         return 2;
     }
     double seconds = atof(argv[2]);
     char options[128];
     engine = create("fill");
     if (strncmp(argv[1], "memif", 5) == 0) {
+        bool generates = strcmp(argv[1], "memif-null") != 0;
         snprintf(options, sizeof(options), "frames=%d&flows=%d", atoi(argv[4]), FLOWS);
-        uint32_t node = add_brick("Dummy", 1, "null", "", options);
+        char device[64];
+        snprintf(device, sizeof(device), "net_null0,size=%d", atoi(argv[4]));
+        uint32_t node = generates ? add_brick("Dummy", 1, "null", "", options) : add_brick("Dummy", 1, "dpdk", device, "");
         char port[128];
         snprintf(port, sizeof(port), "memif:%s", argv[3]);
         add_output(node, 0, port, strcmp(argv[1], "memif") == 0 ? "role=client&wait=1&zero_copy=1" : "role=client&wait=1");

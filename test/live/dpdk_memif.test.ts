@@ -3,9 +3,10 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import type { EngineStats } from '../../engine/counters.ts';
 import { assertSameFrames, type Packet, readCapture, timed, writeCapture } from '../support/capture.ts';
 import { skipTestpmd, startEcho } from '../support/dpdk.ts';
-import { type EngineProcess, startEngines } from '../support/engine_process.ts';
+import { type EngineDescription, type EngineProcess, startEngines } from '../support/engine_process.ts';
 import { makeFolder } from '../support/files.ts';
 import { buildPacket } from '../support/packets.ts';
 
@@ -37,8 +38,8 @@ function startEngine(t: TestContext, folder: string, options: string, frames: re
   ]);
 }
 
-/** Waits for the echo of every frame, stops the engine, and compares. */
-async function checkEcho(engines: EngineProcess, folder: string, frames: readonly Packet[]): Promise<void> {
+/** Waits for the echo of every frame, stops the engine, and compares; returns what the engine counted. */
+async function checkEcho(engines: EngineProcess, folder: string, frames: readonly Packet[]): Promise<EngineStats> {
   await engines.statsUntil('e', `${count} frames come back`, (stats) => stats.rxPackets === 2 * count);
   const stats = await engines.stop('e');
   assertSameFrames(readCapture(join(folder, 'out.pcap')).packets, frames, 'frames that came back');
@@ -46,6 +47,7 @@ async function checkEcho(engines: EngineProcess, folder: string, frames: readonl
   const input = stats.ports.find(({ driver, role }) => driver === 'memif' && role === 'input');
   assert.equal(input?.others.buffers_in_use, 0, 'every buffer is back in its pool');
   assert.equal(stats.dropped, 0);
+  return stats;
 }
 
 const peerRole = { server: 'client', client: 'server' } as const;
@@ -68,6 +70,75 @@ for (const role of ['server', 'client'] as const) {
     });
   }
 }
+
+test('only short frames are copied into buffers of the pool first', { skip }, async (t) => {
+  const folder = makeFolder(t);
+  const [short, long] = [18, 1458];
+  const frames = makeFrames([short, long, long, long]);
+  await startEcho(t, peerDevice(folder, 'client'));
+  const engines = startEngine(t, folder, 'role=client', frames);
+  assert.equal(await engines.started(), undefined);
+  const output = (await checkEcho(engines, folder, frames)).ports.find(
+    ({ driver, role }) => driver === 'memif' && role === 'output',
+  );
+  assert.equal(output?.others.tx_copies, count / 4);
+  await engines.quit();
+});
+
+/** An engine that a generator feeds into a memif socket, and that writes what comes back to a capture. */
+const generatorTo = (folder: string, generator: string): EngineDescription => {
+  const port = `memif:${join(folder, 'peer.sock')}?role=client&rsize=12`;
+  return {
+    name: 'e',
+    links: [
+      { brick: { type: 'Dummy', inputs: [`null:?${generator}`], outputs: [`${port}&wait=1`] } },
+      { brick: { type: 'Dummy', inputs: [port], outputs: [`pcap:${join(folder, 'out.pcap')}`] } },
+    ],
+  };
+};
+
+test('memory that the input writes anew for its next batch is read before that', { skip }, async (t) => {
+  const folder = makeFolder(t);
+  // Fewer than a ring holds: testpmd drops what does not fit. The generator has the frames of one batch, 256.
+  const packets = 700;
+  await startEcho(t, peerDevice(folder, 'client'));
+  const engines = startEngines(t, { runtimeFolder: folder }, [
+    generatorTo(folder, `frames=1000&packets=${packets}&flows=${packets}`),
+  ]);
+  assert.equal(await engines.started(), undefined);
+  await engines.statsUntil('e', 'all come back', ({ rxPackets }) => rxPackets === 2 * packets);
+  const stats = await engines.stop('e');
+  assert.equal(stats.ports.find(({ driver, role }) => driver === 'memif' && role === 'output')?.others.tx_copies, 0);
+  const sources = readCapture(join(folder, 'out.pcap')).packets.map(({ data }) => data.readUInt32BE(26) & 0xffffff);
+  assert.deepEqual(
+    sources,
+    Array.from({ length: packets }, (_, i) => i),
+    'each frame is of its own flow, in order',
+  );
+  await engines.quit();
+});
+
+test('stopped while it sends, again and again: each frame is sent or counted', { skip }, async (t) => {
+  const folder = makeFolder(t);
+  const sink = await startEcho(t, peerDevice(folder, 'client'));
+  await sink.command('stop');
+  await sink.command('set fwd rxonly');
+  await sink.command('start');
+  const engines = startEngines(t, { runtimeFolder: folder }, [generatorTo(folder, 'frames=1500')]);
+  for (let round = 1; round <= 3; round++) {
+    assert.equal(round === 1 ? await engines.started() : await engines.tell('start', 'e'), undefined);
+    const had = round === 1 ? 0 : (await engines.stats('e')).txPackets;
+    await engines.statsUntil('e', 'many are sent', ({ txPackets }) => txPackets > had + 100_000);
+    // The peer does not look into its rings while a connection goes: DPDK's driver, as it is there, would end its process.
+    await sink.command('stop');
+    const stats = await engines.stop('e');
+    assert.equal(stats.rxPackets, stats.txPackets + stats.dropped);
+    for (const port of stats.ports)
+      assert.equal(port.others.buffers_in_use ?? 0, 0, `${port.name}: every buffer is back`);
+    await sink.command('start');
+  }
+  await engines.quit();
+});
 
 test('frames of several buffers, whole and in order', { skip }, async (t) => {
   const folder = makeFolder(t);

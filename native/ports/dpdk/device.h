@@ -48,6 +48,7 @@ struct pb_device {
     bool connects;    /* a client of memif, which DPDK connects once, when it starts: if its server comes later, or */
                       /* again, we do */
     bool lends;       /* such a client that lends its buffers to its server */
+    bool copies;      /* its send function has copied packets when it returns: it looks at them no more */
     bool swallows;    /* its send function frees buffers although it says that it did not take them */
     bool stores;      /* what was sent stays in it until somebody receives it */
     int if_index;     /* the kernel's interface that it uses; 0: none */

@@ -33,6 +33,8 @@ struct pb_dpdk_tx {
     struct pb_device_tx *turn; /* its lock */
     bool refused;        /* tx_batch() stopped: no room */
     int64_t retry_ns;
+    struct rte_mbuf *views; /* buffers without memory of their own, to show a device that copies packets where they */
+                            /* lie; NULL: it does not */
 };
 
 struct pb_dpdk_port {
@@ -64,6 +66,10 @@ int pb_dpdk_rx_open(struct pb_port *port, struct pb_dpdk_port *s, struct pb_erro
 void pb_dpdk_rx_free(struct pb_port *port, struct pb_dpdk_port *s);
 
 /* tx.c */
+/* Take the memory that sending needs. 0, or -errno with text. */
+int pb_dpdk_tx_open(struct pb_port *port, struct pb_dpdk_port *s, struct pb_error *error);
+/* Give it back. */
+void pb_dpdk_tx_free(struct pb_dpdk_port *s);
 uint32_t pb_dpdk_tx_batch(struct pb_port *port, const struct pb_tx *tx);
 bool pb_dpdk_tx_wait(struct pb_port *port, struct pb_wait *wait);
 

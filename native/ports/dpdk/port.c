@@ -44,17 +44,21 @@ static int open_input(struct pb_port *port, struct pb_dpdk_port *s, struct pb_er
 }
 
 /* The queue that the fewest use. */
-static void open_output(struct pb_port *port, struct pb_dpdk_port *s)
+static int open_output(struct pb_port *port, struct pb_dpdk_port *s, struct pb_error *error)
 {
     uint16_t queue = 0;
     for (uint16_t q = 1; q < s->device->queues; q++)
         if (s->device->tx[q].users < s->device->tx[queue].users)
             queue = q;
     s->tx = (struct pb_dpdk_tx){.queue = queue, .turn = &s->device->tx[queue], .retry_ns = IDLE_NS_MIN};
+    int result = pb_dpdk_tx_open(port, s, error);
+    if (result < 0)
+        return result;
     s->tx.turn->users++;
     atomic_store(&port->awaited, pb_port_option_boolean(port, "wait"));
     s->down = !pb_device_has_link(s->device);
     pb_port_set_deserted(port, s->down);
+    return 0;
 }
 
 /* The device, from the first open() to destroy(); one that is gone is looked for again. */
@@ -81,7 +85,7 @@ static int open_device(struct pb_port *port, struct pb_dpdk_port *s, const struc
     if (result == 0 && port->role == PB_PORT_INPUT)
         result = open_input(port, s, error);
     else if (result == 0)
-        open_output(port, s);
+        result = open_output(port, s, error);
     if (result < 0)
         pb_device_close(s->device, port);
     return result;
@@ -120,10 +124,12 @@ static int dpdk_open(struct pb_port *port, struct pb_error *error)
 static void dpdk_close(struct pb_port *port)
 {
     struct pb_dpdk_port *s = port->state;
-    if (port->role == PB_PORT_INPUT)
+    if (port->role == PB_PORT_INPUT) {
         pb_dpdk_rx_free(port, s);
-    else
+    } else {
+        pb_dpdk_tx_free(s);
         s->tx.turn->users--;
+    }
     pb_device_close(s->device, port);
     /* What is still in use now is in the rings of devices that run. */
     pb_counter_set(&port->counters[PB_PORT_COUNTERS + PB_DPDK_BUFFERS_IN_USE],

@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <rte_dev.h>
 #include <rte_ether.h>
 #include <rte_mbuf.h>
 
@@ -96,6 +97,15 @@ static bool is_named(const char *driver, const char *const *names)
     return *names != NULL;
 }
 
+/* Whether a memif copies what it sends into its rings: unless it was told to lend its buffers, by our arguments or by
+ * options of DPDK. */
+static bool memif_copies(const struct rte_eth_dev_info *info)
+{
+    const struct rte_devargs *arguments = rte_dev_devargs(info->device);
+    return arguments != NULL && arguments->args != NULL &&
+           (strstr(arguments->args, "zero-copy=") == NULL || strstr(arguments->args, "zero-copy=no") != NULL);
+}
+
 /* What DPDK does not tell of its drivers, seen in their sources. */
 static void learn_ways(struct pb_device *device, const struct rte_eth_dev_info *info)
 {
@@ -106,6 +116,7 @@ static void learn_ways(struct pb_device *device, const struct rte_eth_dev_info *
     device->is_memif = strcmp(info->driver_name, "net_memif") == 0;
     device->connects = pb_memif_is_client(device->arguments);
     device->lends = device->connects && strstr(device->arguments, "zero-copy=yes") != NULL;
+    device->copies = device->is_memif && memif_copies(info);
     device->swallows = is_named(info->driver_name, swallowing);
     device->stores = is_named(info->driver_name, storing);
 }

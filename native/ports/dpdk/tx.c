@@ -1,15 +1,24 @@
 /*
  * tx.c - sending. Packets of a port of this module go out in the buffers that they came
  * in: taken over where no other output sees them, with one more reference else. Others
- * are copied into buffers of the device's pool. Engine thread.
+ * are copied into buffers of the device's pool; or a device that copies them itself
+ * before its send function returns (memif) is shown them where they lie, as external
+ * buffers. Engine thread, but for opening and freeing.
  */
+#include <errno.h>
+#include <stdlib.h>
+
 #include <rte_memcpy.h>
 
+#include "../../core/error.h"
 #include "../interface.h"
 #include "dpdk_port.h"
 #include "memif_calls.h"
 
 #define CHUNK 64 /* packets made ready at a time: their buffers stay in the nearest cache */
+#ifndef SHOW_BYTES_MIN
+#define SHOW_BYTES_MIN 256 /* of shorter ones a copy costs less than a view */
+#endif
 #define RETRY_NS_MIN 20000
 #define RETRY_NS_MAX 1000000
 
@@ -18,6 +27,7 @@ struct chunk {
     struct rte_mbuf *mbufs[CHUNK];
     uint32_t first, count;
     uint32_t copies;
+    uint32_t shown;  /* in views */
     uint64_t bytes;
     bool no_buffer; /* it ended because there was no buffer for a copy */
 };
@@ -163,27 +173,109 @@ static void gather_lent(struct pb_device *device, struct pb_dpdk_rx *rx, const s
     }
 }
 
-/* Of any other input: buffers are taken from the pool together. */
-static void gather_copies(struct pb_device *device, const struct pb_tx *tx, struct chunk *chunk)
+/* ------------------------------------------------------------------ views of packets */
+
+static inline bool is_view(const struct pb_dpdk_port *s, const struct rte_mbuf *mbuf)
 {
-    uint32_t wanted = tx->count - chunk->first < CHUNK ? tx->count - chunk->first : CHUNK;
-    while (wanted > 0 && rte_pktmbuf_alloc_bulk(device->pool, chunk->mbufs, wanted) != 0)
-        wanted /= 2;
-    chunk->no_buffer = wanted == 0;
-    uint32_t count = 0;
-    for (; count < wanted; count++) {
-        const struct pb_packet *packet = &tx->packets[tx->index[chunk->first + count]];
+    return s->tx.views != NULL && mbuf >= s->tx.views && mbuf < s->tx.views + CHUNK;
+}
+
+/* Worth it, and in one piece as a copy would be. */
+static inline bool can_show(const struct pb_dpdk_port *s, const struct pb_packet *packet)
+{
+    return s->tx.views != NULL && packet->captured_len >= SHOW_BYTES_MIN && packet->captured_len <= s->device->segment_bytes;
+}
+
+/* The device's reference, and ours: it does not free the view. */
+static inline struct rte_mbuf *show(struct rte_mbuf *view, const struct pb_packet *packet)
+{
+    rte_mbuf_refcnt_set(view, 2);
+    view->buf_addr = (void *)(uintptr_t)packet->data;
+    view->data_len = view->buf_len = (uint16_t)packet->captured_len;
+    view->pkt_len = packet->captured_len;
+    return view;
+}
+
+/* The memory shown is lent only until tx_batch() returns. A device that still has a reference copies nothing, against what
+ * setup.c knows of it: it is shown nothing more, and may keep these views for ever. */
+static void check_views(struct pb_port *port, const struct chunk *chunk, uint32_t sent)
+{
+    struct pb_dpdk_port *s = port->state;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < sent; i++)
+        kept |= is_view(s, chunk->mbufs[i]) && rte_mbuf_refcnt_read(chunk->mbufs[i]) != 1;
+    if (likely(kept == 0))
+        return;
+    s->tx.views = NULL;
+    pb_port_report(port, "DPDK's driver of %s keeps packets that it should have copied: some were sent with wrong bytes; "
+                   "from now on they are copied for it", s->device->name);
+}
+
+int pb_dpdk_tx_open(struct pb_port *port, struct pb_dpdk_port *s, struct pb_error *error)
+{
+    if (!s->device->copies)
+        return 0;
+    s->tx.views = aligned_alloc(RTE_CACHE_LINE_SIZE, CHUNK * sizeof(*s->tx.views));
+    if (s->tx.views == NULL)
+        return pb_fail(error, ENOMEM, "port \"%s\": out of memory", port->name);
+    memset(s->tx.views, 0, CHUNK * sizeof(*s->tx.views));
+    for (uint32_t i = 0; i < CHUNK; i++) {
+        s->tx.views[i].pool = s->device->pool; /* whose packets are as long */
+        s->tx.views[i].nb_segs = 1;
+    }
+    return 0;
+}
+
+void pb_dpdk_tx_free(struct pb_dpdk_port *s)
+{
+    free(s->tx.views);
+    s->tx.views = NULL;
+}
+
+/* ------------------------------------------------------------------- of other inputs */
+
+/* Buffers of a pool, taken together. */
+struct stock {
+    struct rte_mbuf *mbufs[CHUNK];
+    uint32_t count;
+};
+
+static void take(struct stock *stock, struct rte_mempool *pool, uint32_t count)
+{
+    while (count > 0 && rte_pktmbuf_alloc_bulk(pool, stock->mbufs, count) != 0)
+        count /= 2;
+    stock->count = count;
+}
+
+/* Of any other input. */
+static void gather_others(struct pb_dpdk_port *s, const struct pb_tx *tx, struct chunk *chunk)
+{
+    struct pb_device *device = s->device;
+    uint32_t left = tx->count - chunk->first, wanted = left < CHUNK ? left : CHUNK;
+    struct stock stock;
+    stock.count = 0;
+    for (; chunk->count < wanted; chunk->count++) {
+        const struct pb_packet *packet = &tx->packets[tx->index[chunk->first + chunk->count]];
         if (unlikely(!is_fit(device, packet)) && objection(device, packet) != PB_DPDK_COUNTERS)
             break;
-        if (!fill(device, chunk->mbufs[count], packet)) {
+        chunk->bytes += packet->captured_len;
+        if (can_show(s, packet)) {
+            chunk->mbufs[chunk->count] = show(&s->tx.views[chunk->count], packet);
+            chunk->shown++;
+            continue;
+        }
+        if (stock.count == 0)
+            take(&stock, device->pool, wanted - chunk->count);
+        if (stock.count == 0 || !fill(device, stock.mbufs[stock.count - 1], packet)) {
             chunk->no_buffer = true;
+            chunk->bytes -= packet->captured_len;
             break;
         }
-        chunk->bytes += packet->captured_len;
+        chunk->mbufs[chunk->count] = stock.mbufs[--stock.count];
+        chunk->copies++;
     }
-    if (count < wanted)
-        rte_pktmbuf_free_bulk(chunk->mbufs + count, wanted - count);
-    chunk->count = chunk->copies = count;
+    if (stock.count > 0)
+        rte_pktmbuf_free_bulk(stock.mbufs, stock.count);
 }
 
 /* ------------------------------------------------------------------------- sending */
@@ -232,11 +324,13 @@ static inline bool is_lent(const struct pb_dpdk_rx *rx, const struct pb_tx *tx, 
 }
 
 /* What the device did not take, from place `from` on: undo what gathering has done. */
-static void take_back(struct pb_dpdk_rx *rx, const struct pb_tx *tx, struct chunk *chunk, uint32_t from)
+static void take_back(const struct pb_dpdk_port *s, struct pb_dpdk_rx *rx, const struct pb_tx *tx, struct chunk *chunk, uint32_t from)
 {
     for (uint32_t i = from; i < chunk->count; i++) {
         uint16_t index = tx->index[chunk->first + i];
-        if (!is_lent(rx, tx, index, chunk->mbufs[i])) {
+        if (is_view(s, chunk->mbufs[i])) {
+            rte_mbuf_refcnt_set(chunk->mbufs[i], 1);
+        } else if (!is_lent(rx, tx, index, chunk->mbufs[i])) {
             rte_pktmbuf_free(chunk->mbufs[i]);
             chunk->copies--;
         } else if (tx->sole) {
@@ -256,13 +350,15 @@ static uint32_t send_chunk(struct pb_port *port, struct pb_dpdk_rx *rx, const st
     uint32_t sent = unlikely(s->device->swallows) ? burst_held(s, chunk->mbufs, chunk->count, &lost)
                                                   : burst(s, chunk->mbufs, chunk->count);
     if (unlikely(sent < chunk->count)) {
-        take_back(rx, tx, chunk, sent + lost);
+        take_back(s, rx, tx, chunk, sent + lost);
         chunk->copies -= lost; /* devices that lose some get nothing else */
         for (uint32_t i = sent; i < chunk->count; i++)
             chunk->bytes -= tx->packets[tx->index[chunk->first + i]].captured_len;
         pb_dpdk_watch(port); /* full, or without a peer? */
         pb_port_count(port, s->down ? PB_DPDK_LINK_DOWN : PB_DPDK_TX_FULL, lost);
     }
+    if (chunk->shown > 0)
+        check_views(port, chunk, sent);
     if (chunk->copies > 0)
         pb_port_count(port, PB_DPDK_TX_COPIES, chunk->copies);
     if (sent > 0)
@@ -296,7 +392,8 @@ static uint32_t stop(struct pb_port *port, const struct pb_tx *tx, uint32_t done
 uint32_t pb_dpdk_tx_batch(struct pb_port *port, const struct pb_tx *tx)
 {
     struct pb_dpdk_port *s = port->state;
-    bool is_ours = tx->from->operations == port->operations && !s->device->swallows;
+    /* Views cost less than references that others count, too. */
+    bool is_ours = tx->from->operations == port->operations && !s->device->swallows && (tx->sole || s->tx.views == NULL);
     struct pb_dpdk_rx *rx = is_ours ? &((struct pb_dpdk_port *)tx->from->state)->rx : NULL;
     s->tx.refused = false;
     /* DPDK's drivers of interfaces say of frames for one that is down that they are sent: it is asked each time,
@@ -309,7 +406,7 @@ uint32_t pb_dpdk_tx_batch(struct pb_port *port, const struct pb_tx *tx)
     while (done < tx->count) {
         struct chunk chunk;
         chunk.first = done;
-        chunk.count = chunk.copies = 0;
+        chunk.count = chunk.copies = chunk.shown = 0;
         chunk.bytes = 0;
         chunk.no_buffer = false;
         if (is_ours && tx->sole)
@@ -317,7 +414,7 @@ uint32_t pb_dpdk_tx_batch(struct pb_port *port, const struct pb_tx *tx)
         if (is_ours)
             gather_lent(s->device, rx, tx, &chunk);
         else
-            gather_copies(s->device, tx, &chunk);
+            gather_others(s, tx, &chunk);
         uint32_t dealt = send_chunk(port, rx, tx, &chunk);
         done += dealt;
         if (dealt < chunk.count)
