@@ -32,6 +32,7 @@
 struct row {
     int index, master, lower; /* 0: none */
     bool has_default_route;
+    bool has_address; /* of IP */
     bool has_ssh;
 };
 
@@ -234,6 +235,16 @@ static bool same_address(const struct ifaddrs *own, const struct in6_addr *addre
            memcmp(&((const struct sockaddr_in *)(const void *)own->ifa_addr)->sin_addr, &address->s6_addr[12], 4) == 0;
 }
 
+static void mark_addresses(struct host *host, const struct ifaddrs *addresses)
+{
+    for (const struct ifaddrs *own = addresses; own != NULL; own = own->ifa_next) {
+        bool is_ip = own->ifa_addr != NULL && (own->ifa_addr->sa_family == AF_INET || own->ifa_addr->sa_family == AF_INET6);
+        struct row *row = is_ip ? row_of(host, (int)if_nametoindex(own->ifa_name)) : NULL;
+        if (row != NULL)
+            row->has_address = true;
+    }
+}
+
 static void mark_ssh(struct host *host, const struct ifaddrs *addresses, const struct in6_addr *local)
 {
     for (const struct ifaddrs *own = addresses; own != NULL; own = own->ifa_next) {
@@ -262,17 +273,28 @@ static void find_connections(struct host *host, const struct ifaddrs *addresses,
 
 /* ----------------------------------------------------------------------- verdict */
 
-/* An interface that the host depends on: this one, or one that stands on it. */
-static const struct row *find_needed(struct host *host, int index, int depth)
+static bool row_is_needed(const struct row *row)
+{
+    return row->has_default_route || row->has_ssh;
+}
+
+/* Before connections were looked at: they have an interface's address. */
+static bool row_may_be_needed(const struct row *row)
+{
+    return row->has_default_route || row->has_address;
+}
+
+/* An interface that `is`: this one, or one that stands on it. */
+static const struct row *find_row(struct host *host, int index, int depth, bool (*is)(const struct row *))
 {
     const struct row *row = row_of(host, index), *found = NULL;
-    if (row == NULL || row->has_default_route || row->has_ssh || depth == 0)
-        return row != NULL && (row->has_default_route || row->has_ssh) ? row : NULL;
+    if (row == NULL || is(row) || depth == 0)
+        return row != NULL && is(row) ? row : NULL;
     if (row->master != 0)
-        found = find_needed(host, row->master, depth - 1);
+        found = find_row(host, row->master, depth - 1, is);
     for (uint32_t i = 0; i < host->count && found == NULL; i++)
         if (host->rows[i].lower == index && host->rows[i].index != index)
-            found = find_needed(host, host->rows[i].index, depth - 1);
+            found = find_row(host, host->rows[i].index, depth - 1, is);
     return found;
 }
 
@@ -302,10 +324,15 @@ static bool is_needed(const char *interface, char *why, uint32_t why_bytes)
         free(host);
         return true;
     }
-    find_ssh_servers(host);
-    find_connections(host, addresses, "/proc/thread-self/net/tcp");
-    find_connections(host, addresses, "/proc/thread-self/net/tcp6");
-    const struct row *needed = find_needed(host, index, DEPTH_MAX);
+    mark_addresses(host, addresses);
+    const struct row *needed = NULL;
+    /* The kernel needs milliseconds to show its connections; an interface that only listens has no address. */
+    if (find_row(host, index, DEPTH_MAX, row_may_be_needed) != NULL) {
+        find_ssh_servers(host);
+        find_connections(host, addresses, "/proc/thread-self/net/tcp");
+        find_connections(host, addresses, "/proc/thread-self/net/tcp6");
+        needed = find_row(host, index, DEPTH_MAX, row_is_needed);
+    }
     if (needed != NULL)
         explain(index, needed, why, why_bytes);
     freeifaddrs(addresses);
