@@ -6,4 +6,5 @@ cd "$(dirname "$0")/.."
 : "${BRICKS_CORPUS:=../shared/corpus}"
 [ -d "$BRICKS_CORPUS" ] && export BRICKS_CORPUS=$(realpath "$BRICKS_CORPUS") || unset BRICKS_CORPUS
 if [ $# -gt 0 ]; then files=("$@"); else mapfile -t files < <(find test -name '*.test.ts' | sort); fi
-exec node --import tsx --test --test-concurrency=2 --test-reporter=spec "${files[@]}"
+. test/support/expedite.sh
+node --import tsx --test --test-concurrency=2 --test-reporter=spec "${files[@]}"
