@@ -3,7 +3,7 @@
 import { createInterface } from 'node:readline';
 import { Brick, BricksError, onReport, PktEngine } from '../../index.ts';
 import type { BrickDescription, EngineDescription } from './engine_process.ts';
-import { heldByProcess } from './leaks.ts';
+import { collectGarbage, heldByProcess } from './leaks.ts';
 
 function say(message: Record<string, unknown>): void {
   process.stdout.write(`${JSON.stringify(message)}\n`);
@@ -17,32 +17,37 @@ function build({ type, argument, inputs = [], outputs = [], children = [] }: Bri
     .link(...children.map(build));
 }
 
-function make({ name, bufferSlots, links }: EngineDescription): void {
+function linked({ name, bufferSlots, links }: EngineDescription): PktEngine {
   const engine = new PktEngine(name, bufferSlots === undefined ? {} : { bufferSlots });
   try {
     for (const { brick, ...options } of links) engine.link(build(brick), options);
+  } catch (error) {
+    engine.delete();
+    throw error;
+  }
+  return engine;
+}
+
+function make(description: EngineDescription): void {
+  const engine = linked(description);
+  try {
     engine.start();
   } catch (error) {
     engine.delete();
     throw error;
   }
-  say({ started: name, plan: { ...engine.plan, bricks: [] } });
+  say({ started: engine.name, plan: { ...engine.plan, bricks: [] } });
 }
 
-/** Starts and stops an engine, and says what the process holds afterwards. */
-function cycle(name: string, times: number): void {
-  for (let i = 0; i < times; i++) PktEngine.retrieve(name).start().stop();
-  say({ held: heldByProcess() });
-}
-
-/** Makes, starts, stops and deletes it, and says what the process holds afterwards. */
-function remake(description: EngineDescription, times: number): void {
-  for (let i = 0; i < times; i++) {
-    const engine = new PktEngine(description.name);
-    for (const { brick, ...options } of description.links) engine.link(build(brick), options);
-    engine.start().stop().delete();
+/** Makes engines, one after the other, each of which starts and stops some times and is deleted. */
+function cycle(engines: number, starts: number, description: EngineDescription): void {
+  for (let i = 0; i < engines; i++) {
+    const engine = linked(description);
+    for (let j = 0; j < starts; j++) engine.start().stop();
+    engine.delete();
   }
-  say({ held: heldByProcess() });
+  collectGarbage();
+  say({ deleted: description.name });
 }
 
 function halt(name: string): void {
@@ -53,11 +58,11 @@ function halt(name: string): void {
 }
 
 async function obey(line: string): Promise<void> {
-  const [command, name = '', times = ''] = line.split(' ');
+  const [command, name = '', times = '', json = ''] = line.split(' ');
   if (command === 'make') make(JSON.parse(line.slice(command.length)) as EngineDescription);
-  else if (command === 'cycle') cycle(name, Number(times));
-  else if (command === 'remake')
-    remake(JSON.parse(line.slice(`remake ${name}`.length)) as EngineDescription, Number(name));
+  else if (command === 'cycle')
+    cycle(Number(name), Number(times), JSON.parse(line.slice(line.indexOf(json))) as EngineDescription);
+  else if (command === 'held') say({ held: heldByProcess() });
   else if (command === 'halt') halt(name);
   else if (command === 'stats') say({ stats: PktEngine.retrieve(name).stats() });
   else if (command === 'wait') say({ waited: await PktEngine.retrieve(name).wait(30) });

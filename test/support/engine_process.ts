@@ -145,16 +145,15 @@ export class EngineProcess {
     return undefined;
   }
 
-  /** Starts and stops an engine so often; what the process holds then. */
-  async cycle(engine: string, times: number): Promise<Held> {
-    const { held, error } = await this.#ask(`cycle ${engine} ${times}`);
-    assert.ok(held !== undefined, error);
-    return held;
+  /** Makes engines, one after the other, each of which starts and stops so often and is deleted. */
+  async cycle(description: EngineDescription, engines: number, starts: number): Promise<void> {
+    const { error } = await this.#ask(`cycle ${engines} ${starts} ${JSON.stringify(description)}`);
+    assert.equal(error, undefined);
   }
 
-  /** Makes, starts, stops and deletes an engine so often; what the process holds then. */
-  async remake(description: EngineDescription, times: number): Promise<Held> {
-    const { held, error } = await this.#ask(`remake ${times} ${JSON.stringify(description)}`);
+  /** What the process holds now. */
+  async held(): Promise<Held> {
+    const { held, error } = await this.#ask('held');
     assert.ok(held !== undefined, error);
     return held;
   }

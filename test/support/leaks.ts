@@ -1,8 +1,11 @@
 // Fails a test that leaves something behind: descriptors, engine threads, child processes, namespaces of this
 // process, shared memory, files in the runtime directory.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { namespacePrefix } from './netns.ts';
 
 /** What a process holds, each list sorted. */
@@ -65,24 +68,65 @@ export function holdings(): Holdings {
   };
 }
 
-/** What a process holds in numbers, for loops that must not add to it. */
+/** What a process holds, and what is held for it, for loops that must not add to it. */
 export interface Held {
   readonly fds: readonly string[];
   readonly threads: readonly string[];
+  /** Files in the runtime directory, and shared memory by name. */
+  readonly files: readonly string[];
+  /** Sockets of the network namespace, by their kind, whoever holds them; none where the namespace is everybody's. */
+  readonly sockets: readonly string[];
+  /** Lines of the memory map: a mapping has no name of its own. */
   readonly mappings: number;
   readonly mappedBytes: number;
+  /** Of these, what is in memory. */
+  readonly residentBytes: number;
+  readonly hugeBytes: number;
 }
 
-/** What this process holds now: its memory map in numbers, since a mapping has no name of its own. */
+/** Tables of sockets in /proc/self/net: a line for each, below a heading. */
+const socketTables = ['netlink', 'packet', 'raw', 'tcp', 'udp', 'unix'];
+
+function socketsOfNamespace(): string[] {
+  const [own, everybodys] = ['self', '1'].map((pid) => tryRead(() => readlinkSync(`/proc/${pid}/ns/net`)));
+  if (everybodys === undefined || own === everybodys) return [];
+  const kinds = socketTables.flatMap((kind) => {
+    const lines = (tryRead(() => readFileSync(`/proc/self/net/${kind}`, 'utf8')) ?? '').trimEnd().split('\n');
+    return lines.slice(1).map(() => kind);
+  });
+  const xdp = spawnSync('ss', ['--no-header', '--all', '--xdp'], { encoding: 'utf8' }).stdout ?? '';
+  return [...kinds, ...xdp.split('\n').flatMap((line) => (line === '' ? [] : ['xdp']))];
+}
+
+/** A row of /proc/self/status, in bytes. */
+function statusBytes(name: string): number {
+  const row = new RegExp(`^${name}:\\s*(\\d+) kB`, 'm').exec(readFileSync('/proc/self/status', 'utf8'));
+  return Number(row?.[1] ?? 0) * 1024;
+}
+
+setFlagsFromString('--expose_gc');
+/** Collects this process's garbage: what grows then is no accident of its collector. */
+export const collectGarbage = runInNewContext('gc') as () => void;
+
+/** What this process holds now. */
 export function heldByProcess(): Held {
-  const { fds, threads } = holdings();
+  const { fds, threads, sharedMemory, runtimeFiles } = holdings();
   const sizes = readFileSync('/proc/self/maps', 'utf8')
     .split('\n')
     .flatMap((line) => {
       const [from, to] = (line.split(' ')[0] ?? '').split('-').map((address) => Number.parseInt(address, 16));
       return from === undefined || to === undefined ? [] : to - from;
     });
-  return { fds, threads, mappings: sizes.length, mappedBytes: sizes.reduce((sum, size) => sum + size, 0) };
+  return {
+    fds,
+    threads,
+    files: [...sharedMemory, ...runtimeFiles],
+    sockets: socketsOfNamespace(),
+    mappings: sizes.length,
+    mappedBytes: sizes.reduce((sum, size) => sum + size, 0),
+    residentBytes: statusBytes('VmRSS'),
+    hugeBytes: statusBytes('HugetlbPages'),
+  };
 }
 
 /** `after` without what `before` had. */
@@ -95,14 +139,16 @@ export function added(before: readonly string[], after: readonly string[]): stri
   });
 }
 
+/** Node starts its own workers when it likes; engines and pipes name their threads otherwise. */
+export function ourThreads(names: readonly string[]): string[] {
+  return names.filter((name) => !/^(node|libuv-worker|V8|DelayedTask|SignalInspector)/.test(name));
+}
+
 function leaked(before: Holdings): Record<string, string[]> {
   const now = holdings();
   const leaks: Record<string, string[]> = {};
   for (const kind of Object.keys(before) as (keyof Holdings)[]) {
-    let more = added(before[kind], now[kind]);
-    // Node starts its own workers when it likes; engines and pipes name their threads otherwise.
-    if (kind === 'threads')
-      more = more.filter((name) => !/^(node|libuv-worker|V8|DelayedTask|SignalInspector)/.test(name));
+    const more = kind === 'threads' ? ourThreads(added(before[kind], now[kind])) : added(before[kind], now[kind]);
     if (more.length > 0) leaks[kind] = more;
   }
   return leaks;

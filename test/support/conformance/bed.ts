@@ -5,6 +5,7 @@
 import type { TestContext } from 'node:test';
 import { type DriverStatus, drivers, probeDrivers } from '../../../index.ts';
 import type { Place as EnginePlace } from '../engine_process.ts';
+import type { Cycles } from './cycles.ts';
 import type { Wires } from './wires.ts';
 
 /** Frames on a wire of usual size, in bytes without the MTU's exceptions: 14 + 1500. */
@@ -38,6 +39,8 @@ export interface Place {
   remove?(wire: number): Promise<void>;
   /** What engines left outside their process and should not have, even if it was killed: interfaces, programs, files. */
   leftovers(isKilled?: boolean): string[];
+  /** How many things that engines need are there outside their processes, those of other tests as well. */
+  held?(): number;
 }
 
 /** A driver, and what to expect of it. */
@@ -68,7 +71,7 @@ export interface Bed {
   /** Mappings, of a huge page each, that the driver's library keeps of each engine that is deleted. */
   readonly keepsMappings?: number;
   /** Starts and stops in the test for leaks. */
-  readonly cycles: number;
+  readonly cycles: Cycles;
   /** Why it cannot be here, or false. */
   skip(): string | false;
   /** Makes the place; it goes when the test `t` is over. */

@@ -1,8 +1,10 @@
 // The table of beds: what is said of each driver is what its users are told.
 import { join } from 'node:path';
+import { makeBpfCount } from '../bpf_objects.ts';
 import { makeNetmapStandIn } from '../netmap.ts';
 import { skipLive } from '../netns.ts';
 import { type Bed, frameBytes, skipDriver, skipUnbuilt } from './bed.ts';
+import { thousandStarts } from './cycles.ts';
 import { mtuOf, OwnInterfacePlace, VethPlace } from './interface_places.ts';
 import { MemifPlace } from './memif_place.ts';
 import { PcapPlace } from './pcap_place.ts';
@@ -21,7 +23,7 @@ const interfaces = {
   isTwoWay: true,
   countsLost: true,
   refusal: /^(EPERM|EACCES)$/,
-  cycles: 10,
+  cycles: thousandStarts,
 } as const;
 
 export const packetBed: Bed = {
@@ -43,7 +45,8 @@ export const tapBed: Bed = {
   countsLost: false,
   missing: { port: 'tap:lo', code: /^EINVAL$/ },
   exclusive: 'input',
-  cycles: 50,
+  // The kernel takes 20 ms to remove an interface that is gone with its descriptor.
+  cycles: { engines: 30, starts: 10 },
   skip: () => skipLive() || skipDriver('tap'),
   make: async (t) =>
     new OwnInterfacePlace(t, {
@@ -86,7 +89,7 @@ export const pcapBed: Bed = {
   noRestart: 'a capture is read from its beginning by each start',
   missing: { port: `pcap:${join('/none', 'none.pcap')}`, code: /^ENOENT$/ },
   refusal: /^EACCES$/,
-  cycles: 200,
+  cycles: thousandStarts,
   skip: () => skipDriver('pcap'),
   make: async (t) => new PcapPlace(t),
 };
@@ -99,8 +102,10 @@ export const xdpBed: Bed = {
   bytesMax: jumboBytes,
   missing: { port: 'xdp:none0', code: /^ENODEV$/ },
   exclusive: 'input',
+  // The kernel gives a queue free some time after its socket was closed.
+  cycles: { engines: 40, starts: 10 },
   skip: () => skipLive() || skipDriver('xdp'),
-  make: async (t) => new VethPlace(t, { port: (name) => `xdp:${name}` }),
+  make: async (t) => new VethPlace(t, { port: (name) => `xdp:${name}`, held: makeBpfCount(t) }),
 };
 
 export const dpdkBed: Bed = {

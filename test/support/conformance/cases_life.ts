@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { PortStats } from '../../../index.ts';
 import { total } from '../accounting.ts';
-import { added, type Held } from '../leaks.ts';
 import { until } from '../programs.ts';
 import type { Bed, Place } from './bed.ts';
+import { checkCycles } from './cycles.ts';
 import { type Case, type Graph, Run, type Suite } from './suite.ts';
 import { everyLength, framesOf, lengthsBetween, manyFrames, type Sent } from './traffic.ts';
 
@@ -172,47 +172,15 @@ async function idle(suite: Suite): Promise<void> {
 
 /* ------------------------------------------------------------------ engines come and go */
 
-/** More cycles than the bed says, for a long run by hand. */
-const cyclesWanted = Number(process.env.CONFORMANCE_CYCLES ?? 0);
-/** What JavaScript's own memory may grow by meanwhile, in all. */
-const ownGrowthBytes = 32 << 20;
-const hugePageBytes = 2 << 20;
-
-/** `keepsMappings`: what the driver's own library keeps of each cycle. */
-function assertNoMore(before: Held, after: Held, cycles: number, what: string, keepsMappings = 0): void {
-  const text = `${cycles} times ${what}`;
-  assert.deepEqual(added(before.fds, after.fds), [], `${text}: descriptors`);
-  const threads = added(before.threads, after.threads).filter((name) => !/^(node|libuv-worker|V8)/.test(name));
-  assert.deepEqual(threads, [], `${text}: threads`);
-  const mappings = after.mappings - before.mappings;
-  assert.ok(mappings < cycles * (keepsMappings + 0.5), `${text}: ${mappings} memory mappings more`);
-  const bytes = after.mappedBytes - before.mappedBytes;
-  assert.ok(
-    bytes < ownGrowthBytes + cycles * (4096 + keepsMappings * hugePageBytes),
-    `${text}: ${bytes} bytes of mapped memory more`,
-  );
-}
-
-/** Many engines, one after the other, and many starts of one. */
-async function cycleEngines(suite: Suite, cycles: number): Promise<void> {
-  const host = await suite.host();
-  const description = suite.describe([both]);
-  const made = await host.remake(description, suite.bed.cycles);
-  const remade = await host.remake(description, cycles);
-  assertNoMore(made, remade, cycles, 'made, started, stopped and deleted', suite.bed.keepsMappings);
-  assert.equal(await host.make(description), undefined);
-  assert.equal((await host.stop(description.name)).state, 'stopped');
-  const cycled = await host.cycle(description.name, 1);
-  assertNoMore(cycled, await host.cycle(description.name, cycles), cycles, 'started and stopped');
-  assert.equal(await host.tell('delete', description.name), undefined);
-}
-
 async function againAndAgain(suite: Suite): Promise<void> {
   const { bed, place } = suite;
-  const wires = [0, 1, 2];
+  const wires = [0, 1];
   try {
     if (bed.peersFirst) await place.attach(wires);
-    await cycleEngines(suite, Math.max(bed.cycles, cyclesWanted));
+    await checkCycles(await suite.host(), suite.describe([through]), bed.cycles, {
+      outside: () => place.held?.() ?? 0,
+      keepsMappings: bed.keepsMappings,
+    });
   } finally {
     await place.detach(wires);
   }
@@ -291,6 +259,6 @@ export const lifeCases: readonly Case[] = [
     skip: ({ noRestart }) => noRestart ?? false,
     run: restarted,
   },
-  { name: 'again and again: nothing is left', run: againAndAgain },
+  { name: 'a thousand times started, stopped, deleted and started again: nothing is left', run: againAndAgain },
   { name: 'killed while traffic flows: the next start works', run: killed },
 ];

@@ -38,6 +38,8 @@ export interface VethPlaceOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** What else an engine should not have left. */
   readonly leftovers?: () => string[];
+  /** What is counted outside its process. */
+  readonly held?: () => number;
 }
 
 /** The engine's interfaces are ends of veth pairs whose other ends are in another namespace. */
@@ -121,6 +123,10 @@ export class VethPlace implements Place {
     this.inner.run('ip', 'link', 'delete', `in${wire}`);
     delete this.#mtus[wire];
     this.wires.takeErrors();
+  }
+
+  held(): number {
+    return this.#options.held?.() ?? 0;
   }
 
   leftovers(): string[] {
