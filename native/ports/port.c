@@ -89,6 +89,12 @@ uint32_t pb_port_option_string(const struct pb_port *port, const char *key, char
     return used;
 }
 
+bool pb_port_option_is_said(const struct pb_port *port, const char *key)
+{
+    size_t length;
+    return option_find(port->options, key, &length) != NULL;
+}
+
 int64_t pb_port_option_integer(const struct pb_port *port, const char *key)
 {
     char text[64];

@@ -211,6 +211,8 @@ const struct pb_port_operations *pb_port_driver_operations(const struct pb_port_
 PB_MODULE_API int64_t pb_port_option_integer(const struct pb_port *port, const char *key);
 PB_MODULE_API double pb_port_option_number(const struct pb_port *port, const char *key);
 PB_MODULE_API bool pb_port_option_boolean(const struct pb_port *port, const char *key);
+/* Whether the user has said it. */
+PB_MODULE_API bool pb_port_option_is_said(const struct pb_port *port, const char *key);
 /* Returns the length, 0 for an empty value. */
 PB_MODULE_API uint32_t pb_port_option_string(const struct pb_port *port, const char *key, char *text, uint32_t text_bytes);
 

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <net/if.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -224,23 +225,74 @@ static bool is_others(const struct pb_device *device, const struct pb_port *port
     return false;
 }
 
+/* Of a device that runs: what keeps it from being as this port wants it. */
+static int fail_to_change(const struct pb_device *device, const struct pb_port *port, const struct pb_device_wish *wish,
+                          struct pb_error *error)
+{
+    char has[64], say[32];
+    if (wish->mtu > 0 && wish->mtu != device->mtu) {
+        snprintf(has, sizeof(has), "an MTU of %u", device->mtu);
+        snprintf(say, sizeof(say), "mtu=%u", wish->mtu);
+    } else if (wish->mbuf_bytes > device->segment_bytes) {
+        snprintf(has, sizeof(has), "buffers of %u bytes", device->segment_bytes);
+        snprintf(say, sizeof(say), "mbuf_bytes=%u", wish->mbuf_bytes);
+    } else if (wish->mbufs > device->pool->size) {
+        snprintf(has, sizeof(has), "%u buffers", device->pool->size);
+        snprintf(say, sizeof(say), "mbufs=%u", wish->mbufs);
+    } else {
+        snprintf(has, sizeof(has), "%u queue%s", device->queues, device->queues == 1 ? "" : "s");
+        snprintf(say, sizeof(say), "queues=%u", wish->queues);
+    }
+    return pb_port_fail(port, error, EBUSY, "%s runs with %s; say %s at the port that opens it first", device->name, has, say);
+}
+
+/* A device that runs is not as this port wants it. */
+static bool is_short(const struct pb_device *device, const struct pb_device_wish *wish)
+{
+    return wish->queues > device->queues || wish->mbuf_bytes > device->segment_bytes || wish->mbufs > device->pool->size ||
+           (wish->mtu > 0 && wish->mtu != device->mtu);
+}
+
+static void ask_for(struct pb_device *device, const struct pb_device_wish *wish)
+{
+    struct pb_device_asked *asked = &device->asked;
+    if (device->users == 0)
+        *asked = (struct pb_device_asked){0};
+    asked->mtu = wish->mtu > 0 ? wish->mtu : asked->mtu;
+    asked->mbufs = RTE_MAX(asked->mbufs, wish->mbufs);
+    asked->mbuf_bytes = RTE_MAX(asked->mbuf_bytes, wish->mbuf_bytes);
+    asked->promiscuous = asked->promiscuous || wish->promiscuous;
+}
+
+/* So that it runs as the port wants it, and as those want it that are open. */
+static int make_ready(struct pb_device *device, const struct pb_port *port, const struct pb_device_wish *wish, struct pb_error *error)
+{
+    struct pb_eal_fds fds;
+    bool runs = device->users > 0, was_promiscuous = runs && device->asked.promiscuous, changes = runs && is_short(device, wish);
+    bool other_mtu = runs && wish->mtu > 0 && device->asked.mtu > 0 && wish->mtu != device->asked.mtu;
+    if (other_mtu || (changes && is_others(device, port)))
+        return fail_to_change(device, port, wish, error);
+    uint32_t queues = wish->queues > 0 ? wish->queues : device->queues > 0 ? device->queues : 1;
+    if (runs && queues < device->queues)
+        queues = device->queues;
+    ask_for(device, wish);
+    int result = 0;
+    pb_eal_fds_begin(&fds);
+    if (!runs || changes)
+        result = pb_setup_start(device, port, queues, error);
+    else if (device->asked.promiscuous && !was_promiscuous)
+        pb_setup_promiscuous(device);
+    pb_eal_fds_end(&fds);
+    return result;
+}
+
 int pb_device_open(struct pb_device *device, struct pb_port *port, const struct pb_device_wish *wish, struct pb_error *error)
 {
-    uint32_t queues = wish->queues > 0 ? wish->queues : device->queues > 0 ? device->queues : 1;
-    bool grows = wish->queues > device->queues;
     if (device->open_count == RTE_DIM(device->open))
         return pb_port_fail(port, error, EMFILE, "at most %zu ports share a device; use another", RTE_DIM(device->open));
-    if (grows && is_others(device, port))
-        return pb_port_fail(port, error, EBUSY, "%s runs with %u queue%s; say queues=%u at the port that opens it first",
-                            device->name, device->queues, device->queues == 1 ? "" : "s", queues);
-    if (device->users == 0 || grows) {
-        struct pb_eal_fds fds;
-        pb_eal_fds_begin(&fds);
-        int result = pb_setup_start(device, port, wish, queues, error);
-        pb_eal_fds_end(&fds);
-        if (result < 0)
-            return result;
-    }
+    int result = make_ready(device, port, wish, error);
+    if (result < 0)
+        return result;
     device->users++;
     pthread_mutex_lock(&device->lock);
     device->open[device->open_count++] = port;

@@ -24,7 +24,15 @@ struct pb_device_wish {
     char arguments[PB_PORT_NAME_MAX + 1]; /* DPDK's: "NAME,key=value,..." */
     uint32_t queues;       /* 0: as many as there are */
     uint32_t mtu;          /* 0: the device's */
+    uint32_t mbufs;        /* at least so many buffers; 0: as many as its queues need */
+    uint32_t mbuf_bytes;   /* at least; 0: as the others say */
     bool promiscuous;
+};
+
+/* What the ports that are open have asked for: of each the most; 0: nothing. */
+struct pb_device_asked {
+    uint32_t mtu, mbufs, mbuf_bytes;
+    bool promiscuous; /* an input */
 };
 
 /* A send queue: ports of different engines that share one take turns. One can come while others run, so the lock is
@@ -38,6 +46,7 @@ struct pb_device {
     struct pb_device *next;
     char name[DEVICE_NAME_BYTES]; /* as DPDK knows it */
     char *arguments;
+    struct pb_device_asked asked;
     uint16_t id;      /* DPDK's "port id" */
     uint16_t queues;  /* configured, each way */
     uint16_t mtu;

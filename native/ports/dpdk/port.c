@@ -19,10 +19,13 @@
 static int make_wish(const struct pb_port *port, struct pb_device_wish *wish, struct pb_error *error)
 {
     wish->queues = (uint32_t)pb_port_option_integer(port, "queues");
+    wish->mbufs = (uint32_t)pb_port_option_integer(port, "mbufs");
+    if (pb_port_option_is_said(port, "mbuf_bytes"))
+        wish->mbuf_bytes = (uint32_t)pb_port_option_integer(port, "mbuf_bytes");
     if (strcmp(port->driver->name, "memif") == 0)
         return pb_memif_wish(port, wish, error);
     wish->mtu = (uint32_t)pb_port_option_integer(port, "mtu");
-    wish->promiscuous = pb_port_option_boolean(port, "promiscuous");
+    wish->promiscuous = port->role == PB_PORT_INPUT && pb_port_option_boolean(port, "promiscuous");
     snprintf(wish->arguments, sizeof(wish->arguments), "%s", port->name);
     return 0;
 }

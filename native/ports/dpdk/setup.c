@@ -47,43 +47,53 @@ static void free_orphans(void)
         }
 }
 
-void pb_setup_free_pool(struct pb_device *device)
+static void retire(struct rte_mempool *pool)
 {
     uint32_t place = 0;
     while (place < RTE_DIM(orphans) && orphans[place] != NULL)
         place++;
     if (place < RTE_DIM(orphans))
-        orphans[place] = device->pool;
-    device->pool = NULL;
+        orphans[place] = pool;
     free_orphans();
+}
+
+void pb_setup_free_pool(struct pb_device *device)
+{
+    retire(device->pool);
+    device->pool = NULL;
 }
 
 /* As many as rings can hold, those of a device that they are forwarded to as well, and caches. */
-static uint32_t buffers_wanted(const struct pb_port *port, uint32_t queues)
+static uint32_t buffers_wanted(const struct pb_device *device, const struct pb_port *port, uint32_t queues)
 {
-    uint32_t wanted = (uint32_t)pb_port_option_integer(port, "mbufs");
-    if (wanted > 0)
-        return wanted;
+    if (device->asked.mbufs > 0)
+        return device->asked.mbufs;
     return rte_align32pow2(queues * (3 * DESCRIPTORS + 2 * CACHE_BUFFERS) + 4 * port->batch_packets + BUFFERS_SPARE) - 1;
 }
 
+/* A pool of what the device's ports ask for, in place of one that is too small. */
 static int make_pool(struct pb_device *device, const struct pb_port *port, uint32_t queues, struct pb_error *error)
 {
     char name[RTE_MEMPOOL_NAMESIZE];
+    uint32_t count = buffers_wanted(device, port, queues), bytes = device->asked.mbuf_bytes;
+    if (bytes == 0)
+        bytes = device->pool != NULL ? device->segment_bytes : (uint32_t)pb_port_option_integer(port, "mbuf_bytes");
+    if (device->pool != NULL && device->pool->size >= count && device->segment_bytes >= bytes)
+        return 0;
     free_orphans();
-    uint32_t count = buffers_wanted(port, queues);
-    device->segment_bytes = (uint32_t)pb_port_option_integer(port, "mbuf_bytes");
     /* The cache may hold half as much again, and others need some, too. */
     uint32_t cache = count / 4 < CACHE_BUFFERS ? count / 4 : CACHE_BUFFERS;
     snprintf(name, sizeof(name), "bricks_%u", pools_made++);
-    device->pool = rte_pktmbuf_pool_create(name, count, cache, 0, (uint16_t)(device->segment_bytes + RTE_PKTMBUF_HEADROOM),
-                                           rte_eth_dev_socket_id(device->id));
-    if (device->pool != NULL)
+    struct rte_mempool *pool = rte_pktmbuf_pool_create(name, count, cache, 0, (uint16_t)(bytes + RTE_PKTMBUF_HEADROOM),
+                                                       rte_eth_dev_socket_id(device->id));
+    if (pool != NULL) {
+        device->pool = pool;
+        device->segment_bytes = bytes;
         return 0;
-    uint64_t mb = (uint64_t)count * (device->segment_bytes + RTE_PKTMBUF_HEADROOM + 2 * sizeof(struct rte_mbuf)) >> 20;
+    }
+    uint64_t mb = (uint64_t)count * (bytes + RTE_PKTMBUF_HEADROOM + 2 * sizeof(struct rte_mbuf)) >> 20;
     return pb_port_fail(port, error, rte_errno, "no memory for %u buffers of %u bytes (%llu MiB): %s; %s, or want "
-                        "fewer (?mbufs=)", count, device->segment_bytes, (unsigned long long)mb,
-                        rte_strerror(rte_errno),
+                        "fewer (?mbufs=)", count, bytes, (unsigned long long)mb, rte_strerror(rte_errno),
                         pb_eal_has_huge_pages() ? "reserve more huge pages (vm.nr_hugepages), or use none (--dpdk-eal --no-huge)"
                                                 : "give DPDK more (--dpdk-eal \"--no-huge -m 4096\")");
 }
@@ -153,11 +163,11 @@ static void set_rss(struct rte_eth_conf *conf, const struct rte_eth_dev_info *in
         conf->rxmode.offloads |= RTE_ETH_RX_OFFLOAD_RSS_HASH;
 }
 
-static uint32_t mtu_wanted(const struct pb_device *device, const struct pb_device_wish *wish, const struct rte_eth_dev_info *info)
+static uint32_t mtu_wanted(const struct pb_device *device, const struct rte_eth_dev_info *info)
 {
     uint16_t mtu = RTE_ETHER_MTU;
-    if (wish->mtu > 0)
-        return wish->mtu;
+    if (device->asked.mtu > 0)
+        return device->asked.mtu;
     (void)rte_eth_dev_get_mtu(device->id, &mtu);
     return RTE_MAX(RTE_MIN(mtu, info->max_mtu), info->min_mtu);
 }
@@ -179,10 +189,10 @@ static int set_queues(struct pb_device *device, const struct rte_eth_dev_info *i
     return result;
 }
 
-static int configure(struct pb_device *device, const struct pb_device_wish *wish, const struct rte_eth_dev_info *info)
+static int configure(struct pb_device *device, const struct rte_eth_dev_info *info)
 {
     uint8_t key[RSS_KEY_BYTES_MAX];
-    struct rte_eth_conf conf = {.rxmode = {.mtu = mtu_wanted(device, wish, info)}};
+    struct rte_eth_conf conf = {.rxmode = {.mtu = mtu_wanted(device, info)}};
     device->mtu = (uint16_t)conf.rxmode.mtu;
     learn_frame_max(device, info);
     set_rss(&conf, info, key, device->queues);
@@ -196,7 +206,7 @@ static int configure(struct pb_device *device, const struct pb_device_wish *wish
 
 /* An interface of the kernel is set so by a socket: what DPDK sets would outlive a killed process. Other devices
  * without addresses refuse it, and receive all. */
-static void set_promiscuous(struct pb_device *device)
+void pb_setup_promiscuous(struct pb_device *device)
 {
     if (device->if_index == 0) {
         (void)rte_eth_promiscuous_enable(device->id);
@@ -208,7 +218,7 @@ static void set_promiscuous(struct pb_device *device)
         (void)setsockopt(device->membership_fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &membership, sizeof(membership));
 }
 
-static int start(struct pb_device *device, const struct pb_device_wish *wish)
+static int start(struct pb_device *device)
 {
     int result = rte_eth_dev_start(device->id);
     atomic_store(&device->started, result == 0);
@@ -216,13 +226,12 @@ static int start(struct pb_device *device, const struct pb_device_wish *wish)
     running += device->running;
     if (device->connects)
         return 0; /* its server may come later */
-    if (result == 0 && wish->promiscuous)
-        set_promiscuous(device);
+    if (result == 0 && device->asked.promiscuous)
+        pb_setup_promiscuous(device);
     return result;
 }
 
-int pb_setup_start(struct pb_device *device, const struct pb_port *port, const struct pb_device_wish *wish, uint32_t queues,
-                   struct pb_error *error)
+int pb_setup_start(struct pb_device *device, const struct pb_port *port, uint32_t queues, struct pb_error *error)
 {
     struct rte_eth_dev_info info;
     int result = rte_eth_dev_info_get(device->id, &info);
@@ -235,14 +244,17 @@ int pb_setup_start(struct pb_device *device, const struct pb_port *port, const s
                             queues_max, queues_max == 1 ? "" : "s", queues_max);
     if (device->users > 0)
         pb_setup_stop(device);
-    if (device->pool == NULL && (result = make_pool(device, port, queues, error)) < 0)
+    struct rte_mempool *before = device->pool;
+    if ((result = make_pool(device, port, queues, error)) < 0)
         return result;
     device->queues = (uint16_t)queues;
     learn_ways(device, &info);
     pb_eal_log_clear();
-    result = configure(device, wish, &info);
+    result = configure(device, &info);
+    if (before != NULL && before != device->pool)
+        retire(before); /* the receive queues have buffers of the new one now */
     if (result == 0)
-        result = start(device, wish);
+        result = start(device);
     if (result < 0)
         return pb_port_fail(port, error, -result, "DPDK does not start %s with %u queue%s and an MTU of %u: %s; %schange its "
                             "arguments, ?queues= or ?mtu=", device->name, queues, queues == 1 ? "" : "s", device->mtu,
