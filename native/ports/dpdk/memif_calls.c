@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -18,6 +19,7 @@
 
 #include <rte_cycles.h>
 #include <rte_interrupts.h>
+#include <rte_malloc.h>
 
 rte_rwlock_t pb_memif_calls_lock = RTE_RWLOCK_INITIALIZER;
 
@@ -63,6 +65,12 @@ int __wrap_remove(const char *path);
 int __wrap_listen(int fd, int backlog);
 int __wrap_rte_intr_callback_register(const struct rte_intr_handle *handle, rte_intr_callback_fn callback, void *argument);
 int __real_rte_intr_callback_register(const struct rte_intr_handle *handle, rte_intr_callback_fn callback, void *argument);
+struct rte_intr_handle *__wrap_rte_intr_instance_alloc(uint32_t flags);
+struct rte_intr_handle *__real_rte_intr_instance_alloc(uint32_t flags);
+void __wrap_rte_intr_instance_free(struct rte_intr_handle *handle);
+void __real_rte_intr_instance_free(struct rte_intr_handle *handle);
+void __wrap_rte_free(void *memory);
+void __real_rte_free(void *memory);
 int __real_munmap(void *memory, size_t bytes);
 int __real_remove(const char *path);
 int __real_listen(int fd, int backlog);
@@ -137,6 +145,58 @@ int __wrap_remove(const char *path)
     }
     return __real_remove(path);
 }
+
+/* -------------------------------------------------- interrupt handles of the driver */
+
+/* Those that it has. It forgets the one of a send queue when it releases that: 28 KiB of each start. */
+#define HANDLES_MAX 1024
+static struct {
+    pthread_mutex_t lock;
+    struct rte_intr_handle *handles[HANDLES_MAX]; /* one that finds no row here is left to the driver */
+    uint32_t count;
+} known = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static bool forget_handle(const void *handle)
+{
+    bool found = false;
+    pthread_mutex_lock(&known.lock);
+    for (uint32_t i = 0; i < known.count && !found; i++) {
+        found = known.handles[i] == handle;
+        if (found)
+            known.handles[i] = known.handles[--known.count];
+    }
+    pthread_mutex_unlock(&known.lock);
+    return found;
+}
+
+struct rte_intr_handle *__wrap_rte_intr_instance_alloc(uint32_t flags)
+{
+    struct rte_intr_handle *handle = __real_rte_intr_instance_alloc(flags);
+    pthread_mutex_lock(&known.lock);
+    if (handle != NULL && known.count < HANDLES_MAX)
+        known.handles[known.count++] = handle;
+    pthread_mutex_unlock(&known.lock);
+    return handle;
+}
+
+void __wrap_rte_intr_instance_free(struct rte_intr_handle *handle)
+{
+    (void)forget_handle(handle);
+    __real_rte_intr_instance_free(handle);
+}
+
+/* What holds a handle that is not freed yet was its only holder. */
+void __wrap_rte_free(void *memory)
+{
+    size_t bytes = 0;
+    if (memory != NULL && rte_malloc_validate(memory, &bytes) == 0)
+        for (void **at = memory; (uint8_t *)(at + 1) <= (uint8_t *)memory + bytes; at++)
+            if (*at != NULL && forget_handle(*at))
+                __real_rte_intr_instance_free(*at);
+    __real_rte_free(memory);
+}
+
+/* -------------------------------------------------------------- listening, receiving */
 
 int __wrap_listen(int fd, int backlog)
 {

@@ -68,8 +68,6 @@ export interface Bed {
   readonly refusal?: RegExp;
   /** The role in which a port is one process's alone. */
   readonly exclusive?: 'input' | 'output';
-  /** Mappings, of a huge page each, that the driver's library keeps of each engine that is deleted. */
-  readonly keepsMappings?: number;
   /** Starts and stops in the test for leaks. */
   readonly cycles: Cycles;
   /** Why it cannot be here, or false. */

@@ -138,7 +138,6 @@ const memif = {
   keepsServiceTags: false,
   countsLost: false,
   noRestart: 'testpmd does not survive that its peer leaves while it sends',
-  keepsMappings: 2, // DPDK 22.11's driver does not free all that it has allocated for a device
   skip: () => skipLive('dpdk-testpmd') || skipDriver('memif'),
 } as const;
 

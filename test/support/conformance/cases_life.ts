@@ -177,10 +177,7 @@ async function againAndAgain(suite: Suite): Promise<void> {
   const wires = [0, 1];
   try {
     if (bed.peersFirst) await place.attach(wires);
-    await checkCycles(await suite.host(), suite.describe([through]), bed.cycles, {
-      outside: () => place.held?.() ?? 0,
-      keepsMappings: bed.keepsMappings,
-    });
+    await checkCycles(await suite.host(), suite.describe([through]), bed.cycles, () => place.held?.() ?? 0);
   } finally {
     await place.detach(wires);
   }

@@ -16,14 +16,6 @@ export interface Cycles {
 /** A thousand starts and stops. */
 export const thousandStarts: Cycles = { engines: 100, starts: 10 };
 
-/** What is looked at beside the engines' process, and what the driver's own library keeps. */
-export interface CycleOptions {
-  /** Things outside the process that are counted, which other processes may make, too. */
-  readonly outside?: () => number;
-  /** Mappings, of a huge page each, that the driver's library keeps of each engine that is deleted. */
-  readonly keepsMappings?: number | undefined;
-}
-
 /** `CONFORMANCE_CYCLES=n`: n engines that start, stop, start again, stop and are deleted. */
 function wanted(cycles: Cycles): Cycles {
   const engines = Number(process.env.CONFORMANCE_CYCLES ?? 0);
@@ -37,7 +29,6 @@ const warmUpEngines = 10;
 /** By so much memory may grow that nothing holds: the allocator's and JavaScript's own. A thousand starts of a driver that
  * loses nothing were seen to add up to 3 MiB. */
 const slackBytes = 8 << 20;
-const hugePageBytes = 2 << 20;
 /** The kernel gives some things back a little later. */
 const tries = 50;
 const tryMs = 100;
@@ -53,19 +44,18 @@ interface Counted extends Held {
 }
 
 /** What there is more of, in words. */
-function more(before: Counted, after: Counted, engines: number, keepsMappings: number): string[] {
+function more(before: Counted, after: Counted, engines: number): string[] {
   const texts = (['fds', 'threads', 'files', 'sockets'] as const).flatMap((kind) => {
     const names = added(before[kind], after[kind]);
     const left = kind === 'threads' ? ourThreads(names) : names;
     return left.length > 0 ? [`${kind}: ${left.join(', ')}`] : [];
   });
   // One of each engine would be too many; JavaScript has some that come and go.
-  const mappings = Math.floor(engines * (keepsMappings + 0.5));
   const bounds = {
-    mappings,
-    mappedBytes: slackBytes + engines * keepsMappings * hugePageBytes,
+    mappings: Math.floor(engines / 2),
+    mappedBytes: slackBytes,
     residentBytes: slackBytes,
-    hugeBytes: engines * keepsMappings * hugePageBytes,
+    hugeBytes: 0,
     outside: Math.floor(engines / 2),
   };
   for (const [kind, bound] of Object.entries(bounds) as [keyof typeof bounds, number][]) {
@@ -75,22 +65,22 @@ function more(before: Counted, after: Counted, engines: number, keepsMappings: n
   return texts;
 }
 
-/** Fails if anything is left of many engines and starts. */
+/** Fails if anything is left of many engines and starts; `outside` counts things that other processes may make, too. */
 export async function checkCycles(
   host: EngineProcess,
   description: EngineDescription,
   cycles: Cycles,
-  { outside = () => 0, keepsMappings = 0 }: CycleOptions = {},
+  outside = (): number => 0,
 ): Promise<void> {
   const { engines, starts } = wanted(cycles);
   const look = async (): Promise<Counted> => ({ ...(await host.held()), outside: outside() });
   await cycle(host, description, { engines: warmUpEngines, starts });
   const before = await look();
   await cycle(host, description, { engines, starts });
-  let left = more(before, await look(), engines, keepsMappings);
+  let left = more(before, await look(), engines);
   for (let i = 0; i < tries && left.length > 0; i++) {
     await delay(tryMs);
-    left = more(before, await look(), engines, keepsMappings);
+    left = more(before, await look(), engines);
   }
   assert.deepEqual(left, [], `left of ${engines} engines that started ${starts} times each`);
 }
