@@ -30,7 +30,8 @@ static struct pb_error error;
 
 struct test_port {
     struct pb_port port;
-    pb_counter counters[64];
+    uint32_t output_changes;
+    pb_counter counters[512]; /* those of devices, too */
 };
 
 static inline struct test_port *port_new(const char *driver, enum pb_port_role role, const char *name, const char *options)
@@ -50,6 +51,7 @@ static inline struct test_port *port_new(const char *driver, enum pb_port_role r
     t->port.engine_handle = 1;
     t->port.engine_wake_fd = -1;
     t->port.counters = t->counters;
+    t->port.output_changes = &t->output_changes;
     return t;
 }
 
