@@ -665,6 +665,25 @@ static void test_memif_carries_both_ways(void)
         usleep(1000); /* a thread of DPDK closes connections */
 }
 
+/* Each end stops while a thread of DPDK handles that the other has gone. */
+static void test_memif_ends_stop_together(void)
+{
+    int files = open_files();
+    for (int i = 0; i < 40; i++) {
+        struct end s = {server(PB_PORT_INPUT), server(PB_PORT_OUTPUT)}, c = {client(PB_PORT_INPUT), client(PB_PORT_OUTPUT)};
+        connect_ends(&s, &c);
+        check_end_sends(&s, &c, short_bytes, COUNT(short_bytes));
+        struct test_port *const order[] = {i % 2 ? s.out : c.out, i % 2 ? s.in : c.in, i % 2 ? c.out : s.out, i % 2 ? c.in : s.in};
+        for (uint32_t p = 0; p < COUNT(order); p++) {
+            port_end(order[p]);
+            if (p == 1)
+                usleep((useconds_t)(i / 2 * 20)); /* so that the thread is somewhere else each time */
+        }
+    }
+    for (int i = 0; i < PATIENCE && open_files() > files; i++)
+        usleep(1000);
+}
+
 /* ----------------------------------------------------------------- what devices leave */
 
 struct kind {
@@ -740,6 +759,7 @@ int main(void)
         test_a_queue_has_one_reader,
         test_a_removed_interface_and_its_return,
         test_memif_carries_both_ways,
+        test_memif_ends_stop_together,
         test_devices_leave_no_memory,
     };
     run_tests(tests, sizeof(tests) / sizeof(tests[0]));

@@ -114,7 +114,9 @@ static int attach(struct pb_device *device, const struct pb_port *port, struct p
     struct pb_eal_fds fds;
     pb_eal_fds_begin(&fds);
     pb_eal_log_clear();
+    pb_memif_hold_handlers();
     int result = rte_dev_probe(device->arguments);
+    pb_memif_let_handlers_go();
     pb_eal_fds_end(&fds);
     if (result >= 0 && find_id(device->name, &device->id))
         return 0;
@@ -132,8 +134,10 @@ static void detach(struct pb_device *device)
     /* Not while DPDK's thread is in it. */
     while (rte_eth_dev_callback_unregister(device->id, RTE_ETH_EVENT_INTR_RMV, on_removal, device) == -EAGAIN)
         rte_pause();
+    pb_memif_hold_handlers();
     if (rte_eth_dev_info_get(device->id, &info) == 0)
         (void)rte_dev_remove((struct rte_device *)(uintptr_t)info.device);
+    pb_memif_let_handlers_go();
     pb_memif_clear(device->arguments);
 }
 
@@ -362,8 +366,12 @@ static void try_to_connect(struct pb_device *device)
         atomic_store(&device->tried_ns, now_ns);
         device->patience_ns = CONNECT_NS;
     }
-    if (tried_ns == 0 || now_ns - tried_ns < device->patience_ns || !pb_memif_pause())
+    if (tried_ns == 0 || now_ns - tried_ns < device->patience_ns || !pb_memif_try_hold_handlers())
         return;
+    if (!pb_memif_pause()) {
+        pb_memif_let_handlers_go();
+        return;
+    }
     atomic_store(&device->tried_ns, now_ns);
     if (atomic_load(&device->started))
         (void)rte_eth_dev_stop(device->id);
@@ -374,6 +382,7 @@ static void try_to_connect(struct pb_device *device)
     else if (device->patience_ns < CONNECT_NS_MAX)
         device->patience_ns *= 2;
     pb_memif_resume();
+    pb_memif_let_handlers_go();
 }
 
 static bool has_link(struct pb_device *device)

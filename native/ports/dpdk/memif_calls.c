@@ -17,7 +17,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <rte_cycles.h>
 #include <rte_interrupts.h>
 #include <rte_malloc.h>
 
@@ -64,7 +63,6 @@ static struct listener *find_listener(int fd)
 int __wrap_remove(const char *path);
 int __wrap_listen(int fd, int backlog);
 int __wrap_rte_intr_callback_register(const struct rte_intr_handle *handle, rte_intr_callback_fn callback, void *argument);
-int __real_rte_intr_callback_register(const struct rte_intr_handle *handle, rte_intr_callback_fn callback, void *argument);
 struct rte_intr_handle *__wrap_rte_intr_instance_alloc(uint32_t flags);
 struct rte_intr_handle *__real_rte_intr_instance_alloc(uint32_t flags);
 void __wrap_rte_intr_instance_free(struct rte_intr_handle *handle);
@@ -122,14 +120,20 @@ int __wrap_connect(int fd, const struct sockaddr *address, socklen_t bytes)
     return result;
 }
 
-/* Nobody is called any more, and the number can be another descriptor's: DPDK would add that one's callback to
+static void close_listener(struct rte_intr_handle *handle, void *argument)
+{
+    (void)argument;
+    close(rte_intr_fd_get(handle));
+}
+
+/* Nobody is called any more before the number can be another descriptor's: DPDK would add that one's callback to
  * what it knows of this one, and never wait for it. */
 static void forget(struct listener *listener)
 {
-    if (listener->handle != NULL)
-        while (rte_intr_callback_unregister(listener->handle, listener->callback, listener->argument) == -EAGAIN)
-            rte_delay_us_sleep(100); /* it is being called */
-    close(listener->fd);
+    if (listener->handle == NULL)
+        close(listener->fd);
+    else
+        pb_memif_handler_end(listener->handle, listener->callback, listener->argument, close_listener);
     *listener = (struct listener){0};
 }
 
@@ -214,7 +218,7 @@ int __wrap_rte_intr_callback_register(const struct rte_intr_handle *handle, rte_
         listener->callback = callback;
         listener->argument = argument;
     }
-    return __real_rte_intr_callback_register(handle, callback, argument);
+    return pb_memif_handler_register(handle, callback, argument);
 }
 
 ssize_t __wrap_recvmsg(int fd, struct msghdr *message, int flags)

@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 
+#include <rte_interrupts.h>
 #include <rte_rwlock.h>
 
 /* Read by whoever is inside a memif device's receive or send function, of any such device: munmap() does not
@@ -33,6 +34,16 @@ static inline void pb_memif_leave(void)
 /* Nobody is inside, and nobody comes in until pb_memif_resume(); false: somebody is. */
 bool pb_memif_pause(void);
 void pb_memif_resume(void);
+
+/* A thread of DPDK handles what comes from peers. It does not while this thread holds it, which it does whenever it
+ * starts, stops, makes or removes a device; an engine, which must not wait, only tries to. memif_handlers.c. */
+void pb_memif_hold_handlers(void);
+bool pb_memif_try_hold_handlers(void);
+void pb_memif_let_handlers_go(void);
+/* Of a handler: call it so, 0 or -errno; call it no more, and `on_end`, now or when it has been left. */
+int pb_memif_handler_register(const struct rte_intr_handle *handle, rte_intr_callback_fn callback, void *argument);
+void pb_memif_handler_end(const struct rte_intr_handle *handle, rte_intr_callback_fn callback, void *argument,
+                          rte_intr_unregister_callback_fn on_end);
 
 /* Has a server accepted when this thread, as a client, tried last? 0, or an errno. */
 int pb_memif_connect_error(void);

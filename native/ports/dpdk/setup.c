@@ -21,6 +21,7 @@
 
 #include "../rtnetlink.h"
 #include "eal.h"
+#include "memif_calls.h"
 
 #define DESCRIPTORS 1024       /* wanted in a ring */
 #define CACHE_BUFFERS RTE_MEMPOOL_CACHE_MAX_SIZE /* that an engine thread keeps at hand: two batches */
@@ -250,11 +251,13 @@ int pb_setup_start(struct pb_device *device, const struct pb_port *port, uint32_
     device->queues = (uint16_t)queues;
     learn_ways(device, &info);
     pb_eal_log_clear();
+    pb_memif_hold_handlers();
     result = configure(device, &info);
     if (before != NULL && before != device->pool)
         retire(before); /* the receive queues have buffers of the new one now */
     if (result == 0)
         result = start(device);
+    pb_memif_let_handlers_go();
     if (result < 0)
         return pb_port_fail(port, error, -result, "DPDK does not start %s with %u queue%s and an MTU of %u: %s; %schange its "
                             "arguments, ?queues= or ?mtu=", device->name, queues, queues == 1 ? "" : "s", device->mtu,
@@ -281,7 +284,9 @@ void pb_setup_stop(struct pb_device *device)
             drain(device);
         if (device->if_index == 0)
             (void)rte_eth_promiscuous_disable(device->id);
+        pb_memif_hold_handlers();
         (void)rte_eth_dev_stop(device->id);
+        pb_memif_let_handlers_go();
     }
     if (device->membership_fd >= 0)
         close(device->membership_fd);
