@@ -136,12 +136,14 @@ export class Companion {
         ended = resolve;
       }),
     );
-    // A process that it has left behind may hold its output open for ever: "close" does not wait for that.
+    // A process that it has left behind may hold its output open for ever: "close" does not wait for that. Where this
+    // thread was busy all the time, what there is to read comes first: after timers, before what is immediate.
+    const destroyOutput = (): void => {
+      child.stdout?.destroy();
+      child.stderr?.destroy();
+    };
     child.on('exit', () => {
-      setTimeout(() => {
-        child.stdout?.destroy();
-        child.stderr?.destroy();
-      }, graceMs).unref();
+      setTimeout(() => setImmediate(destroyOutput), graceMs).unref();
     });
     child.on('close', (status, signal) => {
       this.#child = undefined;

@@ -349,6 +349,7 @@ void pb_attach_unregister(struct pb_pipe *pipe)
     while (pipe->connections_count > 0)
         close_oldest(pipe);
     pthread_mutex_lock(&pipe->mutex);
+    pb_pipe_count_attaches(pipe);
     if (pipe->incoming != NULL)
         pb_peer_close(pipe->incoming);
     pipe->incoming = NULL;

@@ -97,7 +97,7 @@ static void adopt_writer(struct pb_consumer *consumer)
     consumer->link_type = PB_RING_LINK_UNSET;
     consumer->asleep = consumer->leaving = false;
     atomic_store(&pipe->peer->page->start, 0);
-    pb_port_count(pipe->port, PIPE_ATTACHES, 1);
+    pb_pipe_count_attaches(pipe);
     pb_peer_wake(pipe->peer);
 }
 

@@ -190,6 +190,7 @@ bool pb_peer_grant(struct pb_pipe *pipe, int fd, int epoll_fd, bool borrows, str
     if (peer != NULL) {
         pthread_mutex_lock(&pipe->mutex);
         pipe->incoming = peer;
+        pipe->came++;
         pthread_mutex_unlock(&pipe->mutex);
     }
     if (peer != NULL || drop)

@@ -100,6 +100,12 @@ void pb_pipe_note_used(struct pb_pipe *pipe, uint64_t used_bytes)
         pb_counter_set(most, used_bytes);
 }
 
+void pb_pipe_count_attaches(struct pb_pipe *pipe)
+{
+    pb_port_count(pipe->port, PIPE_ATTACHES, pipe->came);
+    pipe->came = 0;
+}
+
 void pb_pipe_set_gauges(struct pb_pipe *pipe, uint64_t used_bytes)
 {
     pb_counter *counters = pipe->port->counters + PB_PORT_COUNTERS;

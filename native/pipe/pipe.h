@@ -80,6 +80,7 @@ struct pb_pipe {
     /* Engine thread and attach server, under the mutex. */
     _Alignas(PB_RING_LINE) pthread_mutex_t mutex;
     struct pb_peer *incoming; /* granted, not adopted yet */
+    uint32_t came;            /* granted, not counted yet: some go before the engine sees them */
 
     /* Attach server only, under its mutex. */
     struct pb_watch listen_watch, peer_watch;
@@ -105,6 +106,8 @@ enum pb_pipe_counter { PIPE_ATTACHES, PIPE_FAULTS, PIPE_RING_BYTES, PIPE_USED_BY
 /* Take name and memory sizes from the port, claim the name. 0, or -errno with text. */
 int pb_pipe_open_common(struct pb_pipe *pipe, struct pb_port *port, struct pb_error *error);
 void pb_pipe_close_common(struct pb_pipe *pipe);
+/* Count who has come since. Engine thread, or the control thread where there is none; under the pipe's mutex. */
+void pb_pipe_count_attaches(struct pb_pipe *pipe);
 /* Set the gauges: who is attached, and how full its ring is. Engine thread. */
 void pb_pipe_set_gauges(struct pb_pipe *pipe, uint64_t used_bytes);
 /* Note how full the ring has been. Engine thread. */

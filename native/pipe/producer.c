@@ -91,7 +91,7 @@ static void adopt_reader(struct pb_producer *producer)
     atomic_store(&page->released[0].tail, producer->position);
     atomic_store(&page->start_record, producer->head);
     atomic_store(&page->start, producer->position);
-    pb_port_count(pipe->port, PIPE_ATTACHES, 1);
+    pb_pipe_count_attaches(pipe);
     pb_peer_wake(pipe->peer);
 }
 

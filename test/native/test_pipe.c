@@ -883,6 +883,21 @@ static void test_next_after_waiting(void)
     pthread_join(thread, NULL);
 }
 
+/* Two readers come and go before the engine looks, and then it ends: they have been there all the same. */
+static void test_unseen_readers(void)
+{
+    struct engine engine;
+    struct raw_reader raw;
+    engine_open(&engine, "t{0", "");
+    for (int i = 0; i < 2; i++) {
+        CHECK(raw_attach("t}0", &raw));
+        raw_close(&raw);
+    }
+    CHECK_EQUAL(counter(&engine, ATTACHES), 0);
+    engine_close(&engine);
+    CHECK_EQUAL(counter(&engine, ATTACHES), 2);
+}
+
 /* What was sent before a reader came is not for it; one may go and the next come. */
 static void test_readers_come_and_go(void)
 {
@@ -1430,6 +1445,7 @@ static const struct {
     {"hostile_page", test_hostile_page},
     {"socket_flood", test_socket_flood},
     {"sealed", test_sealed},
+    {"unseen_readers", test_unseen_readers},
     {"second_reader", test_second_reader},
     {"exclusive", test_exclusive},
     {"killed_producer", test_killed_producer},
