@@ -6,6 +6,7 @@
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <net/if.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -114,6 +115,9 @@ static void link_attribute(struct pb_link *link, const struct rtattr *at)
         link->mtu = number(at);
     if (at->rta_type == IFLA_LINK)
         link->peer_index = (int)number(at);
+    const size_t dropped_at = offsetof(struct rtnl_link_stats64, tx_dropped);
+    if (at->rta_type == IFLA_STATS64 && RTA_PAYLOAD(at) >= dropped_at + sizeof(link->tx_dropped))
+        memcpy(&link->tx_dropped, (const uint8_t *)RTA_DATA(at) + dropped_at, sizeof(link->tx_dropped));
     if ((at->rta_type & NLA_TYPE_MASK) != IFLA_LINKINFO)
         return;
     int left = (int)RTA_PAYLOAD(at);

@@ -2,7 +2,7 @@
  * rtnetlink.h - the few requests about interfaces that ports make of the kernel.
  *
  * Called by open() and destroy() of the packet, veth and tap drivers, on the
- * control thread; each call opens and closes a netlink socket of its own and
+ * control thread, and by tick() of tap; each call opens and closes a netlink socket of its own and
  * waits for the kernel's answer. All work in the network namespace of the
  * calling thread and return 0 or -errno: the caller, who knows the port, writes
  * the text. Sources: rtnetlink(7), linux/if_link.h, linux/veth.h.
@@ -23,6 +23,7 @@ struct pb_link {
     uint32_t mtu;      /* bytes, without the link-layer header */
     uint16_t hardware; /* ARPHRD_* */
     char kind[16];     /* "veth", "tun", ...; "" for a device without one */
+    uint64_t tx_dropped; /* packets that the host sent on it, and the device dropped */
 };
 
 /* -ENODEV: there is none of that name. */

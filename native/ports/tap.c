@@ -34,7 +34,7 @@
 #define MTU_MAX (FRAME_BYTES_MAX - ETH_HLEN)
 #define LOOK_NS INT64_C(500000000) /* an interface that goes down wakes nobody: look after this */
 
-enum tap_counter { TX_FULL, TX_ERROR, TOO_LONG, TOO_SHORT, TRUNCATED, LINK_TYPE, TAP_COUNTERS };
+enum tap_counter { TX_FULL, TX_ERROR, TOO_LONG, TOO_SHORT, TRUNCATED, LINK_TYPE, KERNEL_DROPS, TAP_COUNTERS };
 static const struct pb_counter_desc counters[] = {
     {"tx_full", PB_COUNTER_DROP, "packets", "the host did not take the frame in time"},
     {"tx_error", PB_COUNTER_DROP, "packets", "the interface was down, gone, or refused the frame"},
@@ -42,6 +42,7 @@ static const struct pb_counter_desc counters[] = {
     {"too_short", PB_COUNTER_DROP, "packets", "shorter than an Ethernet header"},
     {"truncated", PB_COUNTER_DROP, "packets", "captured only in part: a cut frame is not sent"},
     {"link_type", PB_COUNTER_DROP, "packets", "not an Ethernet frame"},
+    {"kernel_drops", PB_COUNTER_LOST, "packets", "the interface's queue was full: the engine was too slow"},
 };
 _Static_assert(sizeof(counters) / sizeof(counters[0]) == TAP_COUNTERS, "a row for each counter");
 
@@ -60,7 +61,19 @@ struct tap {
     bool down;      /* reported; until it is up again */
     bool gone;      /* reported; the interface will not come back */
     bool refused;   /* tx_batch() stopped */
+    uint64_t dropped; /* inputs only: packets by the kernel, as counted so far */
 };
+
+/* What the kernel has dropped on the way to us; `dropped` as it was where the interface is not to be asked: it is gone, or in
+ * another network namespace. */
+static uint64_t kernel_drops(const struct tap *tap)
+{
+    struct ifreq name;
+    struct pb_link link;
+    if (ioctl(tap->device->fd, TUNGETIFF, &name) < 0 || pb_link_get(name.ifr_name, &link) < 0)
+        return tap->dropped;
+    return link.tx_dropped;
+}
 
 /* Notice that the interface went down, away or came up. For tick() and after errors. */
 static void check(struct pb_port *port, struct tap *tap)
@@ -175,7 +188,14 @@ static bool tap_wait(struct pb_port *port, struct pb_wait *wait)
 
 static void tap_tick(struct pb_port *port)
 {
-    check(port, port->state);
+    struct tap *tap = port->state;
+    check(port, tap);
+    if (port->role != PB_PORT_INPUT)
+        return;
+    uint64_t now = kernel_drops(tap);
+    if (now > tap->dropped)
+        pb_port_count(port, KERNEL_DROPS, now - tap->dropped);
+    tap->dropped = now;
 }
 
 /* Create the interface, or attach to a persistent one, and set it up. */
@@ -296,6 +316,8 @@ static int tap_open(struct pb_port *port, struct pb_error *error)
         result = device_hold(port, tap, error);
     if (result < 0)
         tap_close(port);
+    else if (port->role == PB_PORT_INPUT)
+        tap->dropped = kernel_drops(tap);
     return result;
 }
 

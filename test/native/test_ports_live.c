@@ -22,7 +22,7 @@
 #include "ports/packet.h"
 
 /* tap's own counters, in the order of its table */
-enum { TAP_TX_FULL, TAP_TX_ERROR, TAP_TOO_LONG, TAP_TOO_SHORT, TAP_TRUNCATED, TAP_LINK_TYPE };
+enum { TAP_TX_FULL, TAP_TX_ERROR, TAP_TOO_LONG, TAP_TOO_SHORT, TAP_TRUNCATED, TAP_LINK_TYPE, TAP_KERNEL_DROPS };
 
 /* ---------------------------------------------------------------------- packet */
 
@@ -571,6 +571,33 @@ static void test_tap_both_ways(void)
     CHECK_EQUAL(link_index("tap0"), 0);
 }
 
+/* The host sends more than the interface's queue holds while nobody reads: what is not received is counted. */
+static void test_tap_counts_what_the_kernel_drops(void)
+{
+    struct test_port *in = port_open("tap", PB_PORT_INPUT, "tap2", "");
+    bring_up("tap2", "tap2");
+    int oracle = oracle_open("tap2");
+    uint32_t sent = 0, got = 0;
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < 5000; i++, sent++) {
+            make_frame(frame, 60, sent, 0);
+            CHECK(send(oracle, frame, 60, 0) == 60 || errno == ENOBUFS); /* as it is for a program whose frame is dropped */
+        }
+        port_receive(in, UINT32_MAX, BATCH, count_one, &got);
+        in->port.operations->tick(&in->port);
+        CHECK(own(in, TAP_KERNEL_DROPS) > 0);
+        CHECK_EQUAL(got + own(in, TAP_KERNEL_DROPS), sent);
+    }
+    CHECK_EQUAL(counter(in, PB_PORT_RX_PACKETS), got);
+    /* Another start counts from there. */
+    port_stop(in);
+    port_start(in);
+    in->port.operations->tick(&in->port);
+    CHECK_EQUAL(own(in, TAP_KERNEL_DROPS), sent - got);
+    port_end(in);
+    close(oracle);
+}
+
 static void test_tap_outlives_its_interface(void)
 {
     struct test_port *in = port_open("tap", PB_PORT_INPUT, "tap1", "");
@@ -664,6 +691,7 @@ int main(void)
         test_veth_lives_until_destroyed,
         test_veth_leaves_what_it_found,
         test_tap_both_ways,
+        test_tap_counts_what_the_kernel_drops,
         test_tap_outlives_its_interface,
         test_open_errors_say_what_to_do,
         test_open_without_permission,

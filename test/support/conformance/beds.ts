@@ -41,8 +41,6 @@ export const tapBed: Bed = {
   name: 'tap',
   driver: 'tap',
   peersFirst: false,
-  // The kernel drops what does not fit into its queue, and counts it with what the host could not send.
-  countsLost: false,
   missing: { port: 'tap:lo', code: /^EINVAL$/ },
   exclusive: 'input',
   // The kernel takes 20 ms to remove an interface that is gone with its descriptor.
