@@ -1,7 +1,7 @@
 // Every snippet that users are shown runs: the fenced lua, ts and sh blocks of each README, the commands that the bricks'
 // READMEs indent, and the examples of manual pages. Snippets that name interfaces run in a namespace that has them.
 import assert from 'node:assert/strict';
-import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { bricks } from '../bricks/registry.ts';
@@ -107,11 +107,15 @@ function commandFor(snippet: Snippet, folder: string): string[] {
     writeFileSync(file, `set -e\n${snippet.text}\necho "snippet ran"\n`);
     return ['bash', file];
   }
-  // Beside the sources, where the package's own name is known.
-  const inside = join(projectFolder, `dist/snippet-${process.pid}.mts`);
+  // From the sources, as the programs are; their folder is where users have the package.
+  const module = join(folder, 'snippet.mts');
   const usesApi = snippet.text.includes('import ') ? '' : `import { Brick, PktEngine } from 'packet-bricks';\n`;
-  writeFileSync(inside, `${usesApi}${snippet.text}\nconsole.log("snippet ran");\n`);
-  return ['node', '--import', 'tsx', inside];
+  const text = `${usesApi}${snippet.text}`.replaceAll(
+    /from 'packet-bricks'/g,
+    `from '${join(projectFolder, 'index.ts')}'`,
+  );
+  writeFileSync(module, `${text}\nconsole.log("snippet ran");\n`);
+  return ['node', '--import', import.meta.resolve('tsx'), module];
 }
 
 /** Runs a command line of a user on that host; its standard output and error come with it. */
@@ -129,7 +133,6 @@ test('every snippet of the documentation runs', { skip: skipLive('tcpreplay', 't
       const { folder } = new Runtime(t);
       const program = startOn(t, host, folder, commandFor(snippet, folder));
       await program.until(/snippet ran\n/);
-      rmSync(join(projectFolder, `dist/snippet-${process.pid}.mts`), { force: true });
       if (program.child.exitCode === null && snippet.language === 'lua') program.child.kill('SIGTERM');
       if (snippet.language === 'lua') assert.equal((await program.ended()).code, 0, program.output());
       assert.doesNotMatch(program.output(), /\berror\b|traceback/i);
