@@ -548,13 +548,13 @@ static void test_open_errors_leave_nothing(void)
 {
     check_open_fails("dpdk", PB_PORT_INPUT, "net_none0", "DPDK has no device net_none0");
     check_open_fails("dpdk", PB_PORT_INPUT, "net_pcap0,rx_pcap=/none/there.pcap", "net_pcap0");
-    check_open_fails("dpdk", PB_PORT_INPUT, "", "a device of DPDK has a name of 1 to");
-    check_refused("dpdk", PB_PORT_INPUT, "net_null0", "queues=2&queue=2", "no receive queue 2: net_null0 has 2; say ?queues=3");
-    check_refused("dpdk", PB_PORT_INPUT, "net_ring0", "queues=64", "has at most 16 queues each way; say ?queues=16");
-    check_refused("dpdk", PB_PORT_OUTPUT, "net_null0", "mbufs=4194303&mbuf_bytes=65408", "no memory for 4194303 buffers");
-    check_refused("dpdk", PB_PORT_INPUT, "net_null0", "mtu=20", "does not start net_null0 with 1 queue and an MTU of 20");
-    check_refused("memif", PB_PORT_INPUT, "/none/x.sock", "", "the folder /none of the memif socket");
-    check_refused("memif", PB_PORT_INPUT, "x.sock", "", "a memif socket is a path that begins with /");
+    check_open_fails("dpdk", PB_PORT_INPUT, "", "the name of a device has 1 to 63 bytes");
+    check_refused("dpdk", PB_PORT_INPUT, "net_null0", "queues=2&queue=2", "no receive queue 2");
+    check_refused("dpdk", PB_PORT_INPUT, "net_ring0", "queues=64", "16 queues");
+    check_refused("dpdk", PB_PORT_OUTPUT, "net_null0", "mbufs=4194303&mbuf_bytes=65408", "4194303 buffers");
+    check_refused("dpdk", PB_PORT_INPUT, "net_null0", "mtu=20", "MTU of 20");
+    check_refused("memif", PB_PORT_INPUT, "/none/x.sock", "", "/none");
+    check_refused("memif", PB_PORT_INPUT, "x.sock", "", "begins with /");
     CHECK_EQUAL(buffers_there(), 0);
 }
 
@@ -562,8 +562,8 @@ static void test_open_errors_leave_nothing(void)
 static void test_a_queue_has_one_reader(void)
 {
     struct test_port *first = input("net_null0", "");
-    check_refused("dpdk", PB_PORT_INPUT, "net_null0", "", "engine \"test\" reads queue 0 of net_null0");
-    check_open_fails("dpdk", PB_PORT_INPUT, "net_null0,size=100", "another port has the device with other arguments (net_null0)");
+    check_refused("dpdk", PB_PORT_INPUT, "net_null0", "", "net_null0");
+    check_open_fails("dpdk", PB_PORT_INPUT, "net_null0,size=100", "other arguments");
     port_end(first);
 }
 
