@@ -144,8 +144,9 @@ export class Prompt {
     this.#isLeaving = !hasText;
     this.#code = '';
     process.stdout.write(hasText ? '^C\n' : `^C\n(Ctrl-C again or Ctrl-D ${this.#leaving})\n`);
+    this.#editor.setPrompt(prompts.first);
     this.#editor.write(null, { ctrl: true, name: 'e' });
+    // Deletes the line, and shows the prompt: once, since who reads along takes it for the end of what was before.
     this.#editor.write(null, { ctrl: true, name: 'u' });
-    this.#prompt();
   }
 }

@@ -25,6 +25,8 @@ export async function startEcho(t: TestContext, vdev: string, eal: readonly stri
   // What is in its rings before it starts is the test's already.
   await echo.command('set flush_rx off');
   await echo.command('set fwd io retry');
+  // A client offers buffers when it first looks into its ring: until then, a second on a busy machine, nothing can be sent back.
+  await echo.command('set burst tx delay 100 retry 10000');
   await echo.command('start');
   return echo;
 }

@@ -2,15 +2,14 @@
  * tx.c - sending. Packets of a port of this module go out in the buffers that they came
  * in: taken over where no other output sees them, with one more reference else. Others
  * are copied into buffers of the device's pool; or a device that copies them itself
- * before its send function returns (memif) is shown them where they lie, as external
- * buffers. Engine thread, but for opening and freeing.
+ * before its send function returns (memif) is shown them where they lie.
+ * Engine thread, but for opening and freeing.
  */
 #include <errno.h>
 #include <stdlib.h>
 
 #include <rte_memcpy.h>
 
-#include "../../core/error.h"
 #include "../interface.h"
 #include "dpdk_port.h"
 #include "memif_calls.h"
@@ -215,7 +214,7 @@ int pb_dpdk_tx_open(struct pb_port *port, struct pb_dpdk_port *s, struct pb_erro
         return 0;
     s->tx.views = aligned_alloc(RTE_CACHE_LINE_SIZE, CHUNK * sizeof(*s->tx.views));
     if (s->tx.views == NULL)
-        return pb_fail(error, ENOMEM, "port \"%s\": out of memory", port->name);
+        return pb_port_no_memory(port, error);
     memset(s->tx.views, 0, CHUNK * sizeof(*s->tx.views));
     for (uint32_t i = 0; i < CHUNK; i++) {
         s->tx.views[i].pool = s->device->pool; /* whose packets are as long */

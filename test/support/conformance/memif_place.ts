@@ -14,6 +14,8 @@ const bufferBytes = 16384;
 /** What DPDK keeps free before a packet, and a little more. */
 const headroomBytes = 256;
 const mtu = 9000;
+/** Starts of testpmd, where it ends by itself. */
+const triesMax = 5;
 const allWires: readonly number[] = Array.from({ length: wireCount }, (_, wire) => wire);
 
 export class MemifPlace implements Place {
@@ -65,8 +67,6 @@ export class MemifPlace implements Place {
       await leaving?.interrupt();
       return;
     }
-    // A server that has crashed leaves its sockets, and the next one cannot make them.
-    if (this.#role === 'client') for (const wire of allWires) rmSync(this.portName(wire), { force: true });
     const role = this.#role === 'server' ? `client,bsize=${bufferBytes}` : 'server';
     const devices = this.#attached.flatMap((wire) => [
       `--vdev=net_memif${wire},role=${role},socket=${this.portName(wire)},socket-abstract=no`,
@@ -82,8 +82,18 @@ export class MemifPlace implements Place {
     // Line by line: into a pipe what it says would stay in the C library's buffer.
     const line = ['stdbuf', '-oL', 'dpdk-testpmd', ...eal, ...devices, '--', ...own];
     const { command, args } = this.#namespace.inside(...line);
-    this.#testpmd = start(this.#t, command, args, { stdio: ['pipe', 'pipe', 'pipe'] });
-    await this.#testpmd.until(/Press enter to exit/);
+    for (let tries = 1; this.#testpmd === undefined; tries++) {
+      // A server that has crashed leaves its sockets, and the next one cannot make them.
+      if (this.#role === 'client') for (const wire of allWires) rmSync(this.portName(wire), { force: true });
+      const testpmd = start(this.#t, command, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+      try {
+        await testpmd.until(/Press enter to exit/);
+        this.#testpmd = testpmd;
+      } catch (error) {
+        // Of DPDK 22.11 itself: its thread waits for a socket that the thread which starts a port has closed, when both connect.
+        if (tries === triesMax || !/PANIC in eal_intr_thread_main/.test(String(error))) throw error;
+      }
+    }
     for (const wire of this.#attached) await this.wires.open(wire, `out${wire}`);
   }
 
