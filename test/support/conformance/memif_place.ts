@@ -14,8 +14,8 @@ const bufferBytes = 16384;
 /** What DPDK keeps free before a packet, and a little more. */
 const headroomBytes = 256;
 const mtu = 9000;
-/** Starts of testpmd, where it ends by itself. */
-const triesMax = 5;
+/** So often in a suite. */
+const panicsMax = 10;
 const allWires: readonly number[] = Array.from({ length: wireCount }, (_, wire) => wire);
 
 export class MemifPlace implements Place {
@@ -29,6 +29,8 @@ export class MemifPlace implements Place {
   /** Those that the present engine uses: a client of memif wants to find its server. */
   #attached: readonly number[] = allWires;
   #testpmd: Program | undefined;
+  #peersAreUp = false;
+  #panics = 0;
 
   constructor(t: TestContext, role: 'server' | 'client') {
     this.#t = t;
@@ -59,14 +61,39 @@ export class MemifPlace implements Place {
   }
 
   async setPeers(isUp: boolean): Promise<void> {
-    if (isUp === (this.#testpmd !== undefined)) return;
+    if (isUp === this.#peersAreUp) return;
     if (!isUp) {
       const leaving = this.#testpmd;
       this.#testpmd = undefined;
+      this.#peersAreUp = false;
       // How it ends is its own affair: with its peer gone, it may well crash.
       await leaving?.interrupt();
       return;
     }
+    this.#peersAreUp = true;
+    await this.#startTestpmd();
+    for (const wire of this.#attached) await this.wires.open(wire, `out${wire}`);
+  }
+
+  /** Starts testpmd, again where DPDK 22.11 itself ends it: when a socket is closed while its thread begins to wait for it. */
+  async #startTestpmd(): Promise<void> {
+    // A server that has crashed leaves its sockets, and the next one cannot make them.
+    if (this.#role === 'client') for (const wire of allWires) rmSync(this.portName(wire), { force: true });
+    const testpmd = start(this.#t, ...this.#command(), { stdio: ['pipe', 'pipe', 'pipe'] });
+    this.#testpmd = testpmd;
+    const panicked = (): boolean => /PANIC in eal_intr_thread_main/.test(testpmd.output());
+    const restarted = testpmd.exited.then(async () => {
+      if (this.#testpmd === testpmd && panicked() && ++this.#panics <= panicsMax) await this.#startTestpmd();
+    });
+    try {
+      await testpmd.until(/Press enter to exit/);
+    } catch (error) {
+      if (!panicked() || this.#panics > panicsMax) throw error;
+      await restarted;
+    }
+  }
+
+  #command(): [string, string[]] {
     const role = this.#role === 'server' ? `client,bsize=${bufferBytes}` : 'server';
     const devices = this.#attached.flatMap((wire) => [
       `--vdev=net_memif${wire},role=${role},socket=${this.portName(wire)},socket-abstract=no`,
@@ -82,19 +109,7 @@ export class MemifPlace implements Place {
     // Line by line: into a pipe what it says would stay in the C library's buffer.
     const line = ['stdbuf', '-oL', 'dpdk-testpmd', ...eal, ...devices, '--', ...own];
     const { command, args } = this.#namespace.inside(...line);
-    for (let tries = 1; this.#testpmd === undefined; tries++) {
-      // A server that has crashed leaves its sockets, and the next one cannot make them.
-      if (this.#role === 'client') for (const wire of allWires) rmSync(this.portName(wire), { force: true });
-      const testpmd = start(this.#t, command, args, { stdio: ['pipe', 'pipe', 'pipe'] });
-      try {
-        await testpmd.until(/Press enter to exit/);
-        this.#testpmd = testpmd;
-      } catch (error) {
-        // Of DPDK 22.11 itself: its thread waits for a socket that the thread which starts a port has closed, when both connect.
-        if (tries === triesMax || !/PANIC in eal_intr_thread_main/.test(String(error))) throw error;
-      }
-    }
-    for (const wire of this.#attached) await this.wires.open(wire, `out${wire}`);
+    return [command, args];
   }
 
   /** Sockets of a server that is gone; one that was killed could not remove them. */
