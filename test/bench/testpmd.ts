@@ -33,6 +33,8 @@ export class Testpmd {
         this.#arrived();
       });
     }
+    // It may have ended, and be told something before that is known.
+    this.#child.stdin.on('error', () => {});
     this.#child.on('close', () => {
       this.#output += `${promptText}ended`;
       this.#arrived();
