@@ -10,4 +10,4 @@ longest=(test/native/native.test.ts test/docs.test.ts)
 if [ $# -gt 0 ]; then files=("$@"); else mapfile -t files < <(printf '%s\n' "${longest[@]}"; find test -name '*.test.ts' | sort | grep -vxF "${longest[@]/#/-e}"); fi
 . test/support/expedite.sh
 # More at a time than there are processors: a test mostly waits for processes, links and timers.
-node --import tsx --test --test-concurrency=4 --test-reporter=spec "${files[@]}"
+node --import tsx --test --test-concurrency=3 --test-reporter=spec "${files[@]}"

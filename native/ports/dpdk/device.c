@@ -22,8 +22,8 @@
 #include "memif_calls.h"
 #include "setup.h"
 
-#define CONNECT_NS 200000000      /* between two tries of a client of memif, */
-#define CONNECT_NS_MAX 3200000000 /* and at most, where a server has accepted and then takes its time */
+#define CONNECT_NS 200000000 /* between two tries of a client of memif, */
+#define ANSWER_NS 3000000000 /* and where a server has accepted: it may be busy, and DPDK's may end when it is left meanwhile */
 
 static struct pb_device *devices;
 
@@ -356,16 +356,19 @@ static bool interface_has_link(struct pb_device *device)
     return is_up;
 }
 
+void pb_device_await_answer(struct pb_device *device)
+{
+    atomic_store(&device->patience_ns, pb_memif_connect_error() == 0 ? ANSWER_NS : CONNECT_NS);
+}
+
 /* A client of memif without a server looks for one now and then. The socket answers at once; what follows is
  * the business of a thread of DPDK, which has time for it until the next try, and for its own clearing up
  * before the first. */
 static void try_to_connect(struct pb_device *device)
 {
     int64_t now_ns = pb_clock_steady_ns(), tried_ns = atomic_load(&device->tried_ns);
-    if (tried_ns == 0) {
+    if (tried_ns == 0)
         atomic_store(&device->tried_ns, now_ns);
-        device->patience_ns = CONNECT_NS;
-    }
     if (tried_ns == 0 || now_ns - tried_ns < device->patience_ns || !pb_memif_try_hold_handlers())
         return;
     if (!pb_memif_pause()) {
@@ -376,11 +379,7 @@ static void try_to_connect(struct pb_device *device)
     if (atomic_load(&device->started))
         (void)rte_eth_dev_stop(device->id);
     atomic_store(&device->started, rte_eth_dev_start(device->id) == 0);
-    /* A busy server may need longer to answer than we have waited: each time it is given twice as long. */
-    if (pb_memif_connect_error() != 0)
-        device->patience_ns = CONNECT_NS;
-    else if (device->patience_ns < CONNECT_NS_MAX)
-        device->patience_ns *= 2;
+    pb_device_await_answer(device);
     pb_memif_resume();
     pb_memif_let_handlers_go();
 }
@@ -398,9 +397,10 @@ bool pb_device_has_link(struct pb_device *device)
     if (device->if_index > 0)
         return interface_has_link(device);
     bool is_up = has_link(device);
-    if (is_up)
+    if (is_up) {
         atomic_store_explicit(&device->tried_ns, 0, memory_order_relaxed);
-    else if (device->connects)
+        atomic_store_explicit(&device->patience_ns, CONNECT_NS, memory_order_relaxed);
+    } else if (device->connects)
         try_to_connect(device);
     return is_up;
 }

@@ -95,6 +95,8 @@ void pb_device_close(struct pb_device *device, struct pb_port *port);
 
 /* Whether it has a link: nothing is sent without one. A client of memif that has none tries to connect. Any thread. */
 bool pb_device_has_link(struct pb_device *device);
+/* A client of memif has just been started: how long its server has for an answer. The thread that started it. */
+void pb_device_await_answer(struct pb_device *device);
 
 /* memif.c: DPDK's arguments for a port of the driver "memif". 0, or -errno with text. */
 int pb_memif_wish(const struct pb_port *port, struct pb_device_wish *wish, struct pb_error *error);

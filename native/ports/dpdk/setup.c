@@ -225,8 +225,10 @@ static int start(struct pb_device *device)
     atomic_store(&device->started, result == 0);
     device->running = result == 0 || device->connects;
     running += device->running;
-    if (device->connects)
+    if (device->connects) {
+        pb_device_await_answer(device);
         return 0; /* its server may come later */
+    }
     if (result == 0 && device->asked.promiscuous)
         pb_setup_promiscuous(device);
     return result;
