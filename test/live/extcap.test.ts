@@ -154,9 +154,14 @@ test('without libpcap a filter is refused, and the package named', { skip: skipM
   );
 });
 
-/** A pipe to which nothing comes: its engine waits for the reader of another. */
+/** A pipe to which nothing comes any more: its engine has read `capture` before the pipe has a reader, and waits for one of `other}0`. */
+async function serveQuietPipe(wireshark: TsharkUser, capture: string): Promise<void> {
+  const engine = wireshark.send(capture, 'quiet}0', 'other}0');
+  await until('the engine to wait for a reader', () => engine.stats().inFlight > 0);
+}
+
 async function captureQuietPipe(t: TestContext, wireshark: TsharkUser = user(t)): Promise<[TsharkUser, Program]> {
-  wireshark.send(demoCapture, 'quiet}0', 'other}0');
+  await serveQuietPipe(wireshark, demoCapture);
   const tshark = wireshark.tshark('-i', 'bricks:quiet:0', '-w', wireshark.path('out.pcapng'));
   await tshark.until(/Capture started/);
   await untilRead(wireshark, 'quiet}0');
@@ -178,7 +183,7 @@ test('a capture that has begun as Ethernet does not go on as something else', {
   const wireshark = user(t);
   const [raw, fifo, out] = [wireshark.path('raw.pcap'), wireshark.path('fifo'), wireshark.path('out.pcap')];
   writeRawIp(raw);
-  wireshark.send(raw, 'quiet}0', 'other}0');
+  await serveQuietPipe(wireshark, raw);
   run('mkfifo', [fifo]);
   const copy = wireshark.start('sh', '-c', 'exec cat "$0" >"$1"', fifo, out);
   const extcap = wireshark.start(extcapProgram, '--capture', '--extcap-interface', 'bricks:quiet:0', '--fifo', fifo);
