@@ -11,7 +11,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <ifaddrs.h>
-#include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,13 +19,13 @@
 #include <unistd.h>
 
 #include "../core/error.h"
+#include "netlink.h"
 
 #define SSH_PORT 22
 #define INODES_MAX 1024
 #define INTERFACES_MAX 4096
 #define TCP_ESTABLISHED 1
 #define DEPTH_MAX 8 /* of interfaces on top of each other */
-#define REPLY_BYTES 32768
 
 /* An interface of this namespace, and what depends on it. */
 struct row {
@@ -54,14 +53,6 @@ static struct row *row_of(struct host *host, int index)
 
 /* ---------------------------------------------------------------------- rtnetlink */
 
-static int attribute_number(const struct rtattr *attribute)
-{
-    int value = 0;
-    if (RTA_PAYLOAD(attribute) >= sizeof(value))
-        memcpy(&value, RTA_DATA(attribute), sizeof(value));
-    return value;
-}
-
 static bool add_link(struct host *host, const struct nlmsghdr *header)
 {
     const struct ifinfomsg *message = NLMSG_DATA(header);
@@ -70,9 +61,9 @@ static bool add_link(struct host *host, const struct nlmsghdr *header)
     bool foreign = false;
     for (const struct rtattr *at = IFLA_RTA(message); RTA_OK(at, left); at = RTA_NEXT(at, left)) {
         if (at->rta_type == IFLA_MASTER)
-            row.master = attribute_number(at);
+            row.master = (int)pb_netlink_number(at);
         if (at->rta_type == IFLA_LINK)
-            row.lower = attribute_number(at);
+            row.lower = (int)pb_netlink_number(at);
         foreign |= at->rta_type == IFLA_LINK_NETNSID;
     }
     if (foreign)
@@ -107,58 +98,29 @@ static void add_route(struct host *host, const struct nlmsghdr *header)
     int left = (int)RTM_PAYLOAD(header);
     for (const struct rtattr *at = RTM_RTA(message); RTA_OK(at, left); at = RTA_NEXT(at, left)) {
         if (at->rta_type == RTA_OIF)
-            mark_route(host, attribute_number(at));
+            mark_route(host, (int)pb_netlink_number(at));
         if (at->rta_type == RTA_MULTIPATH)
             mark_hops(host, at);
     }
 }
 
-/* What the kernel says at the end of a dump: 0, or -errno where it has not told all. */
-static int end_of(const struct nlmsghdr *header)
+static int see(const struct nlmsghdr *header, void *arg)
 {
-    const void *data = NLMSG_DATA(header);
-    if (header->nlmsg_type == NLMSG_ERROR)
-        return header->nlmsg_len < NLMSG_LENGTH(sizeof(struct nlmsgerr)) ? -EPROTO : ((const struct nlmsgerr *)data)->error;
-    return header->nlmsg_len < NLMSG_LENGTH(sizeof(int)) ? 0 : *(const int *)data;
-}
-
-/* Go through the messages of one read. 1: more will come; 0: these were the last; -errno. */
-static int take(struct host *host, const struct nlmsghdr *header, int bytes)
-{
-    for (; NLMSG_OK(header, (uint32_t)bytes); header = NLMSG_NEXT(header, bytes)) {
-        if (header->nlmsg_type == NLMSG_DONE || header->nlmsg_type == NLMSG_ERROR)
-            return end_of(header);
-        if (header->nlmsg_type == RTM_NEWLINK && !add_link(host, header))
-            return -E2BIG;
-        if (header->nlmsg_type == RTM_NEWROUTE)
-            add_route(host, header);
-    }
-    return 1;
+    if (header->nlmsg_type == RTM_NEWLINK && !add_link(arg, header))
+        return -E2BIG;
+    if (header->nlmsg_type == RTM_NEWROUTE)
+        add_route(arg, header);
+    return 0;
 }
 
 /* Ask for all links, or all routes. 0 or -errno. */
 static int dump(struct host *host, uint16_t type)
 {
     /* Routes have a shorter message, links this one; the family is the first byte of both. */
-    struct {
-        struct nlmsghdr header;
-        struct ifinfomsg message;
-    } request = {.header = {.nlmsg_type = type, .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP}};
-    request.header.nlmsg_len = NLMSG_LENGTH(type == RTM_GETROUTE ? sizeof(struct rtmsg) : sizeof(request.message));
-    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-    char *reply = malloc(REPLY_BYTES);
-    int result = fd < 0 || reply == NULL || send(fd, &request, request.header.nlmsg_len, 0) < 0 ? -errno : 1;
-    while (result > 0) {
-        ssize_t n = recv(fd, reply, REPLY_BYTES, 0);
-        if (n >= 0)
-            result = take(host, (const struct nlmsghdr *)(const void *)reply, (int)n);
-        else if (errno != EINTR)
-            result = -errno;
-    }
-    free(reply);
-    if (fd >= 0)
-        close(fd);
-    return result;
+    const struct ifinfomsg all = {.ifi_family = AF_UNSPEC};
+    struct pb_netlink_request request;
+    pb_netlink_begin(&request, type, NLM_F_DUMP, &all, type == RTM_GETROUTE ? sizeof(struct rtmsg) : sizeof(all));
+    return pb_netlink_exchange(NETLINK_ROUTE, &request, see, host);
 }
 
 /* ------------------------------------------------------------------- SSH servers */

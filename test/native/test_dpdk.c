@@ -36,7 +36,7 @@ int main(void)
 #define FOREIGN_MAX 64
 
 static bool has_namespace;
-static char folder[] = "/tmp/test_dpdk.XXXXXX";
+static char folder[] = "/tmp/test_dpdk_XXXXXX";
 
 #ifdef __SANITIZE_ADDRESS__
 /* LSan mistakes where the thread-local variables of a module lie that was loaded later (gcc 12), and ends by SIGSEGV. */
