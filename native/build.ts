@@ -31,7 +31,7 @@ function sources(): string[] {
     join(nativeFolder, name),
   );
   for (const folder of folders) {
-    // In folders of ports/ are the modules.
+    // Drivers of several files have folders in ports/.
     for (const file of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
       if (/\.([ch]|map)$/.test(file)) found.push(join(folder, file));
     }

@@ -1,11 +1,11 @@
 /*
  * netmap.c - driver "netmap": a network interface in netmap mode, netmap's pipes, ports of
- * VALE switches. Its tables, and what depends on a port's role; see netmap_device.h,
- * netmap_rx.c and netmap_tx.c for the rest.
+ * VALE switches. Its tables, and what depends on a port's role; see netmap/device.h,
+ * netmap/rx.c and netmap/tx.c for the rest.
  *
  * Threads and ownership: as port.h says. Nothing of netmap is needed to build.
  */
-#include "netmap.h"
+#include "netmap/netmap_port.h"
 
 
 static const struct pb_counter_desc netmap_counters[] = {

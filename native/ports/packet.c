@@ -3,15 +3,15 @@
  *
  * Receives a copy of the traffic; the host keeps its own. Here is what both
  * directions share: opening and closing the socket and its ring, and the care for
- * an interface that goes down, away or comes back. packet_rx.c receives,
- * packet_tx.c sends; the veth driver uses all of it (packet.h).
+ * an interface that goes down, away or comes back. packet/rx.c receives,
+ * packet/tx.c sends; the veth driver uses all of it (packet.h).
  *
  * Threads: as port.h says; nothing here locks. Memory: the kernel owns the rings,
  * we map them from open() to close().
  *
  * Sources: packet(7), Documentation/networking/packet_mmap.rst.
  */
-#include "packet_socket.h"
+#include "packet/socket.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -35,7 +35,7 @@ extern const struct pb_counter_desc pb_packet_counters[PB_PACKET_COUNTERS];
         "outgoing", PB_OPTION_BOOLEAN, "0", 0, 1, "receive what this host sends on the interface, too"                 \
     }
 
-struct pb_packet_group; /* packet_rx.c */
+struct pb_packet_group; /* packet/rx.c */
 
 /* Receiving: the ring's blocks are walked in order; the kernel owns a block
  * from the time we write its status until it writes it. */

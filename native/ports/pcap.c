@@ -1,14 +1,14 @@
 /*
  * pcap.c - the driver "pcap": a capture file as input or output.
  *
- * Only the table is here. The engine calls it; by role it leads to pcap_input.c
- * (with pcap_files.c, pcap_source.c, pcap_gunzip.c, pcap_format.c,
- * pcap_format_ng.c below it) or to pcap_output.c. Threads as in port.h.
+ * Only the table is here. The engine calls it; by role it leads to pcap/input.c
+ * (with pcap/files.c, pcap/source.c, pcap/gunzip.c, pcap/format.c,
+ * pcap/format_ng.c below it) or to pcap/output.c. Threads as in port.h.
  */
 #include "pcap.h"
 
-#include "pcap_input.h"
-#include "pcap_output.h"
+#include "pcap/input.h"
+#include "pcap/output.h"
 #include "port.h"
 
 static int pcap_open(struct pb_port *port, struct pb_error *error)

@@ -14,7 +14,7 @@
 
 #include "engine/events.h"
 #include "ports/pcap.h"
-#include "ports/pcap_format.h"
+#include "ports/pcap/format.h"
 #include "ports/port.h"
 
 #define REQUIRE(condition)                                                                                             \

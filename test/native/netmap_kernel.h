@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "check.h"
-#include "ports/netmap_abi.h"
+#include "ports/netmap/abi.h"
 
 #define KERNEL_SLOTS 16
 #define KERNEL_BUFFER_BYTES 2048

@@ -17,7 +17,7 @@
 #include "bpf_bed.h"
 #include "../../bricks/filter/bpf_chain.h"
 #include "../../bricks/filter/expression.h"
-#include "ports/pcap_format.h"
+#include "ports/pcap/format.h"
 
 #define PACKETS_OF_CAPTURE 6
 #define EXPRESSIONS_MAX 8192

@@ -8,7 +8,7 @@
 #include "netmap_kernel.h"
 
 #include "holdings.h"
-#include "ports/netmap.h"
+#include "ports/netmap/netmap_port.h"
 
 /* ------------------------------------------------------------------------ pool */
 

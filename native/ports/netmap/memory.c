@@ -1,6 +1,6 @@
 /*
- * netmap_memory.c - the memory that a registration shares with the kernel: mapping it, and
- * finding the rings in it. See netmap_device.h. Control thread.
+ * memory.c - the memory that a registration shares with the kernel: mapping it, and
+ * finding the rings in it. See device.h. Control thread.
  *
  * Other programs write to the same memory, so each offset is checked against its size, once:
  * what is used later is kept here.
@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "netmap_memory.h"
+#include "memory.h"
 
 #define RINGS_MAX 4096 /* of one direction; more cannot be */
 

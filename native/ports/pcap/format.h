@@ -1,14 +1,14 @@
 /*
- * pcap_format.h - parser of the capture formats: pcap and pcapng.
+ * format.h - parser of the capture formats: pcap and pcapng.
  *
- * Pure: it looks at bytes in memory and does no I/O. Called by pcap_input.c on
+ * Pure: it looks at bytes in memory and does no I/O. Called by input.c on
  * the engine thread (once, for the header, in open()). Packets point into the
  * caller's bytes; the one thing owned here is the table of a pcapng section's
  * interfaces.
  *
  * Formats: draft-ietf-opsawg-pcap (classic, also the nanosecond and the
  * "modified" variant), draft-ietf-opsawg-pcapng. Where the drafts leave a
- * choice it does what libpcap does; pcap_format.c says where not, and why.
+ * choice it does what libpcap does; format.c says where not, and why.
  */
 #ifndef PB_PCAP_FORMAT_H
 #define PB_PCAP_FORMAT_H
@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "../core/batch.h"
+#include "../../core/batch.h"
 #include "packet_bricks.h"
 
 #define PCAP_MAGIC_US 0xa1b2c3d4u
@@ -99,7 +99,7 @@ static inline bool pcap_format_may_end(const struct pcap_format *format)
  * system's DLT_ number. */
 uint16_t pcap_link_type(uint32_t field);
 
-/* Shared by the two parsers, pcap_format.c and pcap_format_ng.c. */
+/* Shared by the two parsers, format.c and format_ng.c. */
 enum pcap_result pcap_format_ng_header(struct pcap_format *format, const uint8_t *bytes, size_t size,
                                        size_t *used);
 enum pcap_result pcap_format_ng_next(struct pcap_format *format, const uint8_t *bytes, size_t size, size_t *used,

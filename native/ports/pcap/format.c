@@ -1,6 +1,6 @@
 /*
- * pcap_format.c - see pcap_format.h. Here: telling formats apart, and classic
- * pcap. pcapng is in pcap_format_ng.c.
+ * format.c - see format.h. Here: telling formats apart, and classic
+ * pcap. pcapng is in format_ng.c.
  *
  * Like libpcap: version 2.3 and older may have the two lengths exchanged; a
  * packet longer than the file's snapshot length is cut to it; a captured length
@@ -9,7 +9,7 @@
  * allows D-Bus and USB more), and packet bytes are never changed (libpcap turns
  * the byte order of some pseudo-headers).
  */
-#include "pcap_format.h"
+#include "format.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /*
- * packet_tx.c - sending through a TPACKET_V2 ring.
+ * tx.c - sending through a TPACKET_V2 ring.
  *
  * Frames are copied into slots; one send() for each batch has the kernel take
  * them, past the queueing discipline. The kernel takes slots in order and stops at
@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
-#include "packet_socket.h"
+#include "socket.h"
 
 #define RING_BYTES (4u << 20) /* small enough to stay in a cache, 2048 slots for an MTU of 1500 */
 #define BLOCK_BYTES 262144u   /* three slots for the longest frames */

@@ -1,5 +1,5 @@
 /*
- * pcap_format_ng.c - the pcapng half of the parser: see pcap_format.h.
+ * format_ng.c - the pcapng half of the parser: see format.h.
  *
  * A block is checked as a whole (length, alignment, trailer) before anything in
  * it is believed. Blocks that carry neither packets nor interfaces are passed by
@@ -12,7 +12,7 @@
  */
 #include <stdlib.h>
 
-#include "pcap_format.h"
+#include "format.h"
 
 #define BLOCK_SECTION 0x0a0d0d0au /* the same in both byte orders */
 #define BLOCK_INTERFACE 1u

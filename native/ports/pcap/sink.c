@@ -1,5 +1,5 @@
-/* pcap_sink.c - see pcap_sink.h. */
-#include "pcap_sink.h"
+/* sink.c - see sink.h. */
+#include "sink.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,8 +1,8 @@
 /*
- * pcap_files.h - which files an input reads: the one it names, or every regular
+ * files.h - which files an input reads: the one it names, or every regular
  * file of the directory it names, in strcmp() order.
  *
- * Used by pcap_input.c in open(), on the control thread.
+ * Used by input.c in open(), on the control thread.
  */
 #ifndef PB_PCAP_FILES_H
 #define PB_PCAP_FILES_H

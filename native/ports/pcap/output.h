@@ -1,5 +1,5 @@
 /*
- * pcap_output.h - a capture file as an output port.
+ * output.h - a capture file as an output port.
  *
  * The functions are those of port.h's contract, for port->role PB_PORT_OUTPUT;
  * pcap.c's table calls them. What is written: pcap, version 2.4, nanoseconds,
@@ -9,7 +9,7 @@
 #ifndef PB_PCAP_OUTPUT_H
 #define PB_PCAP_OUTPUT_H
 
-#include "port.h"
+#include "../port.h"
 
 int pcap_output_open(struct pb_port *port, struct pb_error *error);
 uint32_t pcap_output_tx_batch(struct pb_port *port, const struct pb_tx *tx);

@@ -1,5 +1,5 @@
-/* pcap_source.c - see pcap_source.h. */
-#include "pcap_source.h"
+/* source.c - see source.h. */
+#include "source.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,8 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../core/error.h"
-#include "pcap_gunzip.h"
+#include "../../core/error.h"
+#include "gunzip.h"
 
 #define RAW_BYTES 65536
 
@@ -53,7 +53,7 @@ int pcap_source_open(struct pcap_source *source, const char *path)
     int code = fstat(source->fd, &status) < 0 ? errno : 0;
     if (code == 0 && S_ISDIR(status.st_mode))
         code = EISDIR;
-    /* pcap_sink.c locks what it writes. */
+    /* sink.c locks what it writes. */
     if (code == 0 && S_ISREG(status.st_mode) && flock(source->fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK)
         code = EWOULDBLOCK;
     if (code == 0)

@@ -1,5 +1,5 @@
 /*
- * netmap_abi.h - the interface of the netmap kernel module to programs, API 14: what
+ * abi.h - the interface of the netmap kernel module to programs, API 14: what
  * /dev/netmap takes and what its shared memory holds, on little-endian 64-bit machines.
  *
  * Written down here so that building needs no header of netmap's. Names are netmap's

@@ -1,7 +1,7 @@
 /*
- * pcap_sink.h - where a capture is written to: a file, a FIFO or standard output.
+ * sink.h - where a capture is written to: a file, a FIFO or standard output.
  *
- * The counterpart of pcap_source.h. Used by pcap_output.c, by one thread at a
+ * The counterpart of source.h. Used by output.c, by one thread at a
  * time. Never blocks on a pipe, and never lets a signal end the process for a
  * failed write. The struct is the caller's, the descriptor belongs to it.
  */
@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "port.h"
+#include "../port.h"
 
 struct pcap_sink {
     int fd;              /* -1: not open */

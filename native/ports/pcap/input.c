@@ -1,5 +1,5 @@
 /*
- * pcap_input.c - see pcap_input.h.
+ * input.c - see input.h.
  *
  * One buffer, refilled from the source. rx_batch() parses records in place and
  * lends them; it refills only before it has parsed any, when by contract nothing
@@ -11,18 +11,18 @@
  * The state, its buffer and the open file belong to the port, from open() to
  * close(). The next file of a directory is opened on the engine thread.
  */
-#include "pcap_input.h"
+#include "input.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "../core/clock.h"
-#include "pcap.h"
-#include "pcap_files.h"
-#include "pcap_format.h"
-#include "pcap_source.h"
-#include "region.h"
+#include "../../core/clock.h"
+#include "../pcap.h"
+#include "../region.h"
+#include "files.h"
+#include "format.h"
+#include "source.h"
 
 #define BUFFER_BYTES (1u << 20)
 #define REGION_BUFFERS 8

@@ -1,8 +1,8 @@
 /*
- * pcap_source.h - the bytes of one capture: from a file, a FIFO or standard
+ * source.h - the bytes of one capture: from a file, a FIFO or standard
  * input, decompressed where they turn out to be gzip.
  *
- * Used by pcap_input.c, by one thread at a time. Never blocks: of what is not a
+ * Used by input.c, by one thread at a time. Never blocks: of what is not a
  * file it reads only what is there. The struct is the caller's; descriptor and
  * buffers belong to it until pcap_source_close().
  */

@@ -1,5 +1,5 @@
 /*
- * netmap_device.h - registrations with /dev/netmap, and the memory they share with the kernel.
+ * device.h - registrations with /dev/netmap, and the memory they share with the kernel.
  *
  * A device is one registration of an interface, a pipe's end or a VALE port. An input and an
  * output of the same name in one engine are two ports of one device. Memory is mapped
@@ -14,9 +14,9 @@
 #ifndef PB_NETMAP_DEVICE_H
 #define PB_NETMAP_DEVICE_H
 
-#include "interface.h"
-#include "netmap_abi.h"
-#include "netmap_pool.h"
+#include "../interface.h"
+#include "abi.h"
+#include "pool.h"
 
 /* The driver's own counters, in the order of pb_netmap_counters. */
 enum pb_netmap_counter {

@@ -1,5 +1,5 @@
-/* pcap_gunzip.c - see pcap_gunzip.h. The ABI is that of zlib 1.2 (zlib.h). */
-#include "pcap_gunzip.h"
+/* gunzip.c - see gunzip.h. The ABI is that of zlib 1.2 (zlib.h). */
+#include "gunzip.h"
 
 #include <dlfcn.h>
 #include <errno.h>

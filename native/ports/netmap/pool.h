@@ -1,5 +1,5 @@
 /*
- * netmap_pool.h - the extra buffers of a netmap memory: where packets wait that an
+ * pool.h - the extra buffers of a netmap memory: where packets wait that an
  * output's ring has no room for.
  *
  * A pool belongs to one engine and one memory, all outputs there share it. It knows

@@ -1,9 +1,9 @@
 /*
- * netmap_tx.c - sending through netmap rings.
+ * tx.c - sending through netmap rings.
  *
  * A packet of a netmap input of the same memory, which no other output sees, goes out
  * by swapping the two slots' buffers; any other is copied. What a ring has no room for
- * waits in extra buffers (netmap_pool.h), or, where the source can wait, is refused. Every
+ * waits in extra buffers (pool.h), or, where the source can wait, is refused. Every
  * batch ends with a sync of the ring it went to, so nothing lies there unseen.
  *
  * Packets keep their order: an interface with several rings sends what came in by ring
@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "netmap.h"
+#include "netmap_port.h"
 
 #define RETRY_NS 1000000 /* poll() tells when some ring has room, not which: with several, look again after this */
 #define DRAIN_MS 100     /* the longest that close() waits for room */

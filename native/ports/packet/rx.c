@@ -1,5 +1,5 @@
 /*
- * packet_rx.c - receiving from a TPACKET_V3 ring.
+ * rx.c - receiving from a TPACKET_V3 ring.
  *
  * The kernel fills blocks with frames and hands them over whole, at the latest
  * after a millisecond. Frames are lent out where they lie; a block goes back in
@@ -11,9 +11,9 @@
 #include <linux/if_ether.h>
 #include <sys/socket.h>
 
-#include "../core/checksum.h"
-#include "../core/error.h"
-#include "packet_socket.h"
+#include "../../core/checksum.h"
+#include "../../core/error.h"
+#include "socket.h"
 
 /* A block holds at least the longest frame. It is handed over after BLOCK_RETIRE_MS even with one
  * frame in it, so that their number is also how many milliseconds an engine may be late. */

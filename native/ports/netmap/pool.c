@@ -1,5 +1,5 @@
-/* netmap_pool.c - see netmap_pool.h. Pure but for the list in the shared memory. */
-#include "netmap_pool.h"
+/* pool.c - see pool.h. Pure but for the list in the shared memory. */
+#include "pool.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /*
- * pcap_input.h - a capture, or a directory of them, as an input port.
+ * input.h - a capture, or a directory of them, as an input port.
  *
  * The functions are those of port.h's contract, for port->role PB_PORT_INPUT;
  * pcap.c's table calls them. Options: speed, loop.
@@ -7,7 +7,7 @@
 #ifndef PB_PCAP_INPUT_H
 #define PB_PCAP_INPUT_H
 
-#include "port.h"
+#include "../port.h"
 
 int pcap_input_open(struct pb_port *port, struct pb_error *error);
 uint32_t pcap_input_rx_batch(struct pb_port *port, struct pb_packet *packets, uint32_t packets_max);

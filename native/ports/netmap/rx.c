@@ -1,5 +1,5 @@
 /*
- * netmap_rx.c - receiving from netmap rings.
+ * rx.c - receiving from netmap rings.
  *
  * Packets are lent where they lie. Their slots go back to the kernel with the first sync
  * after rx_release(): until then outputs of the same memory swap their own buffers into
@@ -8,8 +8,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "../core/clock.h"
-#include "netmap.h"
+#include "../../core/clock.h"
+#include "netmap_port.h"
 
 #define LOOK_NS 1000000000 /* nobody tells that an interface went down: look */
 

@@ -1,12 +1,12 @@
 /*
- * netmap.h - what netmap.c, netmap_rx.c and netmap_tx.c share: the state of a port, by role.
+ * netmap_port.h - what netmap.c, rx.c and tx.c share: the state of a port, by role.
  *
  * Nobody else includes this. Threads and ownership: as port.h says.
  */
-#ifndef PB_NETMAP_H
-#define PB_NETMAP_H
+#ifndef PB_NETMAP_PORT_H
+#define PB_NETMAP_PORT_H
 
-#include "netmap_device.h"
+#include "device.h"
 
 /* Where a packet of the last batch is. */
 struct pb_netmap_place {

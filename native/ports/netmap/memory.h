@@ -1,11 +1,11 @@
 /*
- * netmap_memory.h - what netmap_device.c needs of netmap_memory.c: a registration's memory
+ * memory.h - what device.c needs of memory.c: a registration's memory
  * and rings. Control thread.
  */
 #ifndef PB_NETMAP_MEMORY_H
 #define PB_NETMAP_MEMORY_H
 
-#include "netmap_device.h"
+#include "device.h"
 
 /* The engine's mapping of the registration's memory, for one more device. 0, or -errno with text. */
 int pb_netmap_memory_open(const struct pb_port *port, const struct netmap_register *request, int fd,

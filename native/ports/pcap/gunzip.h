@@ -1,12 +1,12 @@
 /*
- * pcap_gunzip.h - a gzip stream, decompressed piece by piece.
+ * gunzip.h - a gzip stream, decompressed piece by piece.
  *
  * zlib is loaded when the first compressed capture is met, with declarations of
  * our own: building the program needs no zlib, and running it needs one only
  * for compressed captures. inflate() rather than gzread(), because gzread()
  * reads its descriptor by itself and would block on a pipe.
  *
- * Used by pcap_source.c, by the thread that has the source. The decompressor is
+ * Used by source.c, by the thread that has the source. The decompressor is
  * the caller's until pcap_gunzip_close(); the library stays loaded for all.
  */
 #ifndef PB_PCAP_GUNZIP_H

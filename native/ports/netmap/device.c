@@ -1,7 +1,7 @@
 /*
- * netmap_device.c - see netmap_device.h: registering, and the care for the interface behind it.
+ * device.c - see device.h: registering, and the care for the interface behind it.
  */
-#include "netmap_device.h"
+#include "device.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,9 +12,9 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "../core/error.h"
-#include "host_route.h"
-#include "netmap_memory.h"
+#include "../../core/error.h"
+#include "../host_route.h"
+#include "memory.h"
 
 static struct pb_netmap_device *devices;
 

@@ -1,5 +1,5 @@
 /*
- * packet_socket.h - what packet.c, packet_rx.c and packet_tx.c share.
+ * socket.h - what packet.c, rx.c and tx.c share.
  *
  * packet.c opens the socket and knows its interface's state; the other two each
  * know one kind of ring. Nobody else includes this (packet.h is for that).
@@ -7,7 +7,7 @@
 #ifndef PB_PACKET_SOCKET_H
 #define PB_PACKET_SOCKET_H
 
-#include "packet.h"
+#include "../packet.h"
 
 /* packet.c: the interface. Each makes a few system calls, so none is for each packet. */
 
@@ -24,7 +24,7 @@ int pb_packet_map_ring(struct pb_port *port, struct pb_packet_socket *s, int opt
                        socklen_t bytes, struct pb_error *error);
 int pb_packet_bind(const struct pb_packet_socket *s, uint16_t protocol);
 
-/* packet_rx.c: an input. */
+/* rx.c: an input. */
 
 int pb_packet_rx_open(struct pb_port *port, struct pb_packet_socket *s, struct pb_error *error);
 bool pb_packet_rx_wait(struct pb_port *port, struct pb_packet_socket *s, struct pb_wait *wait);
@@ -32,7 +32,7 @@ void pb_packet_rx_tick(struct pb_port *port, struct pb_packet_socket *s);
 /* Before the socket is closed: leave the fanout group, if in one. */
 void pb_packet_rx_leave(struct pb_packet_socket *s);
 
-/* packet_tx.c: an output. */
+/* tx.c: an output. */
 
 int pb_packet_tx_open(struct pb_port *port, struct pb_packet_socket *s, uint32_t mtu, struct pb_error *error);
 bool pb_packet_tx_wait(struct pb_port *port, struct pb_packet_socket *s, struct pb_wait *wait);

@@ -1,5 +1,5 @@
-/* pcap_files.c - see pcap_files.h. */
-#include "pcap_files.h"
+/* files.c - see files.h. */
+#include "files.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 /*
- * pcap_output.c - see pcap_output.h.
+ * output.c - see output.h.
  *
  * Packets are appended to one buffer, which is written when full and in flush().
  * A buffered packet is in flight; it is sent when its last byte is written, or
@@ -10,14 +10,14 @@
  * Everything runs on the engine thread but open() and close(). The buffer and the
  * descriptor belong to the port; packets are copied, nothing of theirs is kept.
  */
-#include "pcap_output.h"
+#include "output.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-#include "pcap.h"
-#include "pcap_format.h"
-#include "pcap_sink.h"
+#include "../pcap.h"
+#include "format.h"
+#include "sink.h"
 
 /* 256 KiB and room for headers: the largest packet fits an empty buffer. */
 #define BUFFER_BYTES (PB_FRAME_BYTES_MAX + 4096u)
