@@ -202,7 +202,6 @@ async function killed(suite: Suite): Promise<void> {
   await place.wires.came(1, 1);
   host.program.child.kill('SIGKILL');
   await host.program.ended();
-  place.wires.takeErrors();
   await place.detach([0, 1, 2], true);
   assert.deepEqual(place.leftovers(true), [], 'left behind by the killed process');
   await suite.run(both, async (run) => {

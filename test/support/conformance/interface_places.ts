@@ -97,7 +97,7 @@ export class VethPlace implements Place {
   }
 
   async detach(): Promise<void> {
-    this.wires.takeErrors();
+    await this.wires.takeErrors();
   }
 
   async setPeers(isUp: boolean): Promise<void> {
@@ -116,13 +116,13 @@ export class VethPlace implements Place {
     else this.#down.add(wire);
     // A socket says once that its interface was down.
     if (isUp) await this.wires.open(wire, `out${wire}`);
-    this.wires.takeErrors();
+    await this.wires.takeErrors();
   }
 
   async remove(wire: number): Promise<void> {
     this.inner.run('ip', 'link', 'delete', `in${wire}`);
     delete this.#mtus[wire];
-    this.wires.takeErrors();
+    await this.wires.takeErrors();
   }
 
   held(): number {
@@ -189,20 +189,20 @@ export class OwnInterfacePlace implements Place {
       if (this.#made.delete(wire) || isLeft) this.#namespace.run('sh', '-ec', this.#own.remove(name));
       assert.ok(!this.#interfaces().includes(name), `${name} is gone with its engine`);
     }
-    this.wires.takeErrors();
+    await this.wires.takeErrors();
   }
 
   async setLink(wire: number, isUp: boolean): Promise<void> {
     const name = this.portName(wire);
     this.#namespace.run('ip', 'link', 'set', this.#own.inner?.(name) ?? name, isUp ? 'up' : 'down');
     if (isUp) await this.wires.open(wire, name);
-    this.wires.takeErrors();
+    await this.wires.takeErrors();
   }
 
   async remove(wire: number): Promise<void> {
     this.#namespace.run('ip', 'link', 'delete', this.portName(wire));
     this.#made.delete(wire);
-    this.wires.takeErrors();
+    await this.wires.takeErrors();
   }
 
   leftovers(): string[] {

@@ -57,7 +57,7 @@ export class MemifPlace implements Place {
 
   async detach(): Promise<void> {
     await this.setPeers(false);
-    this.wires.takeErrors();
+    await this.wires.takeErrors();
   }
 
   async setPeers(isUp: boolean): Promise<void> {

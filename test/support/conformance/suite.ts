@@ -118,7 +118,7 @@ export class Run {
       this.send(from, part);
       const wanted = before + (at + part.length) * copies;
       if (await wires.until(() => came() >= wanted)) continue;
-      const stats = `${wires.takeErrors()} ${JSON.stringify(await this.stats())}`;
+      const stats = `${await wires.takeErrors()} ${JSON.stringify(await this.stats())}`;
       assert.fail(`${came() - before} of ${wanted - before} frames came out of ${to}; ${stats}`);
     }
   }

@@ -34,7 +34,7 @@
 #define MESSAGES_FD 3
 
 struct message {
-    uint8_t kind; /* in: 'o'pen NAME, 's'end FRAME; out: 'o'pened, 'f'rame, 'e'rror TEXT */
+    uint8_t kind; /* in: 'o'pen NAME, 's'end FRAME, 'a'nswer; out: 'o'pened, 'f'rame, 'e'rror TEXT, 'a'll before was done */
     uint8_t wire;
     uint16_t unused;
     uint32_t bytes; /* of the payload */
@@ -103,6 +103,10 @@ static void obey(const struct message *message, const uint8_t *payload)
     uint8_t wire = message->wire;
     if (message->kind == 's') {
         send_frame(wire, payload, message->bytes);
+        return;
+    }
+    if (message->kind == 'a') {
+        say('a', wire, NULL, 0);
         return;
     }
     char name[IF_NAMESIZE] = "";

@@ -40,8 +40,8 @@ export abstract class Wires {
     return this.#counts[wire] ?? 0;
   }
 
-  /** Frames that did not go in, each with its reason, since the last call. */
-  takeErrors(): string[] {
+  /** Frames sent so far that did not go in, each with its reason, since the last call. */
+  async takeErrors(): Promise<string[]> {
     return [];
   }
 
@@ -123,6 +123,7 @@ export class RawWires extends Wires {
   #rest: Buffer = Buffer.alloc(0);
   #errors: string[] = [];
   #opened = 0;
+  #obeyed = 0;
 
   constructor(t: TestContext, namespace: Namespace) {
     super();
@@ -136,7 +137,7 @@ export class RawWires extends Wires {
     const before = this.#opened;
     this.#write(message('o', wire, Buffer.from(interfaceName)));
     const done = await this.until(() => this.#opened > before || this.#errors.length > 0);
-    assert.deepEqual([done, this.takeErrors()], [true, []], `opens ${interfaceName}`);
+    assert.deepEqual([done, this.#errors.splice(0)], [true, []], `opens ${interfaceName}`);
   }
 
   send(wire: number, frames: readonly Buffer[]): void {
@@ -144,7 +145,10 @@ export class RawWires extends Wires {
     this.#write(Buffer.concat(frames.map((frame) => message('s', wire, frame))));
   }
 
-  override takeErrors(): string[] {
+  override async takeErrors(): Promise<string[]> {
+    const before = this.#obeyed;
+    this.#write(message('a', 0, Buffer.alloc(0)));
+    assert.ok(await this.until(() => this.#obeyed > before), 'wires.c goes through what it was told');
     return this.#errors.splice(0);
   }
 
@@ -169,6 +173,7 @@ export class RawWires extends Wires {
   #obey(kind: string, wire: number, payload: Buffer): void {
     if (kind === 'f') this.keep(wire, payload);
     else if (kind === 'o') this.#opened++;
+    else if (kind === 'a') this.#obeyed++;
     else this.#errors.push(`wire ${wire}: ${payload.toString()}`);
   }
 }
