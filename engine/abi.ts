@@ -1,7 +1,7 @@
 // Generated from native/include/packet_bricks.h by `npm run abi`. Do not edit.
 
 /** Hash of the header; pb_abi_hash() of a library that fits returns the same. */
-export const abiHash = 'c5d8bb11312f2905';
+export const abiHash = 'e3bd595a84ffe44f';
 
 /** The limits and constants of the header. */
 export const abi = {

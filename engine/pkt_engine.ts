@@ -156,7 +156,7 @@ export class PktEngine {
     return this;
   }
 
-  /** Opens the ports and starts the thread. When a port fails to open, none stays open. */
+  /** Opens the ports and starts the thread, which runs when this returns. When a port fails to open, none stays open. */
   start(): this {
     this.#checkAlive();
     if (this.isRunning) throw BricksError.of('ENGINE_STARTED', { engine: this.name });

@@ -12,6 +12,7 @@
 #define PB_ENGINE_H
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 
 #include "../ports/port.h"
@@ -121,6 +122,7 @@ struct pb_engine {
 
     pthread_t thread;
     bool has_thread;
+    sem_t begun; /* the thread looks for packets; start waits for it */
     _Atomic bool stopping;
     _Atomic int state; /* PB_ENGINE_STOPPED, ... */
 };

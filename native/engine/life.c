@@ -128,15 +128,20 @@ static int start_thread(struct pb_engine *engine)
         CPU_SET((unsigned)engine->cpu, &cpus);
         pthread_attr_setaffinity_np(&attributes, sizeof(cpus), &cpus);
     }
+    sem_init(&engine->begun, 0, 0);
     int code = pthread_create(&engine->thread, &attributes, pb_engine_loop, engine);
     pthread_attr_destroy(&attributes);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (code != 0)
-        return -code;
-    char name[16];
-    snprintf(name, sizeof(name), "bricks-%.8s", engine->name);
-    pthread_setname_np(engine->thread, name);
-    return 0;
+    if (code == 0) {
+        char name[16];
+        snprintf(name, sizeof(name), "bricks-%.8s", engine->name);
+        pthread_setname_np(engine->thread, name);
+        /* Where processors are scarce a thread may begin late, and rings of ports hold milliseconds. */
+        while (sem_wait(&engine->begun) != 0)
+            continue;
+    }
+    sem_destroy(&engine->begun);
+    return -code;
 }
 
 int pb_engine_start(int handle, struct pb_error *error)

@@ -278,11 +278,13 @@ void *pb_engine_loop(void *argument)
     loop.poll_fds = calloc(fds, sizeof(*loop.poll_fds));
     if (loop.poll_fds == NULL) {
         pb_event_post(engine->handle, "no memory for the engine's thread; it carries nothing");
+        sem_post(&engine->begun);
         return NULL;
     }
     for (uint32_t i = 0; i < engine->inputs_count; i++)
         loop.has_pausable |= engine->inputs[i]->port.pausable && !engine->inputs[i]->port.endless;
     tell_ports(engine, true);
+    sem_post(&engine->begun);
     loop.ticked_ns = pb_clock_steady_ns();
     uint32_t turns = 0;
     while (!atomic_load_explicit(&engine->stopping, memory_order_acquire)) {

@@ -117,7 +117,7 @@ PB_API int pb_engine_connect_brick(int engine, uint32_t brick, uint32_t output, 
 PB_API int pb_engine_connect_output(int engine, uint32_t brick, uint32_t output, uint32_t port,
                                     struct pb_error *error);
 
-/* Open the ports and start the thread. On failure everything opened is closed again. */
+/* Open the ports and start the thread; when it returns, the thread runs. On failure everything opened is closed again. */
 PB_API int pb_engine_start(int engine, struct pb_error *error);
 /* Ask the thread to end, join it, close the ports. Counters stay readable. */
 PB_API int pb_engine_stop(int engine, struct pb_error *error);
