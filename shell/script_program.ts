@@ -1,4 +1,5 @@
 // What bricks-script does: loads the script by its language, carries packets through it, ends with finish().
+import { constants } from 'node:os';
 import { extname } from 'node:path';
 import { runScript, type ScriptFunctions } from '../bricks/script/host.ts';
 import { isFrom, ScriptFailure, scriptFailure } from '../bricks/script/script_failure.ts';
@@ -7,6 +8,7 @@ import { companionOf } from '../engine/companion.ts';
 import { BricksError } from '../engine/errors.ts';
 import { parentFollow } from '../engine/native.ts';
 import { exitStatus, type ParsedCommand, UsageError } from './command/options.ts';
+import { onEndingSignals } from './ending_signals.ts';
 import { readScript } from './engines.ts';
 
 function outputsOf(text: string | undefined): number {
@@ -65,8 +67,11 @@ export async function runScriptProgram({ values, switches, positionals }: Parsed
   const outputs = outputsOf(values.outputs);
   followEngine();
   const ending = new AbortController();
-  // Once: a second signal ends a script that does not come to its end.
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => ending.abort());
+  onEndingSignals(['SIGTERM', 'SIGINT'], (name, isFirst) => {
+    ending.abort();
+    // A second one ends a script that does not come to its end.
+    if (!isFirst) process.exit(128 + constants.signals[name]);
+  });
   try {
     const script = await load(file, argument);
     await runScript(script, { from, to, outputs, wait: switches.has('wait') }, ending.signal);

@@ -91,7 +91,16 @@ function makeHost(t: TestContext): Namespace {
   const peer = makeNamespace(t, 'peer');
   connect(host, 'eth2', peer, 'peer2');
   connect(host, 'eth3', peer, 'peer3', 9000);
-  const { command, args } = peer.inside('tcpreplay', '-q', '--loop=0', '--pps=500', '-i', 'peer3', demoCapture);
+  const { command, args } = peer.inside(
+    'tcpreplay',
+    '-q',
+    '--timer=nano',
+    '--loop=0',
+    '--pps=500',
+    '-i',
+    'peer3',
+    demoCapture,
+  );
   start(t, command, args, { stdio: 'ignore' });
   return host;
 }

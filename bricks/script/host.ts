@@ -31,7 +31,42 @@ async function send(writer: PipeWriter, batch: ScriptBatch): Promise<void> {
   await writer.send(batch);
 }
 
-async function carry(script: ScriptFunctions, pipe: Pipe, writer: PipeWriter | undefined, outputs: number) {
+/** Ends what waits for packets or for room when a signal comes, but not while a script has a batch: that stays whole. */
+class Waits {
+  readonly #controller = new AbortController();
+  readonly #end: AbortSignal;
+  #isHeld = false;
+
+  constructor(end: AbortSignal) {
+    this.#end = end;
+    end.addEventListener('abort', () => {
+      if (!this.#isHeld) this.resume();
+    });
+    if (end.aborted) this.resume();
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  hold(): void {
+    this.#isHeld = true;
+  }
+
+  resume(): void {
+    this.#isHeld = false;
+    if (this.#end.aborted) this.#controller.abort(this.#end.reason);
+  }
+}
+
+interface Carrier {
+  readonly pipe: Pipe;
+  readonly writer: PipeWriter | undefined;
+  readonly outputs: number;
+  readonly waits: Waits;
+}
+
+async function carry(script: ScriptFunctions, { pipe, writer, outputs, waits }: Carrier): Promise<void> {
   let view: ScriptBatch | undefined;
   for await (const batch of pipe) {
     if (view === undefined) {
@@ -39,27 +74,31 @@ async function carry(script: ScriptFunctions, pipe: Pipe, writer: PipeWriter | u
       if (pipe.linkType !== undefined) writer?.setLinkType(pipe.linkType);
     }
     view.begin();
+    waits.hold();
     const pending = script.process(view);
     if (pending instanceof Promise) await pending;
-    if (writer !== undefined) await send(writer, view);
+    // What there is room for is sent before it waits.
+    const sending = writer === undefined ? undefined : send(writer, view);
+    waits.resume();
+    if (sending !== undefined) await sending;
   }
 }
 
 /** Runs a script until its packets end, or the signal comes; then finish(). Rejects with what the script throws. */
 export async function runScript(script: ScriptFunctions, pipes: ScriptPipes, signal: AbortSignal): Promise<void> {
   const { from, to, outputs, wait } = pipes;
+  const waits = new Waits(signal);
+  const options = { wait, signal: waits.signal };
   let pipe: Pipe | undefined;
   let writer: PipeWriter | undefined;
   try {
-    pipe = await openPipe(from, { wait, signal });
-    if (to !== undefined) writer = await openPipeWriter(to, { wait, signal });
-    await carry(script, pipe, writer, outputs);
+    pipe = await openPipe(from, options);
+    if (to !== undefined) writer = await openPipeWriter(to, options);
+    await carry(script, { pipe, writer, outputs, waits });
   } catch (error) {
     // An engine that stops ends both pipes, and may end this one first.
-    const isEnd = signal.aborted
-      ? error === signal.reason
-      : error instanceof BricksError && error.code === 'PIPE_ENDED';
-    if (!isEnd) throw error;
+    const isEnd = error instanceof BricksError && error.code === 'PIPE_ENDED';
+    if (!isEnd && !(signal.aborted && error === signal.reason)) throw error;
   } finally {
     pipe?.close();
     writer?.close();

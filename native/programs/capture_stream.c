@@ -8,12 +8,16 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../core/clock.h"
 #include "../core/error.h"
 
 #define RECORDS_MAX 256
 #define BUFFER_BYTES (256u << 10)
 #define RETRY_NS 100000000 /* how often a waiting pb_capture_attach() looks */
 #define PARENT_LOOK_S 1    /* how often we look whether our parent is there, where there is nothing to do */
+/* timeout(1) signals a program and then its group, so that one request comes twice; and once more by way of the
+ * program that has started it. */
+#define SAME_SIGNAL_MS 500
 #define PCAP_MAGIC_NS 0xa1b23c4du
 
 struct pcap_record_header {
@@ -23,24 +27,32 @@ struct pcap_record_header {
 /* ---------------------------------------------------------------- signals */
 
 static volatile sig_atomic_t interrupted;
+static int64_t interrupted_ms; /* the handler's */
 static sigset_t ending_signals;
 
+/* The first ends the capture; one that comes later ends a write to a program that does not read. */
 static void interrupt(int signal_number)
 {
-    (void)signal_number;
+    int64_t now_ms = pb_clock_steady_ms();
+    if (interrupted && now_ms - interrupted_ms > SAME_SIGNAL_MS) {
+        signal(signal_number, SIG_DFL);
+        raise(signal_number);
+        return;
+    }
+    if (!interrupted)
+        interrupted_ms = now_ms;
     interrupted = 1;
 }
 
 void pb_capture_catch_signals(void)
 {
-    /* No SA_RESTART: the wait shall end. Once only: a second signal ends a write to
-     * a program that does not read. */
-    struct sigaction action = {.sa_handler = interrupt, .sa_flags = (int)SA_RESETHAND};
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
     sigemptyset(&ending_signals);
     sigaddset(&ending_signals, SIGINT);
     sigaddset(&ending_signals, SIGTERM);
+    /* No SA_RESTART: the wait shall end. */
+    struct sigaction action = {.sa_handler = interrupt, .sa_mask = ending_signals};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
 }
 

@@ -50,7 +50,7 @@ struct pb_capture {
 };
 
 /* From now on SIGINT and SIGTERM end pb_capture_attach() and pb_capture_copy() in
- * good order, once: a second one ends the process. SIGPIPE is ignored. */
+ * good order; one that comes half a second later, or more, ends the process. SIGPIPE is ignored. */
 void pb_capture_catch_signals(void);
 bool pb_capture_interrupted(void);
 

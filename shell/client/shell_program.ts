@@ -5,6 +5,7 @@ import { version } from '../../package_info.ts';
 import { checkLevel } from '../command/log_level.ts';
 import { exitStatus, type ParsedCommand, UsageError } from '../command/options.ts';
 import { deferred } from '../deferred.ts';
+import { onEndingSignals } from '../ending_signals.ts';
 import { outcomeText } from '../prompt/outcome_text.ts';
 import { Prompt } from '../prompt/prompt.ts';
 import { isInteractive, surviveLostStreams } from '../prompt/terminal.ts';
@@ -70,13 +71,10 @@ function asLines(outcome: Evaluation): Evaluation {
 /** The first signal ends the chunk, which takes a moment; without one, or with the second, the program ends at once. */
 function interruptOnSignal(session: RemoteSession): { hasBegun: boolean } {
   const state = { hasBegun: false };
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.on(signal, () => {
-      if (!state.hasBegun) process.exit(128 + constants.signals[signal]);
-      state.hasBegun = false;
-      session.interrupt();
-    });
-  }
+  onEndingSignals(['SIGINT', 'SIGTERM'], (name, isFirst) => {
+    if (!state.hasBegun || !isFirst) process.exit(128 + constants.signals[name]);
+    session.interrupt();
+  });
   return state;
 }
 

@@ -135,8 +135,8 @@ export const scriptCommand: Command = {
 JavaScript in process.argv[2]. What it prints is printed. README.md of the brick Script says what scripts look like.`,
     `The brick Script starts this program beside its engine, with both pipes; this is how a script is tried on its own. Types of
 TypeScript are stripped, not checked: what is not only types, such as enum, is an error.`,
-    `The script's function finish is called at the end of the packets, and on SIGTERM or SIGINT; a second one ends a script that
-does not come to its end.`,
+    `The script's function finish is called at the end of the packets, and on SIGTERM or SIGINT; one that comes later ends
+a script that does not come to its end.`,
   ],
   sections: {
     Environment: runtimeVariable,

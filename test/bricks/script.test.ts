@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Brick, PktEngine } from '../../index.ts';
 import { assertAccounting } from '../support/accounting.ts';
 import { assertSamePackets, type Packet, readCapture, timed, writeCapture } from '../support/capture.ts';
@@ -264,6 +265,51 @@ export async function finish() { await null; console.log('finished'); }`,
     assert.deepEqual(await script.ended(), { code: 0, signal: null }, script.output());
     assert.match(script.stdout(), /^argument\ttrue\nfinished\n$/);
   }
+});
+
+test('SIGTERM leaves a script the batch that it has; what timeout(1) sends twice is one request', async (t) => {
+  const scripts = {
+    'busy.lua': `function process(b)
+  print("began")
+  local till = os.clock() + 0.4
+  while os.clock() < till do end
+  print(b:count())
+end
+function finish() print("finished") end`,
+    'busy.mjs': `export default async (b) => {
+  console.log('began');
+  await new Promise((done) => setTimeout(done, 400));
+  console.log(b.count);
+};
+export const finish = () => console.log('finished');`,
+  };
+  for (const [name, text] of Object.entries(scripts)) {
+    const [there, back] = [`busy${pipes++}`, `busy${pipes++}`];
+    startPassing(t, 'null:?frames=60&packets=3&pausable=1', `${there}{0?wait=1`);
+    const behind = startPassing(t, `${back}}0`, 'null:');
+    const script = startScript(t, '--from', `${there}}0`, '--to', `${back}}0`, scriptFile(t, name, text));
+    await script.until(/began\n/);
+    script.child.kill('SIGTERM');
+    await delay(20);
+    script.child.kill('SIGTERM');
+    assert.deepEqual(await script.ended(), { code: 0, signal: null }, script.output());
+    assert.equal(script.stdout(), 'began\n3\nfinished\n', script.output());
+    await until('its packets', () => behind.stats().rxPackets === 3);
+  }
+});
+
+test('a second SIGTERM ends a script that does not come to its end', async (t) => {
+  const pipe = `stuck${pipes++}`;
+  startPassing(t, 'null:?frames=60&packets=3&pausable=1', `${pipe}{0?wait=1`);
+  const text =
+    "export default () => { console.log('began'); return new Promise((done) => setTimeout(done, 60_000)); };";
+  const script = startScript(t, '--from', `${pipe}}0`, scriptFile(t, 'stuck.mjs', text));
+  await script.until(/began\n/);
+  await until('its end', () => {
+    script.child.kill('SIGTERM');
+    return script.child.exitCode !== null;
+  });
+  assert.deepEqual(await script.ended(), { code: 143, signal: null }, script.output());
 });
 
 test('what is missing on its command line is said', async (t) => {

@@ -465,7 +465,7 @@ test('engines of one process: stopping one loses nothing of another', { skip }, 
   assert.equal(await engines.started(), undefined);
   const packets = makeFrames(1500, 1);
   const file = captureOf(bed, 'in.pcap', packets);
-  const { command, args } = bed.sender.inside('tcpreplay', '-q', '--pps=3000', '-i', 'tx0', file);
+  const { command, args } = bed.sender.inside('tcpreplay', '-q', '--timer=nano', '--pps=3000', '-i', 'tx0', file);
   const sender = start(t, command, args);
   for (let i = 0; i < 10; i++) {
     await engines.stop('restless');

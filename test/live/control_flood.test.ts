@@ -120,7 +120,16 @@ test('attacks on the control socket while traffic runs', { skip: skipLive('tcpre
     const packets = makeFrames(20_000);
     const file = join(bed.folder, 'in.pcap');
     writeCapture(file, packets);
-    const line = bed.sender.inside('tcpreplay', '-q', '--pps=2000', '--preload-pcap', '-i', sendInterface, file);
+    const line = bed.sender.inside(
+      'tcpreplay',
+      '-q',
+      '--timer=nano',
+      '--pps=2000',
+      '--preload-pcap',
+      '-i',
+      sendInterface,
+      file,
+    );
     const sender = start(t, line.command, line.args);
     const witness = new Witness(await runtime.client(t, { program: 'witness' }));
     await witness.getsAnswers('before the first attack');

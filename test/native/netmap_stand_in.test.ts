@@ -69,7 +69,7 @@ test('an interface of a namespace is a NIC, the other side of its link the wire'
   const [received, seen] = [join(bed.folder, 'received.pcap'), join(bed.folder, 'seen.pcap')];
   const reader = standIn.app(['rx', 'in0', received, '500'], bed.receiver.inside);
   await reader.until(ready);
-  bed.sender.run('tcpreplay', '-q', '--pps=5000', '-i', 'tx0', file);
+  bed.sender.run('tcpreplay', '-q', '--timer=nano', '--pps=5000', '-i', 'tx0', file);
   assert.equal((await reader.ended()).code, 0, reader.output());
   assertSameFrames(readCapture(received).packets, packets, 'from the wire');
 

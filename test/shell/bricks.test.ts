@@ -1,12 +1,14 @@
 // The program: what it prints where, and its exit statuses.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { version } from '../../package_info.ts';
+import { readCapture } from '../support/capture.ts';
 import { makeFolder } from '../support/files.ts';
-import { projectFolder, skipWithout, start, until, waitMs } from '../support/programs.ts';
+import { projectFolder, run, skipWithout, start, until, waitMs } from '../support/programs.ts';
 
 const bricks = ['--import', 'tsx', 'shell/bricks.ts'];
 
@@ -204,6 +206,16 @@ test('bricks-pipe passes arguments, output and exit status on', () => {
   assert.equal(pipe('--nope').status, 2);
 });
 
+/** An engine whose pipe always has packets, in a process of its own; the environment in which programs find the pipe. */
+async function serveEndlessPipe(t: TestContext, pipe: string): Promise<NodeJS.ProcessEnv> {
+  const env = { ...process.env, BRICKS_RUNTIME_DIR: makeFolder(t) };
+  const brick = `Brick.new("Dummy"):connect_input("null:"):connect_output("${pipe}")`;
+  const file = script(t, `pe = PktEngine.new("e") pe:link(${brick}) pe:start() print("up")`);
+  const program = start(t, 'node', [...bricks, '-f', file], { stdio: ['ignore', 'pipe', 'pipe'], env });
+  await program.until(/up/);
+  return env;
+}
+
 test('a bricks-pipe that is killed leaves the pipe to others', async (t) => {
   const folder = makeFolder(t);
   const env = { ...process.env, BRICKS_RUNTIME_DIR: folder };
@@ -220,4 +232,30 @@ test('a bricks-pipe that is killed leaves the pipe to others', async (t) => {
   await until('the reader to attach', () => /^k\}0 .*bricks-pipe/m.test(list()));
   reader.child.kill('SIGKILL');
   await until('the pipe to be free', () => !/^k\}0 .*bricks-pipe/m.test(list()));
+});
+
+test('bricks-pipe under timeout(1), whose signal comes several times, ends with a whole capture', {
+  skip: skipWithout('mkfifo'),
+}, async (t) => {
+  const env = await serveEndlessPipe(t, 'k{0');
+  const folder = makeFolder(t);
+  const [fifo, file] = [join(folder, 'fifo'), join(folder, 'capture.pcap')];
+  assert.equal(spawnSync('mkfifo', [fifo]).status, 0);
+  const line = 'exec node --import tsx shell/bricks_pipe.ts "k}0" >"$0"';
+  const reader = start(t, 'sh', ['-c', line, fifo], { stdio: ['ignore', 'ignore', 'pipe'], env });
+  // Nobody reads its output at first: it is in the middle of a write.
+  const output = openSync(fifo, 'r');
+  t.after(() => closeSync(output));
+  const isWriting = new RegExp(`^ *${reader.child.pid} +\\S*pipe_write `, 'm');
+  await until('the FIFO to be full', () => isWriting.test(run('ps', ['-eo', 'pgid=,wchan:32=,comm='])));
+  for (let times = 0; times < 2; times++) {
+    process.kill(-(reader.child.pid ?? assert.fail()), 'SIGTERM');
+    await delay(20);
+  }
+  const copy = start(t, 'sh', ['-c', 'exec cat <&3 >"$0"', file], { stdio: ['ignore', 'ignore', 'inherit', output] });
+  assert.deepEqual(await reader.ended(), { code: 0, signal: null }, reader.output());
+  assert.match(reader.output(), /^bricks-pipe: k}0: \d+ packets.*, interrupted\n$/);
+  await copy.ended();
+  const [, said] = /(\d+) packets/.exec(reader.output()) ?? [];
+  assert.equal(readCapture(file).packets.length, Number(said));
 });

@@ -34,7 +34,16 @@ export function makeLiveBed(t: TestContext, mtu = 1500): LiveBed {
 /** Replays captures, one after the other, at a pace that everybody can follow. */
 export function replay(bed: LiveBed, files: readonly string[], packetsPerSecond = 3000): void {
   for (const file of files) {
-    bed.sender.run('tcpreplay', '-q', `--pps=${packetsPerSecond}`, '--preload-pcap', '-i', sendInterface, file);
+    bed.sender.run(
+      'tcpreplay',
+      '-q',
+      '--timer=nano',
+      `--pps=${packetsPerSecond}`,
+      '--preload-pcap',
+      '-i',
+      sendInterface,
+      file,
+    );
   }
 }
 
