@@ -11,6 +11,7 @@ import { Interpreter } from '../../lua/interpreter.ts';
 import { endCommands } from '../../lua/shell_process.ts';
 import { makeFolder } from '../support/files.ts';
 import { failLua, runLua, startLua } from '../support/lua_run.ts';
+import { until } from '../support/programs.ts';
 
 /** How many descriptors of this process are open on the file. */
 function openCount(path: string): number {
@@ -31,10 +32,13 @@ function makeFile(t: Parameters<typeof makeFolder>[0], content: string): string 
   return path;
 }
 
-test('a command that has ended takes no more: nil, a message and a code', { timeout: 20_000 }, async () => {
+test('a command that has ended takes no more: nil, a message and a code', { timeout: 20_000 }, async (t) => {
+  const pidFile = makeFile(t, '');
   const text = await runLua(`
-    local f = io.popen("true", "w")
-    os.execute("sleep 0.3")
+    local f = io.popen("echo $$ > ${pidFile}", "w")
+    local pid
+    repeat pid = io.open("${pidFile}"):read("*l") until pid
+    while io.open("/proc/" .. pid .. "/stat") do os.execute("sleep 0.01") end
     print(f:write("x")) print(f:write("x"))
     print(f:close())
     f = io.popen("sleep 0.1; exit 3", "w")
@@ -164,32 +168,38 @@ test('commands that the system does not take', async () => {
   }
 });
 
-test('64 commands may run; endCommands() ends them all, also what does not heed it', { timeout: 30_000 }, async () => {
-  const source =
-    'commands = {} for i = 1, 100 do commands[i] = io.popen("trap \'\' TERM; sleep 40.25 & sleep 40.25", "w") end';
+/** A command that only this process runs: as long as two of it, which do not heed SIGTERM. */
+const stubborn = `sleep 100.${process.pid}`;
+const twice = `trap '' TERM; ${stubborn} & ${stubborn}`;
+
+/** How many of those are running. */
+function stubbornCount(): number {
+  const lines = execFileSync('ps', ['ax', '-o', 'stat,args'], { encoding: 'utf8' }).split('\n');
+  return lines.filter((line) => line.replace(/^[^Z]\S* +/, '') === stubborn).length;
+}
+
+test('64 commands may run; endCommands() ends them all, also what does not heed it', { timeout: 60_000 }, async () => {
+  const source = `commands = {} for i = 1, 100 do commands[i] = io.popen("${twice}", "w") end`;
   assert.match(
     await failLua(source, new Interpreter()),
     /^test\.lua:1: 64 commands are running, more are refused; wait for one: file:close\(\)$/,
   );
-  await delay(300);
+  await until('all of them to run', () => stubbornCount() === 128);
   await endCommands();
-  await delay(300);
-  const left = execFileSync('sh', [
-    '-c',
-    'ps ax -o stat,args | grep "[s]leep 40[.]25" | grep -v ^Z || true',
-  ]).toString();
-  assert.equal(left, '');
-  assert.equal(await runLua('print(os.execute("exit 3"))'), '3\n');
+  await until('none of them to run', () => stubbornCount() === 0);
+  // Each makes room when this process has taken note of its end.
+  const another = await until('room for another', async () => {
+    const { text, outcome } = startLua('print(os.execute("exit 3"))');
+    return (await outcome).kind === 'done' && text();
+  });
+  assert.equal(another, '3\n');
 });
 
 test('an interrupted command that does not heed it is killed', { timeout: 30_000 }, async () => {
   const interpreter = new Interpreter();
-  const { task, outcome } = startLua('os.execute("trap \'\' TERM; sleep 41.25 & sleep 41.25")', interpreter);
-  await delay(300);
+  const { task, outcome } = startLua(`os.execute("${twice}")`, interpreter);
+  await until('both to run', () => stubbornCount() === 2);
   interpreter.scheduler.interrupt(task);
   assert.deepEqual(await outcome, { kind: 'interrupted' });
-  const count = (): string =>
-    execFileSync('sh', ['-c', 'ps ax -o stat,args | grep "[s]leep 41[.]25" | grep -v ^Z | wc -l']).toString().trim();
-  for (let turn = 0; turn < 100 && count() !== '0'; turn++) await delay(100);
-  assert.equal(count(), '0');
+  await until('none of them to run', () => stubbornCount() === 0);
 });
