@@ -84,7 +84,8 @@ test('netmap counts as missing where interfaces would be opened by it and its mo
   assert.equal(text, `packet\ttrue\nnetmap\t${existsSync('/sys/module/netmap')}\n`);
 });
 
-// As people have them: a busy wait on os.clock, statistics in rounds, functions init, start and stop.
+// As people have them: a busy wait on os.clock, statistics in rounds, functions init, start and stop. The rounds of a test are
+// short: so that all is counted in them, it waits until the capture is read.
 const userScript = `#!/usr/local/bin/bricks-server -f
 utilObj = dofile 'scripts/utils.lua'
 PCAPDIR="${demoCapture}"
@@ -110,6 +111,7 @@ end
 function start()
   local pe = PktEngine.retrieve("e0")
   pe:start()
+  pe:wait()
   local i = 0
   repeat
     utilObj:sleep(SLEEP_TIMEOUT)
