@@ -181,7 +181,11 @@ test('scripts of the package are found from anywhere', (t) => {
 
 test('processes that a script has started with io.popen end with it', async (t) => {
   const pidFile = join(makeFolder(t), 'pid');
-  const done = runBricks([], `io.popen("sleep 1000 & echo $! > ${pidFile}; wait") BRICKS.sleep(0.3)`);
+  const isThere = `(function() local file = io.open("${pidFile}") return file and file:read("*l") end)()`;
+  const done = runBricks(
+    [],
+    `io.popen("sleep 1000 & echo $! > ${pidFile}; wait") repeat BRICKS.sleep(0.01) until ${isThere}`,
+  );
   assert.equal(done.status, 0);
   const pid = readFileSync(pidFile, 'utf8').trim();
   await until('the process to end', () => !existsSync(`/proc/${pid}`));
