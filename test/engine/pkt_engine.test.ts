@@ -328,7 +328,7 @@ test('the data plane takes an option as it was checked, however the number is wr
       continue;
     }
     engine.start();
-    const isDone = await engine.wait(2);
+    const isDone = await engine.wait(30);
     engine.stop();
     assert.equal(isDone, true, `packets=${text} was checked as ${Number(text)} and never ends`);
     assert.equal(engine.stats().rxPackets, Number(text), `packets=${text}`);

@@ -30,7 +30,7 @@ const warmUpEngines = 10;
  * loses nothing were seen to add up to 3 MiB. */
 const slackBytes = 8 << 20;
 /** The kernel gives some things back a little later. */
-const tries = 50;
+const tries = 300;
 const tryMs = 100;
 
 async function cycle(host: EngineProcess, description: EngineDescription, { engines, starts }: Cycles): Promise<void> {
