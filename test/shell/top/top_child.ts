@@ -3,7 +3,7 @@
 //
 // Arguments: the file of engine snapshots (JSON), the folder. Files in the folder are what the feed is to do: `lost`, the
 // connection is; `still`, nothing moves; `quiet`, only the clock does. The program writes there `status` when it ends,
-// `interval` for what it asks of the feed, and every byte for the terminal to `written`.
+// `interval` for what it asks of the feed, every byte for the terminal to `written`, and a byte for each snapshot to `snapshots`.
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { EngineSnapshot } from '../../../engine/snapshot.ts';
@@ -53,6 +53,7 @@ class FileFeed implements SnapshotFeed {
       })),
     );
     onSnapshot(daemonSnapshot(this.#tick * 1000, now, { applications: { 77: 'zeek' } }));
+    appendFileSync(join(folder, 'snapshots'), '.');
   }
 
   onLost(callback: (reason: string) => void): void {
