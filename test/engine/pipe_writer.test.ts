@@ -71,8 +71,9 @@ test('batches of one pipe go into another, unchanged', async (t) => {
 test('write() takes what there is room for; drain() waits for more', async (t) => {
   // Nobody reads the engine's output, which waits: so does its input, in the end.
   startPassing(t, 'full}0', 'sink{0');
-  const writer = await openPipeWriter('full}0');
+  // In this order: an engine that has taken note of the writer has taken note of the reader, too.
   const reader = await openPipe('sink}0');
+  const writer = await openPipeWriter('full}0');
   await writer.drain();
   const packets = frames(5000);
   let written = writer.write(packets);
