@@ -199,7 +199,8 @@ test('a full disk under a capture output: counted and reported, the other output
   await engines.quit();
 });
 
-/** Interface → Duplicator → two small pipes, one with a good reader that must get everything. */
+/** Interface → Duplicator → two pipes: a large one with a good reader that must get everything, and a small one. What is sent fits
+ * the interface's ring and the large one, whoever has the processor. */
 async function twoPipes(
   t: TestContext,
 ): Promise<{ bed: LiveBed; engines: EngineProcess; good: ReturnType<typeof startReader> }> {
@@ -207,8 +208,8 @@ async function twoPipes(
   const engines = await startOne(
     t,
     bed,
-    { type: 'Duplicator', inputs: [engineInterface], outputs: ['p{0', 'p{1'] },
-    256, // of frames of 1000 bytes what comes in a tenth of a second: a busy machine may keep a reader waiting as long
+    { type: 'Duplicator', inputs: [`packet:${engineInterface}?ring_mb=64`], outputs: ['p{0?slots=4096', 'p{1'] },
+    256,
   );
   const good = startReader(t, 'p}0', join(bed.folder, 'good.pcap'), bed.runtimeFolder);
   await engines.statsUntil('e0', 'the good reader', (stats) => readersOf(stats) === 1);
@@ -458,8 +459,10 @@ test('engines of one process: stopping one loses nothing of another', { skip }, 
   const makeNs = makeNamespace(t, 'spare');
   connect(makeNs, 'tx1', bed.receiver, 'in1');
   const output = join(bed.folder, 'kept.pcap');
+  // Its ring holds what comes in half a second, which is all.
+  const input = `packet:${engineInterface}?ring_mb=64`;
   const engines = startEngines(t, place(bed), [
-    { name: 'kept', links: [{ brick: { type: 'Dummy', inputs: [engineInterface], outputs: [`pcap:${output}`] } }] },
+    { name: 'kept', links: [{ brick: { type: 'Dummy', inputs: [input], outputs: [`pcap:${output}`] } }] },
     { name: 'restless', links: [{ brick: { type: 'Dummy', inputs: ['in1'], outputs: ['r{0'] } }] },
   ]);
   assert.equal(await engines.started(), undefined);

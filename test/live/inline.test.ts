@@ -33,8 +33,10 @@ function makeInlineBed(t: TestContext): InlineBed {
   return { ...bed, beyond };
 }
 
-/** The way there and the way back: of one engine, or of one each. The pipe holds all that is sent, whoever gets the processor. */
-const there = { brick: { type: 'Dummy', inputs: [`packet:${engineInterface}`], outputs: ['in{0?slots=4096'] } };
+/** The way there and the way back: of one engine, or of one each. Ring and pipe hold all that is sent, whoever gets the processor. */
+const there = {
+  brick: { type: 'Dummy', inputs: [`packet:${engineInterface}?ring_mb=64`], outputs: ['in{0?slots=4096'] },
+};
 const back = { brick: { type: 'Dummy', inputs: ['app}0'], outputs: [`packet:${outInterface}`] } };
 const layouts: Readonly<Record<string, readonly EngineDescription[]>> = {
   'one engine': [{ name: 'e0', links: [there, back] }],
