@@ -358,6 +358,10 @@ static void test_input_outlives_its_interface(void)
     /* Down when it is opened. */
     CHECK_EQUAL(pb_link_set_up(link_index("b"), false), 0);
     wait_for_report(in, "is down");
+    /* Down again, where nobody looked while it was up. */
+    bring_up("b", "a");
+    CHECK_EQUAL(pb_link_set_up(link_index("b"), false), 0);
+    wait_for_report(in, "is down");
     struct test_port *late = port_open("packet", PB_PORT_INPUT, "b", "");
     check_report("port \"packet:b\": the interface is down");
     check_sleeps(late);

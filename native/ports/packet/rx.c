@@ -151,9 +151,10 @@ static void rx_check(struct pb_port *port, struct pb_packet_socket *s)
     socklen_t bytes = sizeof(code);
     if (s->interface.gone || getsockopt(s->interface.fd, SOL_SOCKET, SO_ERROR, &code, &bytes) < 0 || (code == 0 && !s->interface.down))
         return;
-    if (pb_interface_is_up(&s->interface))
+    bool up = pb_interface_is_up(&s->interface);
+    if (up || code == ENETDOWN) /* down anew: between two looks it was up */
         s->interface.down = false;
-    else
+    if (!up)
         pb_packet_lost(port, s);
     if (s->interface.gone)
         s->rx.lingers = GONE_LINGERS;
