@@ -24,7 +24,7 @@
 #define ETHERTYPE_TEST 0x88b5 /* IEEE 802: local experiments */
 #define FRAME_BYTES 65600
 #define BATCH 256
-#define PATIENCE 3000 /* polls of 1 ms before something counts as not coming */
+#define PATIENCE 30000 /* polls of 1 ms before something counts as not coming */
 
 static struct pb_error error;
 
