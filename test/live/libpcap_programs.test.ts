@@ -5,6 +5,7 @@ import { createSocket } from 'node:dgram';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { openPipe } from '../../index.ts';
 import { device, PipeBed, recentCapture, sortedLines } from '../support/bricks_run.ts';
 import {
   assertSameFrames,
@@ -15,7 +16,7 @@ import {
   writeCapture,
 } from '../support/capture.ts';
 import { demoCapture } from '../support/files.ts';
-import { readAnyCapture } from '../support/live_bed.ts';
+import { readAnyCapture, readersOf } from '../support/live_bed.ts';
 import { buildPacket, ethernet } from '../support/packets.ts';
 import { run, skipWithout, until } from '../support/programs.ts';
 import { runProgram } from '../support/readers.ts';
@@ -27,7 +28,8 @@ function testProgram(name: string, needs: readonly string[], body: (bed: PipeBed
 
 testProgram('tcpdump prints what it prints of the capture', ['tcpdump'], async (bed) => {
   for (const options of [['tcp port 8080'], ['-e', '-vv', '-x'], ['--nano', '-tt'], ['-c', '17'], ['less 100']]) {
-    const live = await bed.runToEnd(['tcpdump', '-n', '-i', device, ...options]);
+    const line = ['tcpdump', '-n', '-i', device, ...options];
+    const live = await (options.includes('-c') ? bed.runAsLongAsItLikes(line) : bed.runToEnd(line));
     // It is interrupted, and so ends the line that it may be in.
     assert.equal(
       live.trimEnd(),
@@ -117,9 +119,17 @@ testProgram('raw IP: the link type is that of the packets', ['tcpdump'], async (
     ),
   );
   writeCapture(raw, packets, { linkType: 101 });
-  bed.feed(`pcap:${raw}`);
+  const writer = await bed.relay();
+  writer.setLinkType(101);
+  // By its first packet a pipe knows its link type, for which a program waits no longer than a moment.
+  await writer.send(Buffer.alloc(60));
+  const first = await openPipe(device);
+  await first.next();
+  first.close();
+  await until('the first reader to be gone', () => readersOf(bed.stats()) === 0);
   const program = bed.run(['tcpdump', '-n', '-i', device, 'udp']);
-  await bed.delivered();
+  for (const { data, timestampNs } of packets) await writer.send(data, { timestampNs });
+  await until('the packets to be sent', () => bed.stats().txPackets === 1 + packets.length);
   bed.stop();
   await program.ended();
   assert.match(program.output(), /link-type RAW/);

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import type { SpawnOptions } from 'node:child_process';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { Brick, PktEngine } from '../../index.ts';
+import { Brick, type EngineStats, openPipeWriter, type PipeWriter, PktEngine } from '../../index.ts';
 import { formatCapture, type Packet, readCapture } from './capture.ts';
 import { engineName } from './engines.ts';
 import { demoCapture, makeFolder } from './files.ts';
@@ -31,6 +31,12 @@ export class PipeBed {
     this.#start(source, 'run{0?wait=1');
   }
 
+  /** Starts an engine that sends on what the test writes, once the pipe has a reader; returns the writer. */
+  async relay(): Promise<PipeWriter> {
+    this.#start('relay}0', 'run{0?wait=1');
+    return openPipeWriter('relay}0');
+  }
+
   /** Starts an engine that writes to `file` what an application writes to the pipe. */
   collect(file: string): void {
     this.#start(device, `pcap:${file}`);
@@ -49,6 +55,11 @@ export class PipeBed {
   /** How many packets the engine has received. */
   received(): number {
     return this.#engine?.stats().rxPackets ?? 0;
+  }
+
+  /** The counters of the engine. */
+  stats(): EngineStats {
+    return this.#engine?.stats() ?? assert.fail('no engine');
   }
 
   /** Stops the engine: the stream's end. */
@@ -70,6 +81,15 @@ export class PipeBed {
     await this.delivered();
     this.stop();
     assert.deepEqual(await program.ended(), { code: status, signal: null }, program.output());
+    return program.stdout();
+  }
+
+  /** Feeds the capture to a program that ends by itself, whatever is left; returns what it printed to standard output. */
+  async runAsLongAsItLikes(line: readonly string[]): Promise<string> {
+    this.feed();
+    const program = this.run(line);
+    assert.deepEqual(await program.ended(), { code: 0, signal: null }, program.output());
+    this.stop();
     return program.stdout();
   }
 
