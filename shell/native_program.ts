@@ -37,17 +37,19 @@ function isInForeground(): boolean {
 /** Runs it with this process's arguments and streams; this process ends as it does. */
 export function runNativeProgram(file: string, name: string): void {
   const terminals = [0, 1, 2].filter((fd) => isatty(fd));
-  // BRICKS_WRAPPER: should this process be killed, the program ends with it and leaves its pipe to others.
-  const child = spawn(nativeProgramPath(file, name), process.argv.slice(2), {
-    stdio: 'inherit',
-    argv0: name,
-    env: { ...process.env, BRICKS_WRAPPER: String(process.pid) },
-  });
+  const path = nativeProgramPath(file, name);
+  // Before there is a program: whoever sees that it runs may signal this process at once.
   for (const signal of forwarded) {
     process.on(signal, () => {
       if (!fromTerminal.includes(signal) || !isInForeground()) child.kill(signal);
     });
   }
+  // BRICKS_WRAPPER: should this process be killed, the program ends with it and leaves its pipe to others.
+  const child = spawn(path, process.argv.slice(2), {
+    stdio: 'inherit',
+    argv0: name,
+    env: { ...process.env, BRICKS_WRAPPER: String(process.pid) },
+  });
   child.on('error', (error) => {
     process.stderr.write(`${name}: ${error.message}\n`);
     process.exit(1);
