@@ -10,7 +10,7 @@ import { commands } from '../shell/command/tables.ts';
 import { killDaemon, Runtime } from './support/daemon.ts';
 import { demoCapture } from './support/files.ts';
 import { connect, makeNamespace, type Namespace, skipLive } from './support/netns.ts';
-import { type Program, projectFolder, start } from './support/programs.ts';
+import { nodeArguments, type Program, projectFolder, start } from './support/programs.ts';
 
 interface Snippet {
   readonly file: string;
@@ -73,10 +73,9 @@ function makePath(folder: string): string {
   const { bin } = JSON.parse(readFileSync(join(projectFolder, 'package.json'), 'utf8')) as {
     bin: Record<string, string>;
   };
-  const node = `exec node --import ${import.meta.resolve('tsx')}`;
   const programs = Object.entries(bin).map(([name, file]) => {
-    const source = file.replace('./dist/', projectFolder).replace(/js$/, 'ts');
-    return [name, `${node} ${source} "$@"`] as const;
+    const source = file.replace('./dist/', '').replace(/js$/, 'ts');
+    return [name, `exec node ${nodeArguments(source).join(' ')} "$@"`] as const;
   });
   for (const [name, line] of [...programs, ['sudo', 'exec "$@"'] as const]) {
     writeFileSync(join(folder, name), `#!/bin/sh\n${line}\n`);

@@ -11,13 +11,13 @@ import { engineName } from '../support/engines.ts';
 import { corpusCapture, makeFolder, skipCorpus } from '../support/files.ts';
 import { buildPacket, type Flow } from '../support/packets.ts';
 import { startPassing, usePipeFolder } from '../support/pipes.ts';
-import { type Program, projectFolder, run, skipWithout, start, until } from '../support/programs.ts';
+import { nodeArguments, type Program, run, skipWithout, start, until } from '../support/programs.ts';
 
 usePipeFolder();
 
 /** Starts bricks-script, as a user would. */
 function startScript(t: TestContext, ...args: readonly string[]): Program {
-  const line = ['--import', 'tsx', join(projectFolder, 'shell/bricks_script.ts'), ...args];
+  const line = [...nodeArguments('shell/bricks_script.ts'), ...args];
   return start(t, process.execPath, line, { stdio: ['ignore', 'pipe', 'pipe'] });
 }
 

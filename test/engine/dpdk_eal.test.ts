@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { probeDrivers } from '../../index.ts';
-import { projectFolder } from '../support/programs.ts';
+import { nodeArguments, projectFolder } from '../support/programs.ts';
 
 const dpdk = probeDrivers().find(({ name }) => name === 'dpdk');
 const skip = dpdk?.available === true ? false : (dpdk?.reason ?? 'there is no driver "dpdk"');
@@ -21,7 +21,7 @@ function runFrom(port: string, args: readonly string[], env: Readonly<Record<str
     print(maps:find("librte_eal", 1, true) ~= nil, counted > 0)
     os.exit(0)`;
   const options = { cwd: projectFolder, encoding: 'utf8', input: script, env: { ...process.env, ...env } } as const;
-  return spawnSync('node', ['--import', 'tsx', 'shell/bricks.ts', ...args], options);
+  return spawnSync('node', [...nodeArguments('shell/bricks.ts'), ...args], options);
 }
 
 const small = '--no-huge -m 128';

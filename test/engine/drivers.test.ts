@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { parseExposition } from '../support/exposition.ts';
 import { makeNative } from '../support/native_build.ts';
-import { projectFolder } from '../support/programs.ts';
+import { nodeArguments, projectFolder } from '../support/programs.ts';
 
 process.env.BRICKS_NATIVE_DIR = join(makeNative('test-drivers'), 'drivers');
 const { Brick, drivers, getDefaultDriver, PktEngine, probeDrivers, setDefaultDriver, setDpdkEal } = await import(
@@ -47,7 +47,7 @@ test('drivers are told apart by their tables alone; a module is loaded when it i
 });
 
 test('bricks --drivers and BRICKS.show_drivers() print one line for each driver', async () => {
-  const bricks = spawnSync('node', ['--import', 'tsx', 'shell/bricks.ts', '--drivers'], {
+  const bricks = spawnSync('node', [...nodeArguments('shell/bricks.ts'), '--drivers'], {
     cwd: projectFolder,
     encoding: 'utf8',
   });
@@ -125,7 +125,7 @@ test('what a device counts is read anew at each start, and is beside the account
 /** The program with a script, whose build has no module of DPDK. */
 function runBricks(args: readonly string[], script: string, env: Readonly<Record<string, string>> = {}) {
   const options = { cwd: projectFolder, encoding: 'utf8', input: script, env: { ...process.env, ...env } } as const;
-  return spawnSync('node', ['--import', 'tsx', 'shell/bricks.ts', ...args], options);
+  return spawnSync('node', [...nodeArguments('shell/bricks.ts'), ...args], options);
 }
 
 test('options of DPDK: refused at once where they are given, where this build has no DPDK', async () => {

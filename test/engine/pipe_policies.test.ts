@@ -2,13 +2,12 @@
 // Packets are numbered, and an application in this process sends each of them, so that it is known which are lost.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { BricksError, openPipe, openPipeWriter, type PipeWriter, type PktEngine, type PortStats } from '../../index.ts';
 import { assertAccounting, total } from '../support/accounting.ts';
 import { numbered, numberedRingBytes, range, takeNumbers } from '../support/numbered.ts';
 import { startPassing, usePipeFolder } from '../support/pipes.ts';
-import { type Program, projectFolder, run, start, until } from '../support/programs.ts';
+import { nodeArguments, type Program, run, start, until } from '../support/programs.ts';
 import { pipeProgram } from '../support/readers.ts';
 
 usePipeFolder();
@@ -54,7 +53,7 @@ async function noted(passage: Passage, pid = process.pid): Promise<void> {
 }
 
 function child(t: TestContext, file: string, ...args: string[]): Program {
-  return start(t, 'node', ['--import', 'tsx', join(projectFolder, 'test/support', file), ...args]);
+  return start(t, 'node', [...nodeArguments(`test/support/${file}`), ...args]);
 }
 
 test('full, live source: the newest packets are dropped, and what is in the ring stays', async (t) => {

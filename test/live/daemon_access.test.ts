@@ -4,8 +4,8 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { commandOf, type Done, Runtime } from '../support/daemon.ts';
-import { projectFolder, run, skipWithout, waitMs } from '../support/programs.ts';
+import { type Done, Runtime } from '../support/daemon.ts';
+import { commandOf, projectFolder, run, skipWithout, waitMs } from '../support/programs.ts';
 
 /** A group that every Debian has, and users that this host need not know. */
 const group = { name: 'daemon', id: 1 };

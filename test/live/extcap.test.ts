@@ -7,7 +7,7 @@ import { Brick } from '../../index.ts';
 import { assertSamePackets, readCapture, timed, writeCapture } from '../support/capture.ts';
 import { extcapProgram, TsharkUser } from '../support/extcap.ts';
 import { demoCapture } from '../support/files.ts';
-import { type Program, run, skipWithout, until } from '../support/programs.ts';
+import { nodeArguments, type Program, run, skipWithout, until } from '../support/programs.ts';
 import { pipeProgram } from '../support/readers.ts';
 import { skipUnreadable } from '../support/users.ts';
 
@@ -285,7 +285,7 @@ test('an engine that does not answer does not hold up the list of the others', {
     `pe = PktEngine.new("stopped") pe:link(Brick.new("LoadBalancer"):connect_input("null:"):connect_output(${outputs}))
      pe:start() print("up")`,
   );
-  const other = wireshark.start('node', '--import', 'tsx', 'shell/bricks.ts', '-f', script);
+  const other = wireshark.start('node', ...nodeArguments('shell/bricks.ts'), '-f', script);
   await other.until(/up/);
   const engine = wireshark.send(demoCapture, 'p}0');
   other.child.kill('SIGSTOP');

@@ -9,7 +9,7 @@ import { flowHash, flowMac, generatorMac } from '../support/flow_macs.ts';
 import { captureOf, engineInterface, type LiveBed, makeLiveBed, replay } from '../support/live_bed.ts';
 import { connect, makeNamespace, type Namespace, skipLive } from '../support/netns.ts';
 import { buildPacket, type Flow } from '../support/packets.ts';
-import { type Program, start, until } from '../support/programs.ts';
+import { commandOf, type Program, start, until } from '../support/programs.ts';
 
 const generatorId = 0x1234;
 const workerCount = 3;
@@ -128,7 +128,7 @@ const generators: Readonly<Record<string, (t: TestContext, bed: LiveBed) => Prom
     };
   },
   'scripts/startup-flowgen.lua': async (t, bed) => {
-    const line = ['node', '--import', 'tsx', 'shell/bricks.ts', '-f', 'scripts/startup-flowgen.lua'];
+    const line = commandOf('bricks', ['-f', 'scripts/startup-flowgen.lua']);
     const { command, args } = bed.receiver.inside(...line);
     const own = { BRICKS_IFACE: engineInterface, BRICKS_SWITCH: 'out0', BRICKS_FLOWGEN_ID: '0x1234' };
     const env = { ...process.env, ...own, BRICKS_RUNTIME_DIR: bed.runtimeFolder };

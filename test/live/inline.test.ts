@@ -13,7 +13,7 @@ import { engineInterface, type LiveBed, makeLiveBed, replay } from '../support/l
 import { connect, makeNamespace, type Namespace, skipLive } from '../support/netns.ts';
 import { buildPacket, type Flow } from '../support/packets.ts';
 import { readAll } from '../support/pipes.ts';
-import { type Program, projectFolder, run, start, until } from '../support/programs.ts';
+import { nodeArguments, type Program, run, start, until } from '../support/programs.ts';
 import { runProgram } from '../support/readers.ts';
 
 const skip = skipLive('tcpreplay', 'tcpdump', 'cc', 'ping');
@@ -56,8 +56,7 @@ function startApplication(t: TestContext, bed: LiveBed, line: readonly string[])
 const applications: Readonly<Record<string, Application>> = {
   C: (t, bed, from, to) => startApplication(t, bed, [buildExample('inline', bed.folder), from, to]),
   JavaScript: (t, bed, from, to) => {
-    const file = join(projectFolder, 'test/support/inline_app.ts');
-    return startApplication(t, bed, ['node', '--import', 'tsx', file, from, to]);
+    return startApplication(t, bed, ['node', ...nodeArguments('test/support/inline_app.ts'), from, to]);
   },
   libpcap: (t, bed, from, to) => {
     const program = join(bed.folder, 'inline_pcap');
@@ -94,7 +93,20 @@ function frames(count: number): Packet[] {
 
 /** tcpdump beyond, listening already. */
 async function startCapture(t: TestContext, bed: InlineBed, file: string): Promise<Program> {
-  const line = ['tcpdump', '-n', '-U', '--immediate-mode', '-B', '16384', '-i', receiveInterface, '-w', file];
+  const line = [
+    'tcpdump',
+    '-n',
+    '-U',
+    '--immediate-mode',
+    '-B',
+    '16384',
+    '-s',
+    '2048',
+    '-i',
+    receiveInterface,
+    '-w',
+    file,
+  ];
   const { command, args } = bed.beyond.inside(...line);
   const program = start(t, command, args);
   await program.until(/listening on/);

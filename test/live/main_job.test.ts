@@ -18,7 +18,7 @@ import { watchLeaks } from '../support/leaks.ts';
 import { engineInterface, type LiveBed, makeLiveBed, readAnyCapture, readersOf, replay } from '../support/live_bed.ts';
 import { skipLive } from '../support/netns.ts';
 import { buildEcho, buildFragments, buildPacket, type Flow, reverse } from '../support/packets.ts';
-import { run, start, until } from '../support/programs.ts';
+import { commandOf, run, start, until } from '../support/programs.ts';
 import { pipeProgram, type Reader, startReader } from '../support/readers.ts';
 
 const skip = skipLive('tcpreplay', 'tcpdump', 'tshark', 'editcap');
@@ -141,7 +141,7 @@ test('four tcpdump processes on four pipes write exactly what tcpreplay sent', {
   await t.test('through bricks -f scripts/startup-one-thread.lua', async (t) => {
     const bed = makeLiveBed(t, 65535);
     const sent = prepare(bed);
-    const bricks = ['node', '--import', 'tsx', 'shell/bricks.ts', '-f', 'scripts/startup-one-thread.lua'];
+    const bricks = commandOf('bricks', ['-f', 'scripts/startup-one-thread.lua']);
     const { command, args } = bed.receiver.inside(...bricks);
     const env = { ...process.env, BRICKS_RUNTIME_DIR: bed.runtimeFolder, BRICKS_IFACE: engineInterface };
     const program = start(t, command, args, { stdio: ['ignore', 'pipe', 'pipe'], env });

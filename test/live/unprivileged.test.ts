@@ -12,7 +12,7 @@ import { engineStats } from '../support/daemon.ts';
 import { demoCapture, makeFolder } from '../support/files.ts';
 import { engineInterface, type LiveBed, makeLiveBed, readAnyCapture, readersOf, replay } from '../support/live_bed.ts';
 import { skipLive } from '../support/netns.ts';
-import { type Program, projectFolder, skipWithout, start, until } from '../support/programs.ts';
+import { commandOf, type Program, projectFolder, skipWithout, start, until } from '../support/programs.ts';
 import { startReader } from '../support/readers.ts';
 import { skipUnreadable } from '../support/users.ts';
 
@@ -67,7 +67,7 @@ async function startDaemon(t: TestContext, bed: LiveBed, group: number | undefin
   const file = join(bed.runtimeFolder, 'startup.lua');
   writeFileSync(file, script);
   const line = setting('ExecStart')
-    .replace('/usr/bin/bricks-server', 'node --import tsx shell/bricks_server.ts')
+    .replace('/usr/bin/bricks-server', commandOf('bricks_server').join(' '))
     .replace(' --group bricks', group === undefined ? '' : ` --group ${group}`)
     .replace('/etc/bricks/startup.lua', file);
   const { command, args } = bed.receiver.inside(...as(daemonUser, capabilities), ...line.split(' '));
@@ -78,7 +78,7 @@ async function startDaemon(t: TestContext, bed: LiveBed, group: number | undefin
 
 /** What bricks-shell prints for a user, and how it ends. */
 async function shell(t: TestContext, bed: LiveBed, user: typeof daemonUser, code: string) {
-  const [command = '', ...args] = [...as(user), 'node', '--import', 'tsx', 'shell/bricks_shell.ts', '-e', code];
+  const [command = '', ...args] = [...as(user), ...commandOf('bricks_shell', ['-e', code])];
   const program = start(t, command, args, { env: environment(bed), stdio: ['ignore', 'pipe', 'pipe'] });
   const { code: status } = await program.ended();
   return { status, stdout: program.stdout(), text: program.output() };

@@ -8,9 +8,18 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { version } from '../../package_info.ts';
 import { readCapture } from '../support/capture.ts';
 import { makeFolder } from '../support/files.ts';
-import { projectFolder, run, skipWithout, start, until, waitMs } from '../support/programs.ts';
+import {
+  commandOf,
+  nodeArguments,
+  projectFolder,
+  run,
+  skipWithout,
+  start,
+  until,
+  waitMs,
+} from '../support/programs.ts';
 
-const bricks = ['--import', 'tsx', 'shell/bricks.ts'];
+const bricks = nodeArguments('shell/bricks.ts');
 
 function runBricks(args: readonly string[], input = '', env: Record<string, string> = {}) {
   const done = spawnSync('node', [...bricks, ...args], {
@@ -168,14 +177,10 @@ test('a capture that is not read or written whole is status 1', (t) => {
 });
 
 test('scripts of the package are found from anywhere', (t) => {
-  const done = spawnSync(
-    'node',
-    ['--import', import.meta.resolve('tsx'), join(projectFolder, 'shell/bricks.ts'), '-f', 'scripts/utils.lua'],
-    {
-      cwd: makeFolder(t),
-      encoding: 'utf8',
-    },
-  );
+  const done = spawnSync('node', [...bricks, '-f', 'scripts/utils.lua'], {
+    cwd: makeFolder(t),
+    encoding: 'utf8',
+  });
   assert.deepEqual([done.status, done.stderr], [0, '']);
 });
 
@@ -205,7 +210,7 @@ test('the demo splits its capture over four readers', () => {
 
 test('bricks-pipe passes arguments, output and exit status on', () => {
   const pipe = (...args: string[]) =>
-    spawnSync('node', ['--import', 'tsx', 'shell/bricks_pipe.ts', ...args], { cwd: projectFolder, encoding: 'utf8' });
+    spawnSync('node', [...nodeArguments('shell/bricks_pipe.ts'), ...args], { cwd: projectFolder, encoding: 'utf8' });
   assert.match(pipe('--help').stdout, /^Usage: bricks-pipe/);
   assert.equal(pipe('--nope').status, 2);
 });
@@ -229,10 +234,14 @@ test('a bricks-pipe that is killed leaves the pipe to others', async (t) => {
   );
   const program = start(t, 'node', [...bricks, '-f', file], { stdio: ['ignore', 'pipe', 'pipe'], env });
   await program.until(/up/);
-  const arguments_ = ['--import', 'tsx', 'shell/bricks_pipe.ts', 'k}0'];
-  const reader = start(t, 'node', arguments_, { stdio: ['ignore', 'ignore', 'inherit'], env, detached: false });
+  const bricksPipe = nodeArguments('shell/bricks_pipe.ts');
+  const reader = start(t, 'node', [...bricksPipe, 'k}0'], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+    env,
+    detached: false,
+  });
   const list = (): string =>
-    spawnSync('node', [...arguments_.slice(0, 3), '--list'], { cwd: projectFolder, encoding: 'utf8', env }).stdout;
+    spawnSync('node', [...bricksPipe, '--list'], { cwd: projectFolder, encoding: 'utf8', env }).stdout;
   await until('the reader to attach', () => /^k\}0 .*bricks-pipe/m.test(list()));
   reader.child.kill('SIGKILL');
   await until('the pipe to be free', () => !/^k\}0 .*bricks-pipe/m.test(list()));
@@ -245,7 +254,7 @@ test('bricks-pipe under timeout(1), whose signal comes several times, ends with 
   const folder = makeFolder(t);
   const [fifo, file] = [join(folder, 'fifo'), join(folder, 'capture.pcap')];
   assert.equal(spawnSync('mkfifo', [fifo]).status, 0);
-  const line = 'exec node --import tsx shell/bricks_pipe.ts "k}0" >"$0"';
+  const line = `exec ${commandOf('bricks_pipe').join(' ')} "k}0" >"$0"`;
   const reader = start(t, 'sh', ['-c', line, fifo], { stdio: ['ignore', 'ignore', 'pipe'], env });
   // Nobody reads its output at first: it is in the middle of a write.
   const output = openSync(fifo, 'r');

@@ -7,12 +7,12 @@ import { test } from 'node:test';
 import { nativeFiles } from '../../native/build.ts';
 import { device, PipeBed } from '../support/bricks_run.ts';
 import { demoCapture, makeFolder } from '../support/files.ts';
-import { projectFolder, run, skipWithout, start, until } from '../support/programs.ts';
+import { nodeArguments, projectFolder, run, skipWithout, start, until } from '../support/programs.ts';
 import { runProgram } from '../support/readers.ts';
 import { skipTerminal, Terminal } from '../support/terminal.ts';
 
 const library = join(dirname(runProgram), nativeFiles.pcap);
-const wrapper = ['--import', 'tsx', join(projectFolder, 'shell/bricks_run.ts')];
+const wrapper = nodeArguments('shell/bricks_run.ts');
 /** An unprivileged user of every Debian system. */
 const nobody = 65534;
 

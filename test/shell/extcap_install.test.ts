@@ -15,10 +15,10 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { commandOf, type Done } from '../support/daemon.ts';
+import type { Done } from '../support/daemon.ts';
 import { extcapProgram, TsharkUser } from '../support/extcap.ts';
 import { demoCapture, makeFolder } from '../support/files.ts';
-import { projectFolder, skipWithout } from '../support/programs.ts';
+import { commandOf, projectFolder, skipWithout } from '../support/programs.ts';
 
 /** Runs the command bricks-extcap as a user with a home of its own. */
 function extcap(wireshark: TsharkUser, args: readonly string[], env: NodeJS.ProcessEnv = {}): Done {

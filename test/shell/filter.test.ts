@@ -11,7 +11,7 @@ import type { ListedRule } from '../../bricks/filter/rule_text.ts';
 import { filterOperations } from '../../shell/daemon/filter_operations.ts';
 import { lineBytesMax } from '../../shell/protocol/lines.ts';
 import { Runtime, wholeFile } from '../support/daemon.ts';
-import { projectFolder, until, waitMs } from '../support/programs.ts';
+import { nodeArguments, projectFolder, until, waitMs } from '../support/programs.ts';
 
 /** Engine e0 with one Filter, e1 with two below each other; none has an end. */
 const script = `
@@ -126,11 +126,13 @@ for (const [program, ...args] of [
   test(`${program} ${args.join(' ')}: output that cannot be written is a failure`, () => {
     const full = openSync('/dev/full', 'w');
     try {
-      const { status, stderr } = spawnSync(
-        process.execPath,
-        ['--import', 'tsx', join(projectFolder, 'shell', `${program}.ts`), ...args],
-        { cwd: projectFolder, env: runtime.env, encoding: 'utf8', stdio: ['ignore', full, 'pipe'], timeout: waitMs },
-      );
+      const { status, stderr } = spawnSync(process.execPath, [...nodeArguments(`shell/${program}.ts`), ...args], {
+        cwd: projectFolder,
+        env: runtime.env,
+        encoding: 'utf8',
+        stdio: ['ignore', full, 'pipe'],
+        timeout: waitMs,
+      });
       assert.match(stderr, /^bricks-\w+: cannot write the output: ENOSPC: .*; make room, or write elsewhere\n$/);
       assert.equal(status, 1);
     } finally {

@@ -5,11 +5,13 @@ import { statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { makeFolder } from '../support/files.ts';
-import { until } from '../support/programs.ts';
+import { commandOf, until } from '../support/programs.ts';
 import { skipTerminal as skip, Terminal } from '../support/terminal.ts';
 
+const bricks = commandOf('bricks').join(' ');
+
 test('expressions, statements, continued chunks, errors, interruption and the end', { skip }, async (t) => {
-  const terminal = new Terminal(t, 'node --import tsx shell/bricks.ts');
+  const terminal = new Terminal(t, bricks);
   assert.match(await terminal.read('bricks> '), /BRICKS Version/);
   assert.match(await terminal.line('1 + 1, nil, "x"'), /\n2\tnil\tx\n/);
   assert.match(await terminal.line('= 2^40'), /\n1099511627776\n/);
@@ -41,14 +43,14 @@ test('expressions, statements, continued chunks, errors, interruption and the en
 });
 
 test('a script comes before the prompt; os.exit() leaves with its status', { skip }, async (t) => {
-  const terminal = new Terminal(t, 'node --import tsx shell/bricks.ts -f bricks/load_balancer/example.lua');
+  const terminal = new Terminal(t, `${bricks} -f bricks/load_balancer/example.lua`);
   assert.match(await terminal.read('bricks> '), /output 3: \d+ packets/);
   terminal.type('os.exit(7)\r');
   assert.deepEqual(await terminal.program.ended(), { code: 7, signal: null });
 });
 
 test('BRICKS.shutdown() says goodbye and ends the program', { skip }, async (t) => {
-  const terminal = new Terminal(t, 'node --import tsx shell/bricks.ts');
+  const terminal = new Terminal(t, bricks);
   await terminal.read('bricks> ');
   terminal.type('BRICKS.shutdown()\r');
   assert.deepEqual(await terminal.program.ended(), { code: 0, signal: null });
@@ -67,7 +69,7 @@ const engineScript = (folder: string, rest: string): string => {
 
 test('Ctrl-C during a script stops the engines and shows statistics', { skip }, async (t) => {
   const file = engineScript(makeFolder(t), 'BRICKS.sleep(1000)');
-  const terminal = new Terminal(t, `node --import tsx shell/bricks.ts -f ${file}`);
+  const terminal = new Terminal(t, `${bricks} -f ${file}`);
   await terminal.read('engine runs');
   terminal.type('\x03');
   assert.deepEqual(await terminal.program.ended(), { code: 0, signal: null });
@@ -75,7 +77,7 @@ test('Ctrl-C during a script stops the engines and shows statistics', { skip }, 
 });
 
 test('Ctrl-C twice at an empty prompt leaves', { skip }, async (t) => {
-  const terminal = new Terminal(t, 'node --import tsx shell/bricks.ts');
+  const terminal = new Terminal(t, bricks);
   await terminal.read('bricks> ');
   terminal.type('\x03');
   await terminal.read('leaves)');
@@ -91,7 +93,7 @@ test('Ctrl-C twice at an empty prompt leaves', { skip }, async (t) => {
 
 test('in the background of a terminal it runs, without a prompt', { skip }, async (t) => {
   const file = engineScript(makeFolder(t), 'BRICKS.sleep(0.3) print("goes on")');
-  const line = `set -m; node --import tsx shell/bricks.ts -f ${file} & wait %1; echo status $?`;
+  const line = `set -m; ${bricks} -f ${file} & wait %1; echo status $?`;
   const terminal = new Terminal(t, `bash -c '${line}'`);
   await terminal.read('goes on');
   await terminal.read('status 0');
@@ -99,7 +101,7 @@ test('in the background of a terminal it runs, without a prompt', { skip }, asyn
 
 test('when the terminal goes, engines are stopped', { skip }, async (t) => {
   const folder = makeFolder(t);
-  const terminal = new Terminal(t, `node --import tsx shell/bricks.ts -f ${engineScript(folder, '')}`);
+  const terminal = new Terminal(t, `${bricks} -f ${engineScript(folder, '')}`);
   await terminal.read('bricks> ');
   terminal.program.child.kill('SIGKILL');
   await until('the program to end', () => spawnSync('pgrep', ['-f', `${folder}/script.lua`]).status === 1);

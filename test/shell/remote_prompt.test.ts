@@ -4,9 +4,9 @@ import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { commandOf, isRunning, Runtime, wholeFile } from '../support/daemon.ts';
+import { isRunning, Runtime, wholeFile } from '../support/daemon.ts';
 import { demoCapture } from '../support/files.ts';
-import { until } from '../support/programs.ts';
+import { commandOf, until } from '../support/programs.ts';
 import { keys, skipTerminal as skip, Terminal } from '../support/terminal.ts';
 
 /** A daemon that all tests share which do not end theirs. */

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Done, isRunning, Runtime, wholeFile } from '../support/daemon.ts';
 import { demoCapture } from '../support/files.ts';
-import { start, until } from '../support/programs.ts';
+import { commandOf, start, until } from '../support/programs.ts';
 
 const runtime = new Runtime(wholeFile);
 runtime.startDaemon(['-f', 'scripts/utils.lua']);
@@ -148,7 +148,7 @@ test('a shell that is killed takes its chunk with it', async (t) => {
 
 test('a reader of our output that goes away ends the chunk, however endless, and not the daemon', async (t) => {
   const code = 'while true do pcall(function() while true do print("x") end end) end';
-  const args = ['node', '--import', 'tsx', 'shell/bricks_shell.ts', '-e', code];
+  const args = commandOf('bricks_shell', ['-e', code]);
   const program = start(t, 'bash', ['-c', '"$@" | head -n 1', 'bash', ...args], { env: runtime.env });
   assert.deepEqual(await program.ended(), { code: 0, signal: null });
   assert.equal(program.stdout(), 'x\n');
@@ -161,14 +161,7 @@ test('a reader of our output that goes away ends the chunk, however endless, and
 
 test('large results arrive whole, through a slow reader too', async (t) => {
   const line = '"$@" | (sleep 0.3; cat) | tail -c 22';
-  const args = [
-    'node',
-    '--import',
-    'tsx',
-    'shell/bricks_shell.ts',
-    '-e',
-    'for i = 1, 300000 do print(i) end return "the end"',
-  ];
+  const args = commandOf('bricks_shell', ['-e', 'for i = 1, 300000 do print(i) end return "the end"']);
   const program = start(t, 'bash', ['-c', line, 'bash', ...args], { env: runtime.env });
   assert.deepEqual(await program.ended(), { code: 0, signal: null });
   assert.match(program.stdout(), /299999\n300000\nthe end\n$/);

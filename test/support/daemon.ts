@@ -8,7 +8,7 @@ import type { EngineStats } from '../../index.ts';
 import { type Fields, WireClient } from './control_wire.ts';
 import { makeFolder } from './files.ts';
 import type { Namespace } from './netns.ts';
-import { type Program, projectFolder, start, until, waitMs } from './programs.ts';
+import { commandOf, type Program, projectFolder, start, until, waitMs } from './programs.ts';
 
 /** What things live as long as: a test, or all tests of a file. */
 export type Scope = Pick<TestContext, 'after'>;
@@ -59,11 +59,6 @@ export function parseLog(text: string): LogLine[] {
     .filter((line) => line !== '')
     .map((line) => JSON.parse(line) as LogLine)
     .map((line) => (line.engines === undefined ? line : { ...line, engines: engineStats(line.engines) }));
-}
-
-/** The command line of a program of the package, run from its sources: `bricks_server`. */
-export function commandOf(program: string, args: readonly string[] = []): string[] {
-  return ['node', '--import', import.meta.resolve('tsx'), join(projectFolder, `shell/${program}.ts`), ...args];
 }
 
 /** A runtime directory, and what runs with it. Everything ends when the test `t` is over. */

@@ -2,14 +2,13 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { BrickArgument, EngineStats, LinkOptions } from '../../index.ts';
 import { assertAccounting, type Wiring } from './accounting.ts';
 import type { Held } from './leaks.ts';
 import type { Namespace } from './netns.ts';
-import { type Program, projectFolder, start, until, waitMs } from './programs.ts';
+import { nodeArguments, type Program, start, until, waitMs } from './programs.ts';
 
 /** How long nothing is printed before the process is looked at again. */
 const momentMs = 100;
@@ -218,13 +217,7 @@ export interface Place {
 
 /** Starts engines in a process; {@link EngineProcess.started} says how that went. */
 export function startEngines(t: TestContext, place: Place, engines: readonly EngineDescription[]): EngineProcess {
-  const line = [
-    'node',
-    '--import',
-    'tsx',
-    join(projectFolder, 'test/support/engine_child.ts'),
-    JSON.stringify(engines),
-  ];
+  const line = ['node', ...nodeArguments('test/support/engine_child.ts'), JSON.stringify(engines)];
   const command = [...(place.as ?? []), ...line];
   const inside = place.namespace?.inside(...command) ?? { command: command[0] ?? '', args: command.slice(1) };
   const env = { ...process.env, BRICKS_RUNTIME_DIR: place.runtimeFolder, ...place.env };

@@ -1,14 +1,16 @@
 // Runs other programs in tests: waits for what they print, bounds every wait, ends them when the test ends.
 import assert from 'node:assert/strict';
 import { type ChildProcess, type SpawnOptions, spawn, spawnSync } from 'node:child_process';
+import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { packageRoot } from '../../package_info.ts';
 
 /** No wait of a test is longer. */
 export const waitMs = 30_000;
 
 /** The project's folder. */
-export const projectFolder = new URL('../..', import.meta.url).pathname;
+export const projectFolder = `${packageRoot}/`;
 
 /** How a program ended. */
 export interface Exit {
@@ -30,6 +32,20 @@ export interface Program {
   ended(): Promise<Exit>;
   /** Sends SIGINT, waits for the end. */
   interrupt(): Promise<Exit>;
+}
+
+/** Where test/run.sh has compiled the package and what else tests start. Without it all runs from its source. */
+const compiledFolder = process.env.BRICKS_TEST_PROGRAMS;
+
+/** What node is given to run a TypeScript file of this project. Compiled it begins with a third of the work. */
+export function nodeArguments(source: string): string[] {
+  if (compiledFolder === undefined) return ['--import', import.meta.resolve('tsx'), join(projectFolder, source)];
+  return [join(compiledFolder, source.replace(/ts$/, 'js'))];
+}
+
+/** The command line of a program of the package: `bricks_server`. */
+export function commandOf(program: string, args: readonly string[] = []): string[] {
+  return ['node', ...nodeArguments(`shell/${program}.ts`), ...args];
 }
 
 /** Polls until `check` gives something; fails with `what` after the limit. */

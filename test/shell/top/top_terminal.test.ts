@@ -7,12 +7,12 @@ import { before, type TestContext, test } from 'node:test';
 import type { EngineSnapshot } from '../../../engine/snapshot.ts';
 import { Brick } from '../../../index.ts';
 import { demoCapture, makeFolder } from '../../support/files.ts';
-import { projectFolder, run, skipWithout, start, until } from '../../support/programs.ts';
+import { nodeArguments, projectFolder, run, skipWithout, start, until } from '../../support/programs.ts';
 import { renamed, snapshotsOf, withPorts } from './support.ts';
 
 const skip = skipWithout('tmux');
 const root = { after: (done: () => void) => process.on('exit', done) };
-const child = join(projectFolder, 'test/shell/top/top_child.ts');
+const child = 'test/shell/top/top_child.ts';
 
 let engines: readonly EngineSnapshot[] = [];
 before(async () => {
@@ -73,7 +73,7 @@ class Terminal {
   /** Starts bricks-top from the shell of the terminal, and waits for the first rates. */
   async start(): Promise<void> {
     await this.seen(/ready\$/);
-    const command = [process.execPath, '--import', 'tsx', child, join(this.folder, 'engines.json'), this.folder];
+    const command = ['node', ...nodeArguments(child), join(this.folder, 'engines.json'), this.folder];
     this.keys(`cd ${projectFolder} && clear && echo before && ${command.join(' ')}; echo "status $?"`, 'Enter');
     await this.seen(/e0 running +\d+ pps/);
   }
@@ -248,7 +248,7 @@ test('a terminal that goes away ends the program', { skip }, async (t) => {
 test('without a terminal one line names the way out', async (t) => {
   const folder = makeFolder(t);
   writeFileSync(join(folder, 'engines.json'), '[]');
-  const program = start(t, process.execPath, ['--import', 'tsx', child, join(folder, 'engines.json'), folder]);
+  const program = start(t, 'node', [...nodeArguments(child), join(folder, 'engines.json'), folder]);
   assert.deepEqual(await program.ended(), { code: 1, signal: null });
   assert.equal(program.output(), 'bricks-top: no terminal that can show a full screen; use bricks-top --once\n');
 });
