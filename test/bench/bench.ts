@@ -41,7 +41,7 @@ const benchmarks: Record<string, (programs: string, effort: Effort) => Promise<R
 
 const efforts = {
   full: { rounds: 7, seconds: 1, fineRounds: 21, fineSeconds: 0.3, longSeconds: 60 },
-  short: { rounds: 3, seconds: 0.3, fineRounds: 3, fineSeconds: 0.2, longSeconds: 6 },
+  short: { rounds: 1, seconds: 0.3, fineRounds: 1, fineSeconds: 0.2, longSeconds: 6 },
 } as const;
 
 function figure(value: number): string {

@@ -581,13 +581,14 @@ static void test_tap_counts_what_the_kernel_drops(void)
     struct test_port *in = port_open("tap", PB_PORT_INPUT, "tap2", "");
     bring_up("tap2", "tap2");
     int oracle = oracle_open("tap2");
-    uint32_t sent = 0, got = 0;
+    uint32_t sent = 0, got = 0, came;
     for (int round = 0; round < 2; round++) {
         for (int i = 0; i < 5000; i++, sent++) {
             make_frame(frame, 60, sent, 0);
             CHECK(send(oracle, frame, 60, 0) == 60 || errno == ENOBUFS); /* as it is for a program whose frame is dropped */
         }
-        port_receive(in, UINT32_MAX, BATCH, count_one, &got);
+        while ((came = port_receive_briefly(in)) > 0) /* all is in its queue */
+            got += came;
         in->port.operations->tick(&in->port);
         CHECK(own(in, TAP_KERNEL_DROPS) > 0);
         CHECK_EQUAL(got + own(in, TAP_KERNEL_DROPS), sent);
