@@ -20,6 +20,11 @@
 
 #define NAPI_LOOKS 10 /* at the interface for one at its NAPI contexts, which costs more: one a second */
 #define NAPI_DEFER_FROM_NS 500000 /* of rx_usecs: XDP_NAPI_DEFER_NS more are little */
+/* The longest that packets wait unless the port says: a sleep that no packet ends must not be longer than a ring takes
+ * to fill. */
+#define COALESCE_USECS 2000
+#define CARD_PACKETS_PER_USEC 16 /* 10 Gbit/s of the shortest frames */
+#define VETH_PACKETS_PER_USEC 4  /* what it can hold between two looks: see XDP_NAPI_DEFER_NS */
 
 /* --------------------------------------------------------------------- both ways */
 
@@ -176,13 +181,26 @@ static int take_traffic(const struct pb_port *port, struct xdp_port *s, const st
     return result;
 }
 
+static bool is_veth(const struct pb_link *link)
+{
+    return strcmp(link->kind, "veth") == 0;
+}
+
+static uint64_t coalesce_ns(const struct pb_port *port, const struct pb_link *link, uint32_t ring)
+{
+    int64_t usecs = pb_port_option_integer(port, "rx_usecs"), fill = ring / (is_veth(link) ? VETH_PACKETS_PER_USEC : CARD_PACKETS_PER_USEC);
+    if (usecs < 0)
+        usecs = fill < COALESCE_USECS ? fill : COALESCE_USECS;
+    return (uint64_t)usecs * 1000;
+}
+
 /* The kernel's half of a veth: it waits for many packets where the engine does so much longer; or it has a thread. */
 static int set_napis(const struct pb_port *port, struct xdp_port *s, const struct pb_link *link, struct pb_error *error)
 {
-    bool is_veth = strcmp(link->kind, "veth") == 0, threaded = pb_port_option_boolean(port, "threaded");
-    bool deferred = is_veth && s->rx.coalesce_ns >= NAPI_DEFER_FROM_NS;
+    bool threaded = pb_port_option_boolean(port, "threaded");
+    bool deferred = is_veth(link) && s->rx.coalesce_ns >= NAPI_DEFER_FROM_NS;
     enum xdp_napi_way way = threaded ? XDP_NAPI_THREADED : deferred ? XDP_NAPI_DEFERRED : XDP_NAPI_UNTOUCHED;
-    int result = threaded && !is_veth ? -EOPNOTSUPP : pb_xdp_napi_open(&s->rx.napis, way, s->queues, s->count);
+    int result = threaded && !is_veth(link) ? -EOPNOTSUPP : pb_xdp_napi_open(&s->rx.napis, way, s->queues, s->count);
     if (result == 0 || !threaded)
         return 0; /* it is only slower without */
     return pb_port_fail_errno(port, error, -result, "this needs a veth, ?attach=native and Linux 6.17; leave ?threaded= out",
@@ -219,6 +237,7 @@ static int open_port(struct pb_port *port, struct xdp_port *s, const struct pb_l
         result = open_queues(port, s, &request, error);
     if (result < 0 || port->role == PB_PORT_OUTPUT)
         return result;
+    s->rx.coalesce_ns = coalesce_ns(port, link, request.ring);
     result = pb_xdp_rx_open(port, s, error);
     if (result == 0)
         result = take_traffic(port, s, &request, (enum xdp_attach)attach, error);

@@ -149,7 +149,8 @@ bool pb_xdp_rx_wait(struct pb_port *port, struct xdp_port *s, struct pb_wait *wa
     if (waiting > 0 && !is_too_soon(&s->rx, waiting, time_ns))
         return false;
     refill(s);
-    if (is_too_soon(&s->rx, waiting, time_ns)) {
+    bool may_come = waiting > 0 || !s->interface.gone;
+    if (may_come && is_too_soon(&s->rx, waiting, time_ns)) {
         *wait = (struct pb_wait){.fd = -1, .timeout_ns = (int64_t)(s->rx.coalesce_ns - (time_ns - s->rx.fetched_ns))};
         return true;
     }
@@ -211,7 +212,6 @@ static int open_epoll(struct xdp_port *s)
 
 int pb_xdp_rx_open(struct pb_port *port, struct xdp_port *s, struct pb_error *error)
 {
-    s->rx.coalesce_ns = (uint64_t)pb_port_option_integer(port, "rx_usecs") * 1000;
     s->rx.chunks = calloc(port->batch_packets, sizeof(*s->rx.chunks));
     if (s->rx.chunks == NULL)
         return pb_port_no_memory(port, error);
